@@ -1,0 +1,2 @@
+//! garner.
+fn main() {}
