@@ -1,1 +1,11 @@
-//! garner.
+//! garner's store: write-ahead log, head, columnar segments, catalog and scan over one object store.
+//!
+//! Knows no query language, no HTTP and no DataFusion.
+
+pub mod clock;
+pub mod error;
+pub mod memory;
+pub mod model;
+pub mod scan;
+
+pub use error::{Error, ErrorKind, Result};

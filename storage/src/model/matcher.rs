@@ -1,0 +1,162 @@
+//! Label matchers: `=`, `!=`, `=~`, `!~`. An absent label has the empty value; a regex must match the whole value.
+
+use std::fmt;
+use std::sync::Arc;
+
+use regex_automata::meta::Regex;
+
+use super::Labels;
+
+/// Largest compiled regex in bytes; a pattern that needs more is refused instead of using memory without bound.
+const MAX_REGEX_COMPILED_BYTES: usize = 10 << 20;
+
+/// How a matcher compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Regex,
+    /// `!~`
+    NotRegex,
+}
+
+impl MatchOp {
+    /// The operator as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        }
+    }
+}
+
+/// One condition on one label. Cheap to clone.
+#[derive(Clone)]
+pub struct LabelMatcher {
+    name: Arc<str>,
+    op: MatchOp,
+    value: Arc<str>,
+    regex: Option<Regex>,
+}
+
+/// A pattern that could not be compiled.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("invalid regular expression {pattern:?}: {reason}")]
+pub struct MatcherError {
+    /// The pattern as it was written.
+    pub pattern: String,
+    /// What the regex compiler says.
+    pub reason: String,
+}
+
+impl LabelMatcher {
+    /// A matcher on `name`. Regexes are anchored at both ends and `.` matches a line break, as in Prometheus 3.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regex | MatchOp::NotRegex => Some(compile_anchored(value)?),
+        };
+        Ok(LabelMatcher {
+            name: name.into(),
+            op,
+            value: value.into(),
+            regex,
+        })
+    }
+
+    /// The label it looks at.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it compares.
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    /// The value or pattern as written.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a label with this value (empty for absent) passes.
+    pub fn matches(&self, value: &str) -> bool {
+        match (self.op, &self.regex) {
+            (MatchOp::Equal, _) => value == &*self.value,
+            (MatchOp::NotEqual, _) => value != &*self.value,
+            (MatchOp::Regex, Some(regex)) => regex.is_match(value),
+            (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value),
+            (MatchOp::Regex | MatchOp::NotRegex, None) => false,
+        }
+    }
+
+    /// Whether a series without the label passes.
+    pub fn matches_absent(&self) -> bool {
+        self.matches("")
+    }
+
+    /// Whether this label set passes.
+    pub fn matches_labels(&self, labels: &Labels) -> bool {
+        self.matches(labels.get(&self.name).unwrap_or(""))
+    }
+}
+
+fn compile_anchored(pattern: &str) -> Result<Regex, MatcherError> {
+    let error = |reason: String| MatcherError {
+        pattern: pattern.to_string(),
+        reason,
+    };
+    // Parsed alone first, so that a pattern such as `a)(b` cannot escape the anchoring group.
+    regex_syntax::parse(pattern).map_err(|e| error(e.to_string()))?;
+    Regex::builder()
+        .configure(Regex::config().nfa_size_limit(Some(MAX_REGEX_COMPILED_BYTES)))
+        .build(&format!("^(?s:{pattern})$"))
+        .map_err(|e| error(e.to_string()))
+}
+
+/// Equal where name, operator and text are.
+impl PartialEq for LabelMatcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
+impl Eq for LabelMatcher {}
+
+impl fmt::Display for LabelMatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+    }
+}
+
+impl fmt::Debug for LabelMatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operator_matches_whole_values_and_absence() {
+        let check = |op, pattern: &str, value: &str, expected: bool| {
+            let matcher = LabelMatcher::new("l", op, pattern).expect("pattern compiles");
+            assert_eq!(matcher.matches(value), expected, "{matcher} on {value:?}");
+        };
+        check(MatchOp::Equal, "a", "a", true);
+        check(MatchOp::Equal, "", "", true);
+        check(MatchOp::NotEqual, "a", "", true);
+        check(MatchOp::Regex, "a|b", "ab", false);
+        check(MatchOp::Regex, "a.*", "a\nb", true);
+        check(MatchOp::Regex, ".+", "", false);
+        check(MatchOp::NotRegex, "a.*", "b", true);
+        assert!(LabelMatcher::new("l", MatchOp::Regex, "a)(b").is_err());
+    }
+}

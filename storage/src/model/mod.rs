@@ -1,0 +1,15 @@
+//! The nouns of the domain: tenants, labels, matchers, times and rows. Imports nothing else of garner.
+
+mod labels;
+mod matcher;
+mod order;
+mod signal;
+mod tenant;
+mod time;
+
+pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME, SERVICE_NAME};
+pub use matcher::{LabelMatcher, MatchOp, MatcherError};
+pub use order::SeriesKey;
+pub use signal::Signal;
+pub use tenant::{TenantError, TenantId};
+pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, STALE_NAN_BITS, TimeRange, Timestamp, is_stale};

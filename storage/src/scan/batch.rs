@@ -1,0 +1,68 @@
+//! How rows arrive from a scan: columns, with the series a run of rows belongs to named once.
+
+use arrow_array::BinaryArray;
+
+use crate::model::Labels;
+
+/// Samples of whole series: row `i` of series `s` lies at `offsets[s] <= i < offsets[s + 1]`.
+///
+/// Inside a series times are strictly ascending nanoseconds; equal times of several sources have been resolved to one
+/// sample. Series come in the order of [`crate::model::SeriesKey`], each in exactly one batch of one partition.
+#[derive(Debug, Clone, Default)]
+pub struct SampleBatch {
+    /// One label set a series.
+    pub series: Vec<Labels>,
+    /// `series.len() + 1` row offsets, the first 0.
+    pub offsets: Vec<u32>,
+    /// Nanoseconds.
+    pub timestamps: Vec<i64>,
+    /// Values, staleness markers included (see [`crate::model::is_stale`]).
+    pub values: Vec<f64>,
+}
+
+impl SampleBatch {
+    /// Times and values of series `index`.
+    pub fn rows(&self, index: usize) -> (&[i64], &[f64]) {
+        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        (&self.timestamps[range.clone()], &self.values[range])
+    }
+
+    /// Heap bytes held.
+    pub fn size_bytes(&self) -> usize {
+        self.timestamps.len() * 16 + self.series.iter().map(|l| l.size_bytes() + 24).sum::<usize>()
+    }
+}
+
+/// Log entries of one slab of time, grouped by stream: rows of stream `s` lie at `offsets[s] <= i < offsets[s + 1]`,
+/// in ascending time. Entries that several sources hold (same stream, time, line, metadata as sent) stand once.
+#[derive(Debug, Clone)]
+pub struct LogBatch {
+    /// One label set a stream, in the order of [`crate::model::SeriesKey`].
+    pub streams: Vec<Labels>,
+    /// `streams.len() + 1` row offsets, the first 0.
+    pub offsets: Vec<u32>,
+    /// Nanoseconds.
+    pub timestamps: Vec<i64>,
+    /// Lines as bytes (not always UTF-8); `None` where they were not asked for.
+    pub lines: Option<BinaryArray>,
+    /// Length of each line in bytes, always present.
+    pub line_lengths: Vec<u32>,
+    /// The distinct structured metadata sets of the batch. Empty where metadata was not asked for.
+    pub metadata_sets: Vec<Labels>,
+    /// Per row: index into `metadata_sets` of what the client sent.
+    pub metadata: Vec<u32>,
+    /// Per row: index into `metadata_sets` of what the server derived (`detected_level`).
+    pub derived: Vec<u32>,
+}
+
+impl LogBatch {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+}

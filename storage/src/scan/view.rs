@@ -1,0 +1,89 @@
+//! The seam between store and query engine: a reader gives views, a view selects series, a selection is scanned.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use super::{LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest};
+use crate::error::Result;
+use crate::memory::QueryMemory;
+use crate::model::{Labels, TenantId, TimeRange};
+
+/// Batches of a scan. Dropping the stream stops the scan.
+pub type BatchStream<B> = BoxStream<'static, Result<B>>;
+
+/// Gives views; shared by all queries of a process.
+pub trait StoreReader: Send + Sync + Debug {
+    /// One consistent view of a tenant's head and segments: each acknowledged row is in it exactly once, and nothing of
+    /// another tenant is. A tenant that never wrote has an empty view.
+    fn view(&self, tenant: &TenantId) -> Result<Arc<dyn StoreView>>;
+}
+
+/// One tenant's rows at one moment.
+#[async_trait]
+pub trait StoreView: Send + Sync + Debug {
+    /// The matching series in the order of [`crate::model::SeriesKey`], each once. A series is included where its
+    /// head or segment chunk overlaps the range, which can be slightly wider than its rows.
+    async fn series(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<Labels>>;
+
+    /// Names of labels on the series of [`StoreView::series`], sorted, each once.
+    async fn label_names(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<String>>;
+
+    /// Values of label `name` on the series of [`StoreView::series`], sorted, each once.
+    async fn label_values(&self, name: &str, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<String>>;
+
+    /// Resolves the series of a metric scan; reads index, not pages. `request.signal` must be metrics.
+    async fn select_samples(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn SampleSelection>>;
+
+    /// Resolves the streams of a log scan; reads index, not pages. `request.signal` must be logs.
+    async fn select_logs(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn LogSelection>>;
+}
+
+/// What every scan of one query shares.
+#[derive(Clone, Debug)]
+pub struct ScanContext {
+    /// The query's memory; batches are accounted while the scan holds them.
+    pub memory: QueryMemory,
+    /// The query's counters.
+    pub stats: Arc<ScanStats>,
+}
+
+/// Metric series chosen for a scan.
+pub trait SampleSelection: Send + Sync + Debug {
+    /// How many series.
+    fn series_count(&self) -> usize;
+
+    /// About how many samples lie in the range, from statistics.
+    fn estimated_rows(&self) -> u64;
+
+    /// The rows of partition `partition` of `partitions`: contiguous, non-overlapping ranges of the series order that
+    /// together hold every selected series once. The same arguments on the same data give the same split. Only rows
+    /// inside the request's range come out.
+    fn scan(&self, partition: usize, partitions: usize) -> BatchStream<SampleBatch>;
+}
+
+/// Log streams chosen for a scan.
+pub trait LogSelection: Send + Sync + Debug {
+    /// How many streams.
+    fn stream_count(&self) -> usize;
+
+    /// About how many entries lie in the range, from statistics.
+    fn estimated_rows(&self) -> u64;
+
+    /// The rows of partition `partition` of `partitions` (ranges of the series order, as for samples), slab by slab.
+    ///
+    /// A slab is an interval of time; slabs do not overlap and come in `order`, so a consumer that has enough rows can
+    /// stop.
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab>;
+}
+
+/// One slab of a log scan.
+#[derive(Debug, Clone)]
+pub struct LogSlab {
+    /// The slab's rows. May be empty.
+    pub batch: LogBatch,
+    /// The interval: every row of it lies inside, and no other slab of the partition has a row inside.
+    pub range: TimeRange,
+}
