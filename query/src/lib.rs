@@ -11,3 +11,6 @@ pub mod operators;
 pub mod output;
 pub mod plan;
 pub mod vector;
+
+#[cfg(test)]
+pub(crate) mod testing;
