@@ -339,7 +339,10 @@ impl RangeOp {
 
     /// The function's name.
     pub fn as_str(self) -> &'static str {
-        RangeOp::ALL.into_iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
+        RangeOp::ALL
+            .into_iter()
+            .find(|(op, _)| *op == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The function of a name.
@@ -396,7 +399,10 @@ impl VectorOp {
 
     /// The aggregation's name.
     pub fn as_str(self) -> &'static str {
-        VectorOp::ALL.into_iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
+        VectorOp::ALL
+            .into_iter()
+            .find(|(op, _)| *op == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// The aggregation of a name.
@@ -483,7 +489,10 @@ impl BinaryOp {
 
     /// As written.
     pub fn as_str(self) -> &'static str {
-        BinaryOp::ALL.into_iter().find(|(op, _, _)| *op == self).map_or("", |(_, text, _)| text)
+        BinaryOp::ALL
+            .into_iter()
+            .find(|(op, _, _)| *op == self)
+            .map_or("", |(_, text, _)| text)
     }
 
     /// `and`, `or`, `unless`.

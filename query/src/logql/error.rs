@@ -1,6 +1,6 @@
-//! Errors of LogQL queries, with Loki's texts.
+//! Errors of LogQL texts, with Loki's texts.
 
-use garner_storage::error::Error as StorageError;
+use crate::error::QueryError;
 
 /// A query that cannot be parsed or whose stages cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,25 +34,19 @@ impl std::fmt::Display for ParseError {
         if self.line == 0 && self.column == 0 {
             return write!(f, "parse error : {}", self.message);
         }
-        write!(f, "parse error at line {}, col {}: {}", self.line, self.column, self.message)
+        write!(
+            f,
+            "parse error at line {}, col {}: {}",
+            self.line, self.column, self.message
+        )
     }
 }
 
 impl std::error::Error for ParseError {}
 
-/// Why a LogQL query has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum LogqlError {
-    /// The text is not a query. The caller's fault.
-    #[error(transparent)]
-    Parse(#[from] ParseError),
-    /// The query is well formed but may not run as asked (limits, pipeline errors in metrics). The caller's fault.
-    #[error("{0}")]
-    Invalid(String),
-    /// The query failed in a way that Loki reports as a server error (vector matching).
-    #[error("{0}")]
-    Execution(String),
-    /// The store refused or failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+/// A query that does not parse is the client's mistake.
+impl From<ParseError> for QueryError {
+    fn from(error: ParseError) -> Self {
+        QueryError::bad_data(error.to_string())
+    }
 }

@@ -83,13 +83,7 @@ impl<'a> Lexer<'a> {
         self.skip_blank();
         let (line, column) = (self.line, self.column);
         let at = |token| Ok(Spanned { token, line, column });
-        let looked_past = |token| {
-            Ok(Spanned {
-                token,
-                line: 0,
-                column,
-            })
-        };
+        let looked_past = |token| Ok(Spanned { token, line: 0, column });
         let error = |message: &str, line| {
             Err(ParseError {
                 message: message.to_string(),
@@ -153,8 +147,11 @@ impl<'a> Lexer<'a> {
             return at(self.word(word));
         }
         let two = second.map(|s| &self.rest[..c.len_utf8() + s.len_utf8()]);
-        if let Some(fixed) = two.and_then(|t| FIXED.into_iter().find(|f| *f == t && !f.starts_with(char::is_alphabetic)))
-        {
+        if let Some(fixed) = two.and_then(|t| {
+            FIXED
+                .into_iter()
+                .find(|f| *f == t && !f.starts_with(char::is_alphabetic))
+        }) {
             self.take(fixed.len());
             return looked_past(Token::Fixed(fixed));
         }
@@ -368,8 +365,14 @@ mod tests {
             ("rate", "IDENTIFIER@1:1 $end@1:5"),
             ("sum by (a)", "SUM@1:1 by@1:5 (@1:8 IDENTIFIER@1:9 )@1:10 $end@1:11"),
             ("# c\n10KB 10XB", "BYTES@0:1 NUMBER@1:6 IDENTIFIER@1:8 $end@2:10"),
-            ("1 -5m --strict -1", "NUMBER@1:1 DURATION@0:3 FUNCTION_FLAG@0:7 -@1:16 NUMBER@1:17 $end@1:18"),
-            ("|= \"a\\q\"", "|=@0:1 !parse error at line 1, col 4: invalid char escape"),
+            (
+                "1 -5m --strict -1",
+                "NUMBER@1:1 DURATION@0:3 FUNCTION_FLAG@0:7 -@1:16 NUMBER@1:17 $end@1:18",
+            ),
+            (
+                "|= \"a\\q\"",
+                "|=@0:1 !parse error at line 1, col 4: invalid char escape",
+            ),
         ] {
             let expected = expected.replace("NUMBER@1:6 IDENTIFIER@1:8", "NUMBER@2:6 IDENTIFIER@2:8");
             assert_eq!(tokens(text), expected, "{text}");

@@ -27,10 +27,56 @@ pub enum Token {
 
 /// Signs and words that are always tokens.
 pub const FIXED: [&str; 50] = [
-    ",", ".", "{", "}", "=", "!=", "=~", "!~", "!>", "|=", "|~", "|>", "|", "unwrap", "(", ")", "by", "without", "bool",
-    "[", "]", "offset", "on", "ignoring", "group_left", "group_right", "or", "and", "unless", "+", "-",
-    "*", "/", "%", "^", "==", ">", ">=", "<", "<=", "json", "regexp", "logfmt", "unpack", "pattern", "label_format",
-    "line_format", "decolorize", "drop", "keep",
+    ",",
+    ".",
+    "{",
+    "}",
+    "=",
+    "!=",
+    "=~",
+    "!~",
+    "!>",
+    "|=",
+    "|~",
+    "|>",
+    "|",
+    "unwrap",
+    "(",
+    ")",
+    "by",
+    "without",
+    "bool",
+    "[",
+    "]",
+    "offset",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "or",
+    "and",
+    "unless",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "^",
+    "==",
+    ">",
+    ">=",
+    "<",
+    "<=",
+    "json",
+    "regexp",
+    "logfmt",
+    "unpack",
+    "pattern",
+    "label_format",
+    "line_format",
+    "decolorize",
+    "drop",
+    "keep",
 ];
 
 /// Names that are functions where `(`, `by (` or `without (` follows, with the name errors use.
@@ -83,7 +129,10 @@ impl Token {
             Token::Duration(_) => "DURATION",
             Token::Range(_) => "RANGE",
             Token::Fixed(text) => text,
-            Token::Function(text) => FUNCTIONS.iter().find(|(f, _)| f == text).map_or("IDENTIFIER", |(_, name)| name),
+            Token::Function(text) => FUNCTIONS
+                .iter()
+                .find(|(f, _)| f == text)
+                .map_or("IDENTIFIER", |(_, name)| name),
         }
     }
 }

@@ -40,7 +40,9 @@ pub fn parse_prometheus_duration(text: &str) -> Result<i64, String> {
         if unit == "m" && after.starts_with("ms") {
             continue;
         }
-        let value: i64 = rest[..digits].parse().map_err(|_| "duration out of range".to_string())?;
+        let value: i64 = rest[..digits]
+            .parse()
+            .map_err(|_| "duration out of range".to_string())?;
         total = value
             .checked_mul(nanos)
             .and_then(|v| total.checked_add(v))
@@ -95,10 +97,17 @@ pub fn parse_go_duration(text: &str) -> Result<i64, String> {
         if whole == 0 && fraction == 0 {
             return Err(invalid());
         }
-        let fraction_text = if has_point { &rest[whole + 1..whole + 1 + fraction] } else { "" };
+        let fraction_text = if has_point {
+            &rest[whole + 1..whole + 1 + fraction]
+        } else {
+            ""
+        };
         let whole_text = &rest[..whole];
         let unit_start = whole + if has_point { 1 + fraction } else { 0 };
-        let unit_len = rest[unit_start..].bytes().take_while(|b| *b != b'.' && !b.is_ascii_digit()).count();
+        let unit_len = rest[unit_start..]
+            .bytes()
+            .take_while(|b| *b != b'.' && !b.is_ascii_digit())
+            .count();
         let unit_text = &rest[unit_start..unit_start + unit_len];
         if unit_text.is_empty() {
             return Err(format!("time: missing unit in duration {}", quote(text)));
@@ -110,14 +119,26 @@ pub fn parse_go_duration(text: &str) -> Result<i64, String> {
             "s" => SECOND as u64,
             "m" => MINUTE as u64,
             "h" => HOUR as u64,
-            other => return Err(format!("time: unknown unit {} in duration {}", quote(other), quote(text))),
+            other => {
+                return Err(format!(
+                    "time: unknown unit {} in duration {}",
+                    quote(other),
+                    quote(text)
+                ));
+            }
         };
-        let value: u64 = if whole_text.is_empty() { 0 } else { whole_text.parse().map_err(|_| invalid())? };
+        let value: u64 = if whole_text.is_empty() {
+            0
+        } else {
+            whole_text.parse().map_err(|_| invalid())?
+        };
         let mut nanos = value.checked_mul(unit).ok_or_else(invalid)?;
         if !fraction_text.is_empty() {
             let share: f64 = format!("0.{fraction_text}").parse().map_err(|_| invalid())?;
             // Go scales the digits as an integer; the product is the same for every duration below 2^53 ns.
-            nanos = nanos.checked_add((share * unit as f64 + 1e-9) as u64).ok_or_else(invalid)?;
+            nanos = nanos
+                .checked_add((share * unit as f64 + 1e-9) as u64)
+                .ok_or_else(invalid)?;
         }
         total = total.checked_add(nanos).filter(|t| *t <= 1 << 63).ok_or_else(invalid)?;
         rest = &rest[unit_start + unit_len..];
@@ -133,7 +154,12 @@ pub fn format_go_duration(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let abs = nanos.unsigned_abs();
     let decimal = |value: u64, unit: u64| {
-        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        let text = format!(
+            "{}.{:0width$}",
+            value / unit,
+            value % unit,
+            width = unit.ilog10() as usize
+        );
         text.trim_end_matches('0').trim_end_matches('.').to_string()
     };
     if abs == 0 {
@@ -159,7 +185,10 @@ pub fn format_go_duration(nanos: i64) -> String {
 
 /// A size in bytes (`1.5KiB`, `10 MB`, `42`), as go-humanize reads it.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let end = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.' || *b == b',').count();
+    let end = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.' || *b == b',')
+        .count();
     let digits: String = text[..end].chars().filter(|c| *c != ',').collect();
     let value = parse_float(&digits)?;
     let suffix = text[end..].trim().to_lowercase();
@@ -195,7 +224,11 @@ pub fn format_bytes(bytes: u64) -> String {
     let exponent = ((bytes as f64).ln() / 1000f64.ln()).floor();
     let value = (bytes as f64 / 1000f64.powf(exponent) * 10.0 + 0.5).floor() / 10.0;
     let name = NAMES.get(exponent as usize).copied().unwrap_or("EB");
-    if value < 10.0 { format!("{value:.1}{name}") } else { format!("{value:.0}{name}") }
+    if value < 10.0 {
+        format!("{value:.1}{name}")
+    } else {
+        format!("{value:.0}{name}")
+    }
 }
 
 /// A float as Go's `strconv.ParseFloat` reads it.
@@ -208,18 +241,31 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
     }
     let lower = unsigned.to_ascii_lowercase();
     if matches!(lower.as_str(), "inf" | "infinity") {
-        return Ok(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
+        return Ok(if text.starts_with('-') {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        });
     }
     if lower == "nan" {
-        return if unsigned.len() == text.len() { Ok(f64::NAN) } else { Err(invalid()) };
+        return if unsigned.len() == text.len() {
+            Ok(f64::NAN)
+        } else {
+            Err(invalid())
+        };
     }
-    let plain = unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let plain = unsigned
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     if !plain || !unsigned.bytes().any(|b| b.is_ascii_digit()) {
         return Err(invalid());
     }
     let value: f64 = text.parse().map_err(|_| invalid())?;
     if value.is_infinite() {
-        return Err(format!("strconv.ParseFloat: parsing {}: value out of range", quote(text)));
+        return Err(format!(
+            "strconv.ParseFloat: parsing {}: value out of range",
+            quote(text)
+        ));
     }
     Ok(value)
 }
@@ -304,7 +350,13 @@ mod tests {
 
     #[test]
     fn prometheus_durations() {
-        for (text, nanos) in [("5m", 5 * MINUTE), ("1d", DAY), ("1h30m", 90 * MINUTE), ("100ms", 100 * MILLI), ("0", 0)] {
+        for (text, nanos) in [
+            ("5m", 5 * MINUTE),
+            ("1d", DAY),
+            ("1h30m", 90 * MINUTE),
+            ("100ms", 100 * MILLI),
+            ("0", 0),
+        ] {
             assert_eq!(parse_prometheus_duration(text), Ok(nanos), "{text}");
         }
         assert_eq!(
@@ -314,34 +366,66 @@ mod tests {
         for bad in ["5", "m", "5m1h", "1.5h", "5x"] {
             assert!(parse_prometheus_duration(bad).is_err(), "{bad}");
         }
-        for (nanos, text) in [(90 * SECOND, "1m30s"), (DAY, "1d"), (25 * HOUR, "25h"), (0, "0s"), (7 * DAY, "1w")] {
+        for (nanos, text) in [
+            (90 * SECOND, "1m30s"),
+            (DAY, "1d"),
+            (25 * HOUR, "25h"),
+            (0, "0s"),
+            (7 * DAY, "1w"),
+        ] {
             assert_eq!(format_prometheus_duration(nanos), text);
         }
     }
 
     #[test]
     fn go_durations() {
-        for (text, nanos) in [("1.5s", 1_500 * MILLI), ("-3ms", -3 * MILLI), ("1h2m", 62 * MINUTE), ("3.907ms", 3_907_000)] {
+        for (text, nanos) in [
+            ("1.5s", 1_500 * MILLI),
+            ("-3ms", -3 * MILLI),
+            ("1h2m", 62 * MINUTE),
+            ("3.907ms", 3_907_000),
+        ] {
             assert_eq!(parse_go_duration(text), Ok(nanos), "{text}");
         }
-        assert_eq!(parse_go_duration("5"), Err("time: missing unit in duration \"5\"".into()));
+        assert_eq!(
+            parse_go_duration("5"),
+            Err("time: missing unit in duration \"5\"".into())
+        );
         assert_eq!(parse_go_duration(""), Err("time: invalid duration \"\"".into()));
-        assert_eq!(parse_go_duration("1x"), Err("time: unknown unit \"x\" in duration \"1x\"".into()));
-        for (nanos, text) in [(HOUR, "1h0m0s"), (1_500_000, "1.5ms"), (90 * SECOND, "1m30s"), (0, "0s"), (1_500, "1.5µs")] {
+        assert_eq!(
+            parse_go_duration("1x"),
+            Err("time: unknown unit \"x\" in duration \"1x\"".into())
+        );
+        for (nanos, text) in [
+            (HOUR, "1h0m0s"),
+            (1_500_000, "1.5ms"),
+            (90 * SECOND, "1m30s"),
+            (0, "0s"),
+            (1_500, "1.5µs"),
+        ] {
             assert_eq!(format_go_duration(nanos), text);
         }
     }
 
     #[test]
     fn sizes_and_floats() {
-        for (text, bytes) in [("1KiB", 1024), ("1.5kb", 1500), ("10 MB", 10_000_000), ("42", 42), ("65.9KiB", 67481)] {
+        for (text, bytes) in [
+            ("1KiB", 1024),
+            ("1.5kb", 1500),
+            ("10 MB", 10_000_000),
+            ("42", 42),
+            ("65.9KiB", 67481),
+        ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         assert_eq!(parse_bytes("1XB"), Err("unhandled size name: xb".into()));
         assert_eq!(format_bytes(1500), "1.5kB");
         assert_eq!(format_bytes(10_000_000), "10MB");
         assert_eq!(parse_float("0x1p-2"), Ok(0.25));
-        assert_eq!(parse_float("x"), Err("strconv.ParseFloat: parsing \"x\": invalid syntax".into()));
+        assert_eq!(
+            parse_float("x"),
+            Err("strconv.ParseFloat: parsing \"x\": invalid syntax".into())
+        );
         for (value, text) in [(1e21, "1e+21"), (0.5, "0.5"), (1e-7, "1e-07"), (3.0, "3")] {
             assert_eq!(format_float(value), text);
         }

@@ -67,7 +67,11 @@ impl Cursor {
 
     /// Takes `fixed` or fails, naming everything in `expected`.
     pub(super) fn expect_of(&mut self, fixed: &str, expected: &[&str]) -> Result<(), ParseError> {
-        if self.accept(fixed)? { Ok(()) } else { Err(self.unexpected(expected)) }
+        if self.accept(fixed)? {
+            Ok(())
+        } else {
+            Err(self.unexpected(expected))
+        }
     }
 
     pub(super) fn expect(&mut self, fixed: &'static str) -> Result<(), ParseError> {
@@ -129,10 +133,7 @@ impl Cursor {
     }
 
     /// Runs `read` one level deeper.
-    pub(super) fn nested<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+    pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         if self.nesting >= MAX_NESTING {
             return Err(ParseError::new(format!(
                 "query is nested too deeply: at most {MAX_NESTING} levels of parentheses and operators are allowed"

@@ -29,7 +29,11 @@ pub fn parse_log_selector(text: &str) -> Result<LogExpr, ParseError> {
 
 /// Parses a stream selector without a pipeline. With `validate` it must have a matcher that not every stream passes.
 pub fn parse_matchers(text: &str, validate_matchers: bool) -> Result<Vec<Matcher>, ParseError> {
-    let expr = if validate_matchers { parse(text)? } else { parse_unchecked(text)? };
+    let expr = if validate_matchers {
+        parse(text)?
+    } else {
+        parse_unchecked(text)?
+    };
     match expr {
         Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
         _ => Err(ParseError::new("only label matchers are supported")),
@@ -57,9 +61,8 @@ fn parse_unchecked(text: &str) -> Result<Expr, ParseError> {
 /// Label names beyond ASCII letters parse, but Loki prints them quoted on the way to its queriers and refuses to read
 /// that back. The same error is given here, so that such a query fails alike.
 fn reject_quoted_names(expr: &Expr) -> Result<(), ParseError> {
-    let printed = printer::to_string(expr);
-    if printed.contains(printer::QUOTED_NAME_MARK) {
-        parse_unchecked(&printed.replace(printer::QUOTED_NAME_MARK, ""))?;
+    if printer::quotes_names(expr) {
+        parse_unchecked(&printer::to_string(expr))?;
     }
     Ok(())
 }

@@ -55,7 +55,9 @@ fn primary(cursor: &mut Cursor) -> Result<Parsed, ParseError> {
         }
         Token::Number(_) | Token::Fixed("+" | "-") => {
             let value = literal(cursor, &[])?;
-            return Ok(Parsed::Metric(value.map_or_else(MetricExpr::Invalid, MetricExpr::Literal)));
+            return Ok(Parsed::Metric(
+                value.map_or_else(MetricExpr::Invalid, MetricExpr::Literal),
+            ));
         }
         Token::Function(name) => *name,
         _ => return Err(cursor.unexpected(&[])),
@@ -76,7 +78,9 @@ fn primary(cursor: &mut Cursor) -> Result<Parsed, ParseError> {
             cursor.expect(")")?;
             let value = units::parse_float(&text)
                 .map_err(|e| ParseError::new(format!("unable to parse vectorExpr as a float: {e}")));
-            Ok(Parsed::Metric(value.map_or_else(MetricExpr::Invalid, MetricExpr::VectorLiteral)))
+            Ok(Parsed::Metric(
+                value.map_or_else(MetricExpr::Invalid, MetricExpr::VectorLiteral),
+            ))
         }
         "label_replace" => {
             cursor.advance();
@@ -124,7 +128,9 @@ fn checked_range(
     let name = op.as_str();
     let parameter = match parameter {
         Some(text) if op != RangeOp::Quantile => {
-            return Err(ParseError::new(format!("parameter {text} not supported for operation {name}")));
+            return Err(ParseError::new(format!(
+                "parameter {text} not supported for operation {name}"
+            )));
         }
         Some(text) => Some(
             units::parse_float(&text)
@@ -186,14 +192,19 @@ fn checked_vector(
     match (&parameter, op.takes_parameter()) {
         (None, true) => return Err(ParseError::new(format!("parameter required for operation {name}"))),
         (Some(text), false) => {
-            return Err(ParseError::new(format!("unsupported parameter for operation {name}({text},")));
+            return Err(ParseError::new(format!(
+                "unsupported parameter for operation {name}({text},"
+            )));
         }
         (Some(text), true) => {
-            let value: i64 =
-                text.parse().map_err(|_| ParseError::new(format!("invalid parameter {name}({text},")))?;
+            let value: i64 = text
+                .parse()
+                .map_err(|_| ParseError::new(format!("invalid parameter {name}({text},")))?;
             count = usize::try_from(value).unwrap_or(0);
             if count == 0 {
-                return Err(ParseError::new(format!("invalid parameter (must be greater than 0) {name}({text}")));
+                return Err(ParseError::new(format!(
+                    "invalid parameter (must be greater than 0) {name}({text}"
+                )));
             }
             if op == VectorOp::ApproxTopK && grouping.is_some() {
                 return Err(ParseError::new(format!("grouping not allowed for {name} aggregation")));
@@ -250,7 +261,9 @@ fn label_replace(cursor: &mut Cursor) -> Result<MetricExpr, ParseError> {
     let pattern = cursor.string(&["STRING"])?;
     cursor.expect(")")?;
     if let Err(error) = goregex::check(&format!("^(?:{pattern})$")) {
-        return Ok(MetricExpr::Invalid(ParseError::new(format!("invalid regex in label_replace: {error}"))));
+        return Ok(MetricExpr::Invalid(ParseError::new(format!(
+            "invalid regex in label_replace: {error}"
+        ))));
     }
     Ok(MetricExpr::LabelReplace {
         inner: Box::new(inner),
@@ -292,7 +305,11 @@ fn binary(op: BinaryOp, modifier: BinaryModifier, left: Parsed, right: Parsed) -
     let leg = |side: &str, parsed: Parsed| match parsed {
         Parsed::Metric(metric) => Ok(metric),
         Parsed::Log(log) => {
-            let kind = if log.stages.is_empty() { "MatchersExpr" } else { "PipelineExpr" };
+            let kind = if log.stages.is_empty() {
+                "MatchersExpr"
+            } else {
+                "PipelineExpr"
+            };
             Err(ParseError::new(format!(
                 "unexpected type for {side} leg of binary operation ({name}): *syntax.{kind}"
             )))

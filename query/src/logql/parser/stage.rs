@@ -62,7 +62,15 @@ pub(super) fn stage(cursor: &mut Cursor) -> Result<Stage, ParseError> {
     };
     if !matches!(
         word,
-        "json" | "logfmt" | "regexp" | "pattern" | "unpack" | "line_format" | "label_format" | "decolorize" | "drop"
+        "json"
+            | "logfmt"
+            | "regexp"
+            | "pattern"
+            | "unpack"
+            | "line_format"
+            | "label_format"
+            | "decolorize"
+            | "drop"
             | "keep"
     ) {
         return Err(cursor.unexpected(&[]));
@@ -82,8 +90,7 @@ pub(super) fn stage(cursor: &mut Cursor) -> Result<Stage, ParseError> {
         }
         "regexp" => {
             let pattern = cursor.string(&["STRING"])?;
-            goregex::check_captures(&pattern)
-                .map_err(|e| ParseError::new(format!("invalid regexp parser: {e}")))?;
+            goregex::check_captures(&pattern).map_err(|e| ParseError::new(format!("invalid regexp parser: {e}")))?;
             Stage::Regexp(pattern)
         }
         "pattern" => {
@@ -120,7 +127,11 @@ fn extractions(cursor: &mut Cursor) -> Result<Vec<Extraction>, ParseError> {
     }
     loop {
         let label = cursor.identifier(&["IDENTIFIER"])?;
-        let expression = if cursor.accept("=")? { cursor.string(&["STRING"])? } else { label.clone() };
+        let expression = if cursor.accept("=")? {
+            cursor.string(&["STRING"])?
+        } else {
+            label.clone()
+        };
         list.push(Extraction { label, expression });
         if !cursor.accept(",")? {
             return Ok(list);
