@@ -27,6 +27,14 @@ pub fn date_part(function: InstantFunction, seconds: f64) -> Option<f64> {
     Some(part as f64)
 }
 
+/// `2006-01-02T15:04:05Z` of Unix seconds.
+pub fn rfc3339(seconds: i64) -> String {
+    let (year, month, day) = civil(seconds.div_euclid(SECONDS_A_DAY));
+    let of_day = seconds.rem_euclid(SECONDS_A_DAY);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn days_in_month(year: i64, month: i64) -> i64 {
     let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1)
@@ -80,5 +88,6 @@ mod tests {
         check(F::Hour, 1_456_790_399.0, 23.0);
         check(F::Minute, 1_456_790_399.0, 59.0);
         check(F::Year, -1.0, 1969.0);
+        assert_eq!(rfc3339(1_456_790_399), "2016-02-29T23:59:59Z");
     }
 }

@@ -28,6 +28,27 @@ pub fn go_general(value: f64) -> String {
     }
 }
 
+/// Go's `%.<digits>g`: so many significant digits, trailing zeros cut.
+pub fn go_general_digits(value: f64, digits: usize) -> String {
+    let rounded = format!("{value:.*e}", digits.saturating_sub(1));
+    match rounded.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok()) {
+        Some(exponent) if exponent >= -4 && exponent < digits as i32 => {
+            rounded.parse::<f64>().map_or(rounded, go_fixed)
+        }
+        Some(exponent) => {
+            let mantissa = rounded.split_once('e').map_or("", |(m, _)| m);
+            let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!(
+                "{}e{sign}{:02}",
+                if mantissa.is_empty() { "0" } else { mantissa },
+                exponent.abs()
+            )
+        }
+        None => go_fixed(value),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +64,14 @@ mod tests {
         check(1.5e-7, "0.00000015", "1.5e-07");
         check(f64::NAN, "NaN", "NaN");
         check(f64::INFINITY, "+Inf", "+Inf");
+        for (value, expected) in [
+            (1.0, "1"),
+            (123.0, "1.2e+02"),
+            (0.256, "0.26"),
+            (10.0, "10"),
+            (1e-7, "1e-07"),
+        ] {
+            assert_eq!(go_general_digits(value, 2), expected);
+        }
     }
 }
