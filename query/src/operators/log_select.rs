@@ -14,7 +14,7 @@ use garner_storage::scan::{LogBatch, LogOrder, LogSelection, SeriesRequest};
 
 use super::exec::{Operator, Plan};
 use super::log_input::{FilterWorker, LogFilter, LogRows, log_schema};
-use super::stream::{MemoryGuard, boxed};
+use super::stream::{MemoryGuard, boxed_with};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 
@@ -60,18 +60,27 @@ impl Operator for LogSelect {
         log_schema()
     }
 
-    fn run(&self, partition: usize, query: Arc<QueryContext>, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok(Box::pin(datafusion_physical_plan::stream::RecordBatchStreamAdapter::new(
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(boxed_with(
             log_schema(),
             stream::once(select(self.clone(), partition, query)),
-        )))
+        ))
     }
 }
 
 async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> Result<RecordBatch> {
     let selection = match &plan.selection {
         Some(selection) => Arc::clone(selection),
-        None => query.view().select_logs(&plan.request, query.scan()).await.map_err(QueryError::from)?,
+        None => query
+            .view()
+            .select_logs(&plan.request, query.scan())
+            .await
+            .map_err(QueryError::from)?,
     };
     let mut memory = MemoryGuard::new(&query);
     let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.columns());
@@ -150,6 +159,3 @@ impl Picker {
             }
     }
 }
-
-#[allow(unused_imports)]
-use boxed as _;
