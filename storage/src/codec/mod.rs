@@ -7,9 +7,14 @@ pub mod bitpack;
 pub mod compress;
 pub mod decimal;
 mod error;
+pub mod floats;
 pub mod ints;
+pub mod metric_page;
+#[cfg(test)]
+mod metric_page_tests;
 pub mod pfor;
 pub mod times;
+pub mod values;
 pub mod varint;
 
 pub use error::{CodecError, CodecResult};
