@@ -25,8 +25,7 @@ pub fn to_integer(value: f64, scale: u8) -> Option<i64> {
         value as i64
     } else {
         let scaled = value * POWERS[scale as usize];
-        // Written so that NaN fails too.
-        if !(scaled.abs() < MAX_SCALED) {
+        if scaled.is_nan() || scaled.abs() >= MAX_SCALED {
             return None;
         }
         (scaled + 0.5f64.copysign(scaled)) as i64
@@ -40,7 +39,7 @@ pub fn from_integer(m: i64, scale: u8) -> f64 {
     m as f64 / POWERS[scale as usize]
 }
 
-/// Replaces `out` by the values of `numbers`.
+/// Appends the values of `numbers` to `out`.
 pub fn from_integers(numbers: &[i64], scale: u8, out: &mut Vec<f64>) {
     if scale == 0 {
         out.extend(numbers.iter().map(|m| *m as f64));

@@ -29,9 +29,9 @@ use super::varint::{Reader, put_varint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::TimeRange;
 
-/// Codec id of a page whose body is stored as it is.
+/// Codec id of a metric page whose body is stored as it is.
 pub const CODEC_PLAIN: u8 = 1;
-/// Codec id of a page whose body is a zstd frame.
+/// Codec id of a metric page whose body is a zstd frame.
 pub const CODEC_ZSTD: u8 = 2;
 
 /// Rows a writer aims at: large enough for zstd to find equal heads, small enough that reading one series costs under

@@ -9,6 +9,7 @@ pub mod decimal;
 mod error;
 pub mod floats;
 pub mod ints;
+pub mod log_page;
 pub mod metric_page;
 #[cfg(test)]
 mod metric_page_tests;
