@@ -48,7 +48,9 @@ impl Garner {
     pub fn start(data_dir: &Path, options: &Options) -> Result<Garner> {
         let mut garner = Garner::spawn(data_dir, options)?;
         let client = garner.client();
-        garner.process.wait_until(READY_LIMIT, || client.get("/ready", &[]).is_ok_and(|a| a.status == 200))?;
+        garner
+            .process
+            .wait_until(READY_LIMIT, || client.get("/ready", &[]).is_ok_and(|a| a.status == 200))?;
         Ok(garner)
     }
 
@@ -63,7 +65,10 @@ impl Garner {
             .args(&options.args)
             .envs(options.env.iter().cloned());
         let log = data_dir.with_extension("log");
-        Ok(Garner { process: Process::start("garner", command, &log)?, port })
+        Ok(Garner {
+            process: Process::start("garner", command, &log)?,
+            port,
+        })
     }
 
     /// A client for it.

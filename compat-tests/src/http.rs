@@ -44,12 +44,19 @@ impl Client {
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
-        Client { agent: config.into(), base: format!("http://127.0.0.1:{port}"), tenant: None }
+        Client {
+            agent: config.into(),
+            base: format!("http://127.0.0.1:{port}"),
+            tenant: None,
+        }
     }
 
     /// The same client for another tenant.
     pub fn tenant(&self, tenant: &str) -> Client {
-        Client { tenant: Some(tenant.to_string()), ..self.clone() }
+        Client {
+            tenant: Some(tenant.to_string()),
+            ..self.clone()
+        }
     }
 
     /// GET with query parameters.
@@ -78,7 +85,10 @@ impl Client {
 
     /// `data` of a JSON answer with status "success".
     pub fn data(&self, path: &str, params: &[(&str, &str)]) -> Result<Value> {
-        let json = self.get(path, params)?.json().with_context(|| format!("{path} {params:?}"))?;
+        let json = self
+            .get(path, params)?
+            .json()
+            .with_context(|| format!("{path} {params:?}"))?;
         if json["status"] != "success" {
             bail!("{path} {params:?}: {json}");
         }

@@ -31,9 +31,14 @@ pub fn node_exporter(folder: &Path) -> Result<Peer> {
     let port = free_port()?;
     let mut command = Command::new("prometheus-node-exporter");
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut peer = Peer { process: Process::start("node_exporter", command, &folder.join("node.log"))?, port };
+    let mut peer = Peer {
+        process: Process::start("node_exporter", command, &folder.join("node.log"))?,
+        port,
+    };
     let client = peer.client();
-    peer.process.wait_until(READY_LIMIT, || client.get("/metrics", &[]).is_ok_and(|a| a.status == 200))?;
+    peer.process.wait_until(READY_LIMIT, || {
+        client.get("/metrics", &[]).is_ok_and(|a| a.status == 200)
+    })?;
     Ok(peer)
 }
 
@@ -58,9 +63,14 @@ pub fn prometheus(folder: &Path, exporter: &Peer, garner_port: u16) -> Result<Pe
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut peer = Peer { process: Process::start("prometheus", command, &folder.join("prometheus.log"))?, port };
+    let mut peer = Peer {
+        process: Process::start("prometheus", command, &folder.join("prometheus.log"))?,
+        port,
+    };
     let client = peer.client();
-    peer.process.wait_until(READY_LIMIT, || client.get("/-/ready", &[]).is_ok_and(|a| a.status == 200))?;
+    peer.process.wait_until(READY_LIMIT, || {
+        client.get("/-/ready", &[]).is_ok_and(|a| a.status == 200)
+    })?;
     Ok(peer)
 }
 
@@ -76,7 +86,10 @@ pub fn s3_server(folder: &Path) -> Result<Peer> {
         None => {
             let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
             let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
-            cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?.join("garner-peers")
+            cache
+                .or_else(home)
+                .context("neither XDG_CACHE_HOME nor HOME is set")?
+                .join("garner-peers")
         }
     };
     let identities = folder.join("s3.json");
@@ -91,22 +104,40 @@ pub fn s3_server(folder: &Path) -> Result<Peer> {
     std::fs::create_dir_all(&data)?;
     let mut command = Command::new(peers.join("weed"));
     command
-        .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-filer", "-volume.max=20"])
+        .args([
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-s3",
+            "-filer",
+            "-volume.max=20",
+        ])
         .arg("-master.volumeSizeLimitMB=64")
         .arg(format!("-dir={}", data.display()))
         .arg(format!("-s3.config={}", identities.display()))
         .args([format!("-master.port={master}"), format!("-volume.port={volume}")])
         // Each gRPC port is its HTTP port plus 10000 unless named; named ones cannot collide with other tests.
-        .args([format!("-master.port.grpc={}", free_port()?), format!("-volume.port.grpc={}", free_port()?)])
-        .args([format!("-filer.port={filer}"), format!("-filer.port.grpc={}", free_port()?)])
+        .args([
+            format!("-master.port.grpc={}", free_port()?),
+            format!("-volume.port.grpc={}", free_port()?),
+        ])
+        .args([
+            format!("-filer.port={filer}"),
+            format!("-filer.port.grpc={}", free_port()?),
+        ])
         .args([format!("-s3.port={port}"), format!("-s3.port.grpc={}", free_port()?)]);
-    let mut peer = Peer { process: Process::start("weed", command, &folder.join("weed.log"))?, port };
+    let mut peer = Peer {
+        process: Process::start("weed", command, &folder.join("weed.log"))?,
+        port,
+    };
     let filer = Client::new(filer);
     let client = peer.client();
     // A bucket is a folder below /buckets of the filer; an unsigned list answers 403 once the gateway is up.
     peer.process.wait_until(READY_LIMIT, || {
         filer.post("/buckets/garner/", &[], b"").is_ok_and(|a| a.status < 300)
-            && client.get("/garner", &[]).is_ok_and(|a| a.status == 403 || a.status == 200)
+            && client
+                .get("/garner", &[])
+                .is_ok_and(|a| a.status == 403 || a.status == 200)
     })?;
     Ok(peer)
 }

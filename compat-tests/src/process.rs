@@ -30,7 +30,11 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot start {name}; `make setup` installs what the tests need"))?;
-        Ok(Process { child, name: name.to_string(), log: log.to_path_buf() })
+        Ok(Process {
+            child,
+            name: name.to_string(),
+            log: log.to_path_buf(),
+        })
     }
 
     /// The process id.

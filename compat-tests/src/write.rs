@@ -96,7 +96,11 @@ pub fn remote_write(client: &Client, series: &[Series<'_>]) -> Result<Answer> {
 /// Sends a Loki push as Promtail does.
 pub fn push(client: &Client, streams: &[Stream<'_>]) -> Result<Answer> {
     let body = snap::raw::Encoder::new().compress_vec(&push_body(streams))?;
-    client.post("/loki/api/v1/push", &[("Content-Type", "application/x-protobuf")], &body)
+    client.post(
+        "/loki/api/v1/push",
+        &[("Content-Type", "application/x-protobuf")],
+        &body,
+    )
 }
 
 /// Fails unless the write was answered with 204.
