@@ -3,6 +3,7 @@
 //! Knows no query language, no HTTP and no DataFusion.
 
 pub mod clock;
+pub mod codec;
 pub mod error;
 pub mod memory;
 pub mod model;
