@@ -2,10 +2,13 @@
 //!
 //! Knows no query language, no HTTP and no DataFusion.
 
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod memory;
 pub mod model;
+pub mod object;
 pub mod scan;
+pub mod segment;
 
 pub use error::{Error, ErrorKind, Result};
