@@ -13,8 +13,8 @@ use crate::model::{Labels, SeriesKey, Signal, TenantId, TimeRange};
 /// A reader opens a segment by its tail alone where that is no longer; larger sections are read when they are asked for.
 const MAX_TAIL_BYTES: u64 = 16 << 20;
 
-/// One encoded column of a page.
-pub(super) type EncodedColumn = (ColumnId, (u8, Vec<u8>));
+/// One encoded column of a page, with the id of its codec.
+pub(super) type EncodedColumn = (ColumnId, u8, Vec<u8>);
 
 #[derive(Debug)]
 pub(super) struct SegmentBuilder {
@@ -76,7 +76,7 @@ impl SegmentBuilder {
         let end = chunks.iter().map(|c| c.last).max().unwrap_or(0);
         let rows = chunks.iter().map(|c| c.rows).sum();
         let mut entries = Vec::with_capacity(columns.len());
-        for (id, (codec, bytes)) in columns {
+        for (id, codec, bytes) in columns {
             entries.push(ColumnEntry {
                 id: id as u8,
                 codec,

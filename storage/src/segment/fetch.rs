@@ -100,18 +100,22 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    /// A column's bytes with its codec, its checksum verified.
-    pub fn column(&self, page: &PageEntry, id: ColumnId) -> Parsed<(u8, &[u8])> {
+    /// A column's bytes, its codec and checksum verified.
+    pub fn column(&self, page: &PageEntry, id: ColumnId, codec: u8) -> Parsed<Bytes> {
         let entry: &ColumnEntry = page.column(id).ok_or(Broken("page (a column is missing)"))?;
         let from = entry.offset.checked_sub(self.start).ok_or(Broken("page bounds"))? as usize;
-        let bytes = from
-            .checked_add(entry.len as usize)
-            .and_then(|end| self.bytes.get(from..end))
-            .ok_or(Broken("page bounds"))?;
-        if xxh3_64(bytes) != entry.checksum {
+        let end = from.checked_add(entry.len as usize).ok_or(Broken("page bounds"))?;
+        if end > self.bytes.len() {
+            return Err(Broken("page bounds"));
+        }
+        let bytes = self.bytes.slice(from..end);
+        if xxh3_64(&bytes) != entry.checksum {
             return Err(Broken("page (checksum)"));
         }
-        Ok((entry.codec, bytes))
+        if entry.codec != codec {
+            return Err(Broken("page (a codec this garner does not read; run a newer one)"));
+        }
+        Ok(bytes)
     }
 }
 
