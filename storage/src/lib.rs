@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod engine;
+pub mod codec;
 pub mod error;
 pub mod file;
 mod flush;
