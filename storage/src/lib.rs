@@ -4,8 +4,8 @@
 
 pub mod catalog;
 pub mod clock;
-pub mod engine;
 pub mod codec;
+pub mod engine;
 pub mod error;
 pub mod file;
 mod flush;
