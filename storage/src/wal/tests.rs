@@ -120,7 +120,11 @@ impl Fixture {
     }
 
     fn replayed_times(&self) -> Vec<i64> {
-        self.replay(&|_| None).unwrap().into_iter().map(|(time, _)| time).collect()
+        self.replay(&|_| None)
+            .unwrap()
+            .into_iter()
+            .map(|(time, _)| time)
+            .collect()
     }
 
     fn wal_files(&self) -> Vec<PathBuf> {
@@ -168,12 +172,18 @@ async fn files_rotate_define_their_series_and_go_when_committed() {
     let committed = |key: &LaneKey| (*key == lane("a")).then_some(end);
     assert!(wal.oldest_lanes(&|_| None).contains(&lane("a")));
     let removed = wal.truncate(&committed).unwrap();
-    assert!(removed > 0 && removed < files, "the file with b's row and the current one stay");
+    assert!(
+        removed > 0 && removed < files,
+        "the file with b's row and the current one stay"
+    );
     assert_eq!(fixture.replay(&committed).unwrap(), [(99, name_of(1, 2))]);
     assert!(wal.oldest_lanes(&committed).iter().all(|key| *key == lane("b")));
     wal.close();
     wal.truncate(&|_| Some(end)).unwrap();
-    assert!(fixture.wal_files().is_empty(), "a closed log keeps nothing that is committed");
+    assert!(
+        fixture.wal_files().is_empty(),
+        "a closed log keeps nothing that is committed"
+    );
 }
 
 #[tokio::test]
@@ -223,7 +233,11 @@ async fn a_failed_write_is_refused_whole_and_the_log_heals() {
             assert_eq!(*fixture.visible.lock(), expected, "{name}, began {began}");
             fixture.disk.power_loss();
             assert_eq!(fixture.replayed_times(), expected, "{name}, began {began}");
-            assert_eq!(fixture.replayed_times(), expected, "{name}: replaying again changes nothing");
+            assert_eq!(
+                fixture.replayed_times(),
+                expected,
+                "{name}: replaying again changes nothing"
+            );
         }
     }
 }
@@ -241,11 +255,20 @@ async fn every_torn_tail_is_cut_off_once() {
     let path = fixture.wal_files().remove(0);
     let whole = fixture.files().read(&path).unwrap();
     for cut in (0..=whole.len()).rev() {
-        fixture.disk.damage(&path, |bytes| *bytes = whole[..cut].to_vec()).unwrap();
+        fixture
+            .disk
+            .damage(&path, |bytes| *bytes = whole[..cut].to_vec())
+            .unwrap();
         let kept = ends.iter().filter(|end| **end <= cut).count() as i64;
         assert_eq!(fixture.replayed_times(), (0..kept).collect::<Vec<_>>(), "cut at {cut}");
-        let left = fixture.wal_files().first().map_or(0, |p| fixture.files().read(p).unwrap().len());
-        assert!(left == 0 || left >= 48 && left <= cut, "{left} bytes after a cut at {cut}");
+        let left = fixture
+            .wal_files()
+            .first()
+            .map_or(0, |p| fixture.files().read(p).unwrap().len());
+        assert!(
+            left == 0 || left >= 48 && left <= cut,
+            "{left} bytes after a cut at {cut}"
+        );
         if left == 0 {
             fixture.files().create_new(&path).map(drop).unwrap_or_default();
         }
