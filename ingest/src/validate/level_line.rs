@@ -28,7 +28,7 @@ const LEVEL_WORDS: [(&[u8], &str); 9] = [
 pub(super) fn level_of_line(line: &[u8], fields: &[String], max_depth: usize) -> &'static str {
     let named = if is_json(line) {
         let max_depth = if max_depth == 0 { MAX_JSON_DEPTH } else { max_depth };
-        json_field(line, fields, max_depth).and_then(|value| known_level(value))
+        json_field(line, fields, max_depth).and_then(known_level)
     } else if memchr::memchr(b'=', line).is_some() {
         logfmt_field(line, fields).and_then(|value| known_level(&value))
     } else {
