@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod codec;
 pub mod engine;
 pub mod error;
 pub mod file;

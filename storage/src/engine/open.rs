@@ -31,7 +31,7 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
             files
                 .create_dir_all(&wal)
                 .map_err(|e| disk_error("cannot create WAL folder", &wal, e))?;
-            Ok(folder)
+            Ok::<_, Error>(folder)
         })
         .await
         .map_err(stopped)??;

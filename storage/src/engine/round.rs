@@ -180,8 +180,12 @@ async fn settle(shared: &Arc<Shared>, state: &mut RoundState, round: Round, summ
         }
         return Err(error);
     }
-    // From here to the swaps nothing may fail or be left out: the catalog has the rows, and the heads have them too.
-    shared.components.fail_points.pass("flush.committed").await?;
+    // From here to the swaps nothing else may fail: the catalog has the rows, and the heads have them too. A failure
+    // stands for a commit whose answer was lost.
+    if let Err(error) = shared.components.fail_points.pass("flush.committed").await {
+        state.unsettled = Some(round);
+        return Err(error);
+    }
     for (lane, heads) in &round.lanes {
         lane.change(|view| {
             view.segments = shared.segment_readers(lane, &view.segments);

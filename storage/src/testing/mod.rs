@@ -2,8 +2,10 @@
 
 mod clock;
 mod disk;
+mod read;
 mod store;
 
 pub use clock::ManualClock;
 pub use disk::{SimDisk, SimFiles};
+pub use read::{Entry, read_entries, read_samples, scan_context};
 pub use store::{StoreFixture, memory_storage};

@@ -14,8 +14,8 @@ mod replay;
 mod tests;
 mod writer;
 
-pub use committer::{PendingRows, Wal, WalCounters, WalSettings};
-pub use files::{LaneKey, WalFileInfo};
+pub use committer::{PendingRows, Wal, WalSettings};
+pub use files::LaneKey;
 pub use replay::{ReplayedRows, replay};
 
 pub use body::encode_rows;
