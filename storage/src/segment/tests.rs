@@ -10,6 +10,7 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
+use super::footer::{Footer, SectionId};
 use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache};
 use crate::error::ErrorKind;
 use crate::memory::{MemoryAccountant, MemoryUse};
@@ -591,4 +592,87 @@ fn many_days_widen_the_cut_of_log_pages() {
         .unwrap()
         .unwrap();
     assert!(bounds.len() < 10, "{} pages", bounds.len());
+}
+
+/// What a segment costs beside its pages: thousands of quiet tenants each write a small one at every flush.
+#[test]
+fn tails_are_small() {
+    let check = |n: usize, max_tail_bytes: u64| {
+        let mut series = Samples::new();
+        for i in 0..n {
+            let (pod, instance) = (format!("api-server-7f9c{:05x}", i * 7919), format!("10.0.{}.{}:9100", i / 256, i % 256));
+            let labels = [
+                ("__name__", "node_cpu_seconds_total"),
+                ("cluster", "prod-eu"),
+                ("namespace", "kube-system"),
+                ("job", "node-exporter"),
+                ("pod", &pod),
+                ("instance", &instance),
+                ("mode", ["idle", "user"][i % 2]),
+            ];
+            series.insert(key(&labels), vec![(0, 1.0)]);
+        }
+        let segment = write_samples(&series).unwrap();
+        assert!(segment.meta.tail_len <= max_tail_bytes, "{n} series: {} bytes", segment.meta.tail_len);
+    };
+    check(1, 1_000);
+    check(10, 1_300);
+    // With the label index.
+    check(5_000, 5_000 * 30);
+}
+
+#[test]
+fn sections_before_the_tail_are_read_apart() {
+    let series = many_series(4500);
+    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    writer.builder.max_tail_bytes = 1_000;
+    for (key, rows) in &series {
+        let (times, values): (Vec<i64>, Vec<f64>) = rows.iter().copied().unzip();
+        writer.push_series(&key.0, &times, &values).unwrap();
+    }
+    let segment = writer.finish().unwrap().unwrap();
+    assert!(segment.meta.tail_len <= 1_000);
+    let fixture = Fixture::new();
+    let reader = fixture.place("o", &segment);
+    assert_eq!(read_all_samples(&fixture, &reader, TimeRange::ALL), inside(&series, TimeRange::ALL));
+    // Tail, series table, label index, and the pages.
+    assert_eq!(fixture.bucket.counts(Verb::Get).requests, 4);
+}
+
+#[test]
+fn matching_survives_a_damaged_label_index() {
+    let series = many_series(4500);
+    let mut segment = write_samples(&series).unwrap();
+    let footer = Footer::decode(&segment.bytes).unwrap();
+    let index = footer.section(SectionId::LabelIndex).unwrap();
+    segment.bytes[index.offset as usize + 100] ^= 1;
+    let fixture = Fixture::new();
+    let reader = fixture.place("o", &segment);
+    assert_eq!(read_all_samples(&fixture, &reader, TimeRange::ALL), inside(&series, TimeRange::ALL));
+}
+
+#[test]
+fn the_cache_keeps_what_was_used_last() {
+    let fixture = Fixture::new();
+    let segment = write_samples(&many_series(200)).unwrap();
+    let readers: Vec<SegmentReader> = (0..3).map(|i| fixture.place(&format!("o{i}"), &segment)).collect();
+    let scan = fixture.scan();
+    let open = |i: usize, cache: &Arc<TailCache>| {
+        let reader = SegmentReader::new(fixture.bucket.clone(), Arc::clone(readers[i].meta()), Arc::clone(cache));
+        let before = fixture.bucket.counts(Verb::Get).requests;
+        fixture.runtime.block_on(reader.select(&[], TimeRange::ALL, &scan)).unwrap();
+        fixture.bucket.counts(Verb::Get).requests - before
+    };
+    open(0, &fixture.cache);
+    let one = fixture.cache.size_bytes();
+    let cache = Arc::new(TailCache::new(fixture.account.clone(), 2 * one));
+    let reads: Vec<u64> = [0, 1, 0, 2, 0, 1].map(|i| open(i, &cache)).into();
+    assert_eq!(reads, [1, 1, 0, 1, 0, 1]);
+    assert_eq!(cache.size_bytes(), 2 * one);
+    // Short of memory, the cache gives way instead of failing the query.
+    let short = Arc::new(TailCache::new(MemoryAccountant::new(one + one / 2), 10 * one));
+    let reads: Vec<u64> = [0, 1, 1, 0].map(|i| open(i, &short)).into();
+    assert_eq!(reads, [1, 1, 0, 1]);
+    let none = Arc::new(TailCache::new(fixture.account.clone(), 0));
+    assert_eq!([open(0, &none), open(0, &none)], [1, 1]);
 }
