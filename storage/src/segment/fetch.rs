@@ -201,7 +201,10 @@ mod tests {
             page(&[(Times, 0, 10), (Lines, 10, 90)]),
             page(&[(Times, 100, 10), (Lines, 110, 10)]),
             page(&[(Times, 120 + gap, 10), (Lines, 130 + gap, far as u32)]),
-            page(&[(Times, 130 + gap + far, 10), (Lines, 140 + gap + far, MAX_READ_BYTES as u32)]),
+            page(&[
+                (Times, 130 + gap + far, 10),
+                (Lines, 140 + gap + far, MAX_READ_BYTES as u32),
+            ]),
         ];
         let check = |wanted: &[ColumnId], which: &[u32], expected: &[(Range<u64>, &[u32])]| {
             let expected: Vec<PlannedRead> = expected
@@ -216,9 +219,17 @@ mod tests {
         check(&[Times], &[0, 1], &[(0..110, &[0, 1])]);
         check(&[Times], &[1, 2], &[(100..110, &[1]), (120 + gap..130 + gap, &[2])]);
         check(&[Times, Lines], &[0, 1, 2], &[(0..130 + gap + far, &[0, 1, 2])]);
-        check(&[Times], &[2, 3], &[(120 + gap..130 + gap, &[2]), (130 + gap + far..140 + gap + far, &[3])]);
+        check(
+            &[Times],
+            &[2, 3],
+            &[(120 + gap..130 + gap, &[2]), (130 + gap + far..140 + gap + far, &[3])],
+        );
         let end = 140 + gap + far + MAX_READ_BYTES;
-        check(&[Lines], &[2, 3], &[(130 + gap..130 + gap + far, &[2]), (140 + gap + far..end, &[3])]);
+        check(
+            &[Lines],
+            &[2, 3],
+            &[(130 + gap..130 + gap + far, &[2]), (140 + gap + far..end, &[3])],
+        );
         check(&[ColumnId::Samples], &[0, 1], &[]);
     }
 }

@@ -600,7 +600,10 @@ fn tails_are_small() {
     let check = |n: usize, max_tail_bytes: u64| {
         let mut series = Samples::new();
         for i in 0..n {
-            let (pod, instance) = (format!("api-server-7f9c{:05x}", i * 7919), format!("10.0.{}.{}:9100", i / 256, i % 256));
+            let (pod, instance) = (
+                format!("api-server-7f9c{:05x}", i * 7919),
+                format!("10.0.{}.{}:9100", i / 256, i % 256),
+            );
             let labels = [
                 ("__name__", "node_cpu_seconds_total"),
                 ("cluster", "prod-eu"),
@@ -613,7 +616,11 @@ fn tails_are_small() {
             series.insert(key(&labels), vec![(0, 1.0)]);
         }
         let segment = write_samples(&series).unwrap();
-        assert!(segment.meta.tail_len <= max_tail_bytes, "{n} series: {} bytes", segment.meta.tail_len);
+        assert!(
+            segment.meta.tail_len <= max_tail_bytes,
+            "{n} series: {} bytes",
+            segment.meta.tail_len
+        );
     };
     check(1, 1_000);
     check(10, 1_300);
@@ -634,9 +641,12 @@ fn sections_before_the_tail_are_read_apart() {
     assert!(segment.meta.tail_len <= 1_000);
     let fixture = Fixture::new();
     let reader = fixture.place("o", &segment);
-    assert_eq!(read_all_samples(&fixture, &reader, TimeRange::ALL), inside(&series, TimeRange::ALL));
-    // Tail, series table, label index, and the pages.
-    assert_eq!(fixture.bucket.counts(Verb::Get).requests, 4);
+    assert_eq!(
+        read_all_samples(&fixture, &reader, TimeRange::ALL),
+        inside(&series, TimeRange::ALL)
+    );
+    // Tail, chunks, series table, label index, and the pages.
+    assert_eq!(fixture.bucket.counts(Verb::Get).requests, 5);
 }
 
 #[test]
@@ -648,7 +658,10 @@ fn matching_survives_a_damaged_label_index() {
     segment.bytes[index.offset as usize + 100] ^= 1;
     let fixture = Fixture::new();
     let reader = fixture.place("o", &segment);
-    assert_eq!(read_all_samples(&fixture, &reader, TimeRange::ALL), inside(&series, TimeRange::ALL));
+    assert_eq!(
+        read_all_samples(&fixture, &reader, TimeRange::ALL),
+        inside(&series, TimeRange::ALL)
+    );
 }
 
 #[test]
@@ -660,7 +673,10 @@ fn the_cache_keeps_what_was_used_last() {
     let open = |i: usize, cache: &Arc<TailCache>| {
         let reader = SegmentReader::new(fixture.bucket.clone(), Arc::clone(readers[i].meta()), Arc::clone(cache));
         let before = fixture.bucket.counts(Verb::Get).requests;
-        fixture.runtime.block_on(reader.select(&[], TimeRange::ALL, &scan)).unwrap();
+        fixture
+            .runtime
+            .block_on(reader.select(&[], TimeRange::ALL, &scan))
+            .unwrap();
         fixture.bucket.counts(Verb::Get).requests - before
     };
     open(0, &fixture.cache);
