@@ -10,6 +10,7 @@ pub mod functions;
 pub mod operators;
 pub mod output;
 pub mod plan;
+pub mod promql;
 pub mod vector;
 
 #[cfg(test)]
