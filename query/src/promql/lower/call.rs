@@ -189,11 +189,13 @@ fn special_function(args: &mut Args<'_>) -> Result<VectorPlan, QueryError> {
         "sort" | "sort_desc" => VectorPlan::Sort {
             input: args.take(0)?,
             descending: name == "sort_desc",
+            span: plan_span(args.call.range),
         },
         "sort_by_label" | "sort_by_label_desc" => VectorPlan::SortByLabel {
             input: args.take(0)?,
             labels: args.texts(1)?,
             descending: name == "sort_by_label_desc",
+            span: plan_span(args.call.range),
         },
         "label_replace" => VectorPlan::LabelReplace {
             pattern: text::pattern(args.written(4)?)?,
