@@ -11,6 +11,7 @@ pub mod functions;
 pub mod operators;
 pub mod output;
 pub mod plan;
+pub mod promql;
 pub mod run;
 pub mod vector;
 
