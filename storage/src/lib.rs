@@ -3,9 +3,14 @@
 //! Knows no query language, no HTTP and no DataFusion.
 
 pub mod clock;
+pub mod engine;
 pub mod error;
+pub mod file;
+mod head;
 pub mod memory;
 pub mod model;
 pub mod scan;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
