@@ -2,6 +2,7 @@
 //!
 //! Knows no query language, no HTTP and no DataFusion.
 
+pub mod catalog;
 pub mod clock;
 pub mod engine;
 pub mod error;
@@ -9,7 +10,9 @@ pub mod file;
 mod head;
 pub mod memory;
 pub mod model;
+pub mod object;
 pub mod scan;
+pub mod segment;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -1,0 +1,1 @@
+//! Tests of the catalog over an in-memory store.
