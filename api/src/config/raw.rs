@@ -100,7 +100,7 @@ impl RawSettings {
         }
         let own = env_name(key);
         for name in std::iter::once(own.as_str()).chain(other_vars.iter().copied()) {
-            if let Some(value) = self.env.get(name) {
+            if let Some(value) = self.env.get(name).filter(|value| name.starts_with("GARNER_") || !value.is_empty()) {
                 return Some((RawValue::Scalar(value.clone()), format!("variable {name}")));
             }
         }
@@ -176,6 +176,10 @@ fn is_service_link(name: &str) -> bool {
 /// `; did you mean …?` where something near exists, else where to look.
 fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
+    let known: Vec<&str> = known.collect();
+    if let Some(key) = known.iter().find(|key| wrong.strip_prefix(**key).is_some_and(|rest| rest.starts_with('.'))) {
+        return format!("; {key} takes a value, not a section");
+    }
     let mut best: Option<(usize, &str)> = None;
     for key in known {
         let whole = edit_distance(wrong, key);

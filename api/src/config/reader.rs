@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::duration::parse_duration;
 use super::error::ConfigError;
-use super::raw::{RawSettings, RawValue};
+use super::raw::{RawSettings, RawValue, env_name};
 use super::size::parse_size;
 
 /// How the text of a setting is read.
@@ -95,6 +95,18 @@ pub struct Declared {
     pub doc: &'static str,
     /// Variables besides its own that are read.
     pub other_vars: &'static [&'static str],
+}
+
+impl Declared {
+    /// Its row in docs/configuration.md: key, default, variables, documentation.
+    pub fn markdown_row(&self) -> String {
+        let default = if self.default.is_empty() { "empty".to_string() } else { format!("`{}`", self.default) };
+        let mut vars = format!("`{}`", env_name(self.key));
+        for name in self.other_vars {
+            vars.push_str(&format!(", `{name}`"));
+        }
+        format!("| `{}` | {default} | {vars} | {} |", self.key, self.doc)
+    }
 }
 
 /// Reads settings and remembers what was asked for.

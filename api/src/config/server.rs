@@ -1,10 +1,10 @@
-//! `[server]`, `[tenancy]` and `[memory]`: the network edge, tenants, and what the process may use of the machine.
+//! `[server]`, `[tenancy]`, `[memory]` and `[log]`: the network edge, tenants, what the process may use and what it tells.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::reader::{ADDRESS, BOOL, COUNT, DURATION, Reader, SIZE};
+use super::reader::{ADDRESS, BOOL, COUNT, DURATION, Reader, SIZE, TEXT};
 
 /// The resolved group.
 #[derive(Clone, Debug)]
@@ -13,8 +13,6 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// `server.max_body_size`
     pub max_body_bytes: u64,
-    /// `server.max_decompressed_size`
-    pub max_decompressed_bytes: u64,
     /// `server.read_timeout`
     pub read_timeout: Duration,
     /// `server.shutdown_timeout`
@@ -25,6 +23,8 @@ pub struct ServerSettings {
     pub tenancy_required: bool,
     /// `memory.limit`; 0 means a share of the machine.
     pub memory_limit_bytes: u64,
+    /// `log.level`
+    pub log_level: String,
 }
 
 impl ServerSettings {
@@ -44,13 +44,6 @@ impl ServerSettings {
                 "100MB",
                 "Largest request body as it comes over the wire; larger ones are answered 413. The body is held in memory \
                  while it is decoded.",
-            )?,
-            max_decompressed_bytes: from.get(
-                "server.max_decompressed_size",
-                &SIZE,
-                "256MB",
-                "Largest request body after decompression; larger ones are answered 413. Guards against decompression \
-                 bombs.",
             )?,
             read_timeout: from.get(
                 "server.read_timeout",
@@ -84,6 +77,13 @@ impl ServerSettings {
                 "Memory that recent rows, caches, background work and queries may hold together; 0 means 60% of the \
                  machine or of its cgroup. Less memory means earlier flushes (more, smaller objects) and refused queries, \
                  never a dead process.",
+            )?,
+            log_level: from.get(
+                "log.level",
+                &TEXT,
+                "info",
+                "What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, also by module, such as \
+                 `info,garner_storage=debug`.",
             )?,
         })
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use garner_storage::engine::WalSync;
 
-use super::raw::env_name;
 use super::{RawSettings, Settings};
 
 fn from_file(text: &str) -> Result<Settings, String> {
@@ -111,7 +110,7 @@ fn what_is_wrong_is_named_in_one_line() {
     );
     check(
         from_file("[server]\nlisten = { port = 1 }\n"),
-        "unknown setting server.listen.port in garner.toml; did you mean server.listen?",
+        "unknown setting server.listen.port in garner.toml; server.listen takes a value, not a section",
     );
     check(
         from_file("[limits]\nmax_line_size = [[1]]\n"),
@@ -154,19 +153,9 @@ fn every_setting_is_documented_with_its_default_and_variable() {
     for setting in Settings::declared().unwrap() {
         let start = format!("| `{}` |", setting.key);
         let row = page.lines().find(|line| line.starts_with(&start));
-        let expected = document(&setting);
+        let expected = setting.markdown_row();
         assert_eq!(row, Some(expected.as_str()), "docs/configuration.md, the row of {}", setting.key);
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, Settings::declared().unwrap().len(), "docs/configuration.md lists a setting that does not exist");
-}
-
-/// The row of a setting in docs/configuration.md.
-fn document(setting: &super::reader::Declared) -> String {
-    let default = if setting.default.is_empty() { "empty".to_string() } else { format!("`{}`", setting.default) };
-    let vars: Vec<String> = std::iter::once(env_name(setting.key))
-        .chain(setting.other_vars.iter().map(|name| name.to_string()))
-        .map(|name| format!("`{name}`"))
-        .collect();
-    format!("| `{}` | {default} | {} | {} |", setting.key, vars.join(", "), setting.doc)
 }
