@@ -187,7 +187,10 @@ mod tests {
         let data = vec![b'x'; 100];
         for (made, header) in [("gzip", "gzip"), ("zlib", "deflate"), ("raw", "deflate")] {
             assert_eq!(decode(&compress(made, &data), header, 100).unwrap(), data);
-            assert_eq!(kind(decode(&compress(made, &data), header, 99)), IngestErrorKind::TooLarge);
+            assert_eq!(
+                kind(decode(&compress(made, &data), header, 99)),
+                IngestErrorKind::TooLarge
+            );
         }
     }
 
@@ -201,10 +204,18 @@ mod tests {
     #[test]
     fn broken_bodies_are_refused() {
         let whole = compress("gzip", b"some text that is long enough to be cut");
-        for body in [&b""[..], b"garbage garbage", &whole[..whole.len() / 2], &whole[..whole.len() - 3]] {
+        for body in [
+            &b""[..],
+            b"garbage garbage",
+            &whole[..whole.len() / 2],
+            &whole[..whole.len() - 3],
+        ] {
             assert_eq!(kind(decode(body, "gzip", MAX)), IngestErrorKind::BadRequest, "{body:?}");
         }
-        assert_eq!(kind(decode(b"garbage garbage", "deflate", MAX)), IngestErrorKind::BadRequest);
+        assert_eq!(
+            kind(decode(b"garbage garbage", "deflate", MAX)),
+            IngestErrorKind::BadRequest
+        );
         for body in [&b""[..], b"garbage garbage", b"\x05\x00"] {
             assert_eq!(snappy(body, MAX).unwrap_err().message(), "snappy: corrupt input");
         }

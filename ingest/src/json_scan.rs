@@ -51,7 +51,11 @@ pub(crate) struct Value<'a> {
 impl<'a> Value<'a> {
     /// A string's text, borrowed where it holds no escapes; any other value's text as it stands.
     pub(crate) fn text(&self) -> Result<Cow<'a, [u8]>, JsonError> {
-        if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
+        if self.escaped {
+            unescape(self.raw).map(Cow::Owned)
+        } else {
+            Ok(Cow::Borrowed(self.raw))
+        }
     }
 }
 
@@ -248,7 +252,10 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
             if let Some(c) = char::from_u32(unit) {
                 return Some((c, 6));
             }
-            let low = text.get(6..).and_then(code_unit).filter(|u| (0xdc00..0xe000).contains(u));
+            let low = text
+                .get(6..)
+                .and_then(code_unit)
+                .filter(|u| (0xdc00..0xe000).contains(u));
             match low {
                 Some(low) if unit < 0xdc00 => {
                     let c = char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))?;
@@ -264,7 +271,9 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
 /// The number of `\uXXXX`.
 fn code_unit(text: &[u8]) -> Option<u32> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
-    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+    digits
+        .iter()
+        .try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
 #[cfg(test)]
@@ -297,7 +306,10 @@ mod tests {
             ("h", Kind::Null, "null"),
         ];
         let found = members(text).unwrap();
-        let found: Vec<_> = found.iter().map(|(k, kind, v)| (k.as_str(), *kind, v.as_str())).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(k, kind, v)| (k.as_str(), *kind, v.as_str()))
+            .collect();
         assert_eq!(found, expected);
         assert_eq!(members("{}"), Ok(vec![]));
     }

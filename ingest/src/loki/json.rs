@@ -41,11 +41,7 @@ pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> 
     Ok(streams)
 }
 
-fn stream<'a>(
-    value: Value<'a>,
-    entry: &mut Entry<'a>,
-    visitor: &mut impl PushVisitor<'a>,
-) -> Result<(), IngestError> {
+fn stream<'a>(value: Value<'a>, entry: &mut Entry<'a>, visitor: &mut impl PushVisitor<'a>) -> Result<(), IngestError> {
     // Labels may stand behind the values, so both members are found before either is read.
     let (mut labels, mut values) = (None, None);
     walk_object(value.raw, |key, value| {
@@ -121,10 +117,7 @@ fn timestamp(value: Value<'_>) -> Result<i64, IngestError> {
     })
 }
 
-fn metadata<'a>(
-    value: Value<'a>,
-    out: &mut Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
-) -> Result<(), IngestError> {
+fn metadata<'a>(value: Value<'a>, out: &mut Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>) -> Result<(), IngestError> {
     if value.kind != Kind::Object {
         return Err(IngestError::bad_request(
             "malformed JSON: structured metadata must be an object of strings",
@@ -138,7 +131,9 @@ fn metadata<'a>(
 
 fn string<'a>(value: Value<'a>, what: &str) -> Result<Cow<'a, [u8]>, IngestError> {
     if value.kind != Kind::String {
-        return Err(IngestError::bad_request(format!("malformed JSON: {what} must be a string")));
+        return Err(IngestError::bad_request(format!(
+            "malformed JSON: {what} must be a string"
+        )));
     }
     Ok(value.text()?)
 }

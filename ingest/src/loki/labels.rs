@@ -221,10 +221,13 @@ mod tests {
     use super::*;
 
     fn check(labels: &str, expected: Result<&str, &str>) {
-        let found = StreamLabels::parse(labels.as_bytes()).map(|l| l.format());
-        let found = found.as_deref().map_err(IngestError::message);
-        let expected = expected.map_err(|message| format!("couldn't parse labels: {message}"));
-        assert_eq!(found, expected.as_deref().copied().map_err(String::as_str), "{labels}");
+        let found = StreamLabels::parse(labels.as_bytes())
+            .map(|l| l.format())
+            .map_err(|e| e.message().to_string());
+        let expected = expected
+            .map(str::to_string)
+            .map_err(|message| format!("couldn't parse labels: {message}"));
+        assert_eq!(found, expected, "{labels}");
     }
 
     #[test]
@@ -232,41 +235,89 @@ mod tests {
         check("", Ok("{}"));
         check("{}", Ok("{}"));
         check(r#"{b="2", a="1"}"#, Ok(r#"{a="1", b="2"}"#));
-        check(" {\n a = 'x' , # comment }\n b=`c:\\d`, } ", Ok(r#"{a="x", b="c:\\d"}"#));
-        check(r#"{a="q\"\\\t\x41\101\u65e5\U0001F600"}"#, Ok("{a=\"q\\\"\\\\\\tAA日😀\"}"));
+        check(
+            " {\n a = 'x' , # comment }\n b=`c:\\d`, } ",
+            Ok(r#"{a="x", b="c:\\d"}"#),
+        );
+        check(
+            r#"{a="q\"\\\t\x41\101\u65e5\U0001F600"}"#,
+            Ok("{a=\"q\\\"\\\\\\tAA日😀\"}"),
+        );
         check(r#"{a="", b="1"}"#, Ok(r#"{b="1"}"#));
         check(r#"{"my.app"="x", "up"}"#, Ok(r#"{__name__="up", "my.app"="x"}"#));
         check(r#"up{a="b"}"#, Ok(r#"{__name__="up", a="b"}"#));
         check("up", Ok(r#"{__name__="up"}"#));
         check(r#"{a="1", a="2"}"#, Ok(r#"{a="1", a="2"}"#));
-        check("{日本='x'}", Err("1:2: parse error: unexpected character inside braces: '日'"));
+        check(
+            "{日本='x'}",
+            Err("1:2: parse error: unexpected character inside braces: '日'"),
+        );
     }
 
     #[test]
     fn errors_are_prometheus_own() {
         for (labels, expected) in [
-            (r#"{my.app="x"}"#, "1:4: parse error: unexpected character inside braces: '.'"),
-            (r#"{1app="x"}"#, "1:2: parse error: unexpected character inside braces: '1'"),
-            (r#"{my app="x"}"#, r#"1:5: parse error: unexpected identifier "app" in label set, expected "=""#),
-            (r#"{="x"}"#, r#"1:2: parse error: unexpected "=" in label set, expected identifier or "}""#),
-            (r#"{a:b="x"}"#, "1:3: parse error: unexpected character inside braces: ':'"),
-            (r#"{bad-name="x"}"#, "1:5: parse error: unexpected character inside braces: '-'"),
+            (
+                r#"{my.app="x"}"#,
+                "1:4: parse error: unexpected character inside braces: '.'",
+            ),
+            (
+                r#"{1app="x"}"#,
+                "1:2: parse error: unexpected character inside braces: '1'",
+            ),
+            (
+                r#"{my app="x"}"#,
+                r#"1:5: parse error: unexpected identifier "app" in label set, expected "=""#,
+            ),
+            (
+                r#"{="x"}"#,
+                r#"1:2: parse error: unexpected "=" in label set, expected identifier or "}""#,
+            ),
+            (
+                r#"{a:b="x"}"#,
+                "1:3: parse error: unexpected character inside braces: ':'",
+            ),
+            (
+                r#"{bad-name="x"}"#,
+                "1:5: parse error: unexpected character inside braces: '-'",
+            ),
             (r#"app="x""#, r#"1:4: parse error: unexpected "=""#),
-            (r#"{app=~"x"}"#, r#"1:5: parse error: unexpected <op:=~> in label set, expected "=""#),
-            (r#"{app!="x"}"#, r#"1:5: parse error: unexpected <op:!=> in label set, expected "=""#),
-            (r#"{a=b}"#, r#"1:4: parse error: unexpected identifier "b" in label set, expected string"#),
-            (r#"{a="b" c="d"}"#, r#"1:8: parse error: unexpected identifier "c" in label set, expected "," or "}""#),
+            (
+                r#"{app=~"x"}"#,
+                r#"1:5: parse error: unexpected <op:=~> in label set, expected "=""#,
+            ),
+            (
+                r#"{app!="x"}"#,
+                r#"1:5: parse error: unexpected <op:!=> in label set, expected "=""#,
+            ),
+            (
+                r#"{a=b}"#,
+                r#"1:4: parse error: unexpected identifier "b" in label set, expected string"#,
+            ),
+            (
+                r#"{a="b" c="d"}"#,
+                r#"1:8: parse error: unexpected identifier "c" in label set, expected "," or "}""#,
+            ),
             (r#"{a="b""#, "1:7: parse error: unexpected end of input inside braces"),
             (r#"{a="b"#, "1:4: parse error: unterminated quoted string"),
             ("{a=`b", "1:4: parse error: unterminated raw string"),
             ("{a=\"b\nc\"}", "1:4: parse error: unterminated quoted string"),
             (r#"{a="\q"}"#, "1:4: parse error: unknown escape sequence U+0071 'q'"),
-            (r#"{a="\x4"}"#, "1:4: parse error: illegal character U+0022 '\"' in escape sequence"),
+            (
+                r#"{a="\x4"}"#,
+                "1:4: parse error: illegal character U+0022 '\"' in escape sequence",
+            ),
             (r#"{a="b"} x"#, r#"1:9: parse error: unexpected identifier "x""#),
             (r#"{{"#, "1:2: parse error: unexpected left brace '{'"),
             ("{\na=\n1}", "3:1: parse error: unexpected character inside braces: '1'"),
-            (r#"{a="b",,}"#, r#"1:8: parse error: unexpected "," in label set, expected identifier or "}""#),
-            (r#""a long string""#, r#"1:1: parse error: unexpected string "\"a long st"..."#),
+            (
+                r#"{a="b",,}"#,
+                r#"1:8: parse error: unexpected "," in label set, expected identifier or "}""#,
+            ),
+            (
+                r#""a long string""#,
+                r#"1:1: parse error: unexpected string "\"a long st"..."#,
+            ),
         ] {
             check(labels, Err(expected));
         }

@@ -105,7 +105,11 @@ impl<'a> Lexer<'a> {
             }
             'a'..='z' | 'A'..='Z' | '_' => Ok(self.run(TokenKind::Identifier)),
             ':' | '0'..='9' if !self.inside_braces => {
-                let kind = if first == ':' { TokenKind::Identifier } else { TokenKind::Number };
+                let kind = if first == ':' {
+                    TokenKind::Identifier
+                } else {
+                    TokenKind::Number
+                };
                 Ok(self.run(kind))
             }
             '{' if self.inside_braces => Err(self.error(start, "unexpected left brace '{'")),

@@ -7,8 +7,8 @@ mod lexer;
 mod protobuf;
 mod push;
 
-pub(crate) use entry::{Entry, PushVisitor};
-pub(crate) use labels::StreamLabels;
+pub(crate) use entry::{Entry, EntryTime, PushVisitor};
 pub use labels::LabelParseError;
+pub(crate) use labels::StreamLabels;
 pub use push::LokiPush;
-pub(crate) use push::decode_push;
+pub(crate) use push::{Decompressed, decompress};

@@ -41,11 +41,7 @@ pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> 
 }
 
 /// Labels may stand behind the entries on the wire, so they are looked for first; skipping entries costs little.
-fn stream<'a>(
-    message: &'a [u8],
-    entry: &mut Entry<'a>,
-    visitor: &mut impl PushVisitor<'a>,
-) -> Result<(), IngestError> {
+fn stream<'a>(message: &'a [u8], entry: &mut Entry<'a>, visitor: &mut impl PushVisitor<'a>) -> Result<(), IngestError> {
     let mut labels: &[u8] = b"";
     let mut fields = Reader::new(message);
     while let Some((number, value)) = fields.next()? {

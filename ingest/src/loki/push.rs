@@ -1,5 +1,7 @@
 //! One push request: its headers decide how the body is read.
 
+use std::borrow::Cow;
+
 use super::entry::PushVisitor;
 use super::{json, protobuf};
 use crate::body;
@@ -16,36 +18,30 @@ pub struct LokiPush<'a> {
     pub body: &'a [u8],
 }
 
-/// Decompresses the body and hands its streams to `visit`, in order. Returns the number of streams.
-pub(crate) fn decode_push<R>(
-    push: LokiPush<'_>,
-    max_decompressed_bytes: usize,
-    visit: impl FnOnce(DecodedPush<'_>) -> Result<R, IngestError>,
-) -> Result<R, IngestError> {
-    let format = format(push.content_type, push.content_encoding)?;
-    let body = body::decode(push.body, push.content_encoding, max_decompressed_bytes)?;
-    match format {
-        Format::Json => visit(DecodedPush { format, body: &body }),
-        Format::JsonSnappy | Format::Protobuf => {
-            let body = body::snappy(&body, max_decompressed_bytes)?;
-            visit(DecodedPush { format, body: &body })
-        }
-    }
-}
-
-/// A decompressed body of known format.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DecodedPush<'a> {
+/// A push body that is decompressed and of known format.
+#[derive(Debug)]
+pub(crate) struct Decompressed<'a> {
     format: Format,
-    body: &'a [u8],
+    body: Cow<'a, [u8]>,
 }
 
-impl<'a> DecodedPush<'a> {
-    /// Hands all streams to `visitor`; returns how many there were.
-    pub(crate) fn walk(&self, visitor: &mut impl PushVisitor<'a>) -> Result<usize, IngestError> {
+/// Finds the format of a push and decompresses its body.
+pub(crate) fn decompress(push: LokiPush<'_>, max_bytes: usize) -> Result<Decompressed<'_>, IngestError> {
+    let format = format(push.content_type)?;
+    let mut body = body::decode(push.body, push.content_encoding, max_bytes)?;
+    // Protobuf is a snappy block even where the header does not say so (and inside gzip, as in Loki); JSON is not.
+    if format == Format::Protobuf || push.content_encoding == "snappy" {
+        body = Cow::Owned(body::snappy(&body, max_bytes)?);
+    }
+    Ok(Decompressed { format, body })
+}
+
+impl Decompressed<'_> {
+    /// Hands all streams to `visitor`, in order; returns how many there were.
+    pub(crate) fn walk<'b>(&'b self, visitor: &mut impl PushVisitor<'b>) -> Result<usize, IngestError> {
         match self.format {
-            Format::Json | Format::JsonSnappy => json::decode(self.body, visitor),
-            Format::Protobuf => protobuf::decode(self.body, visitor),
+            Format::Json => json::decode(&self.body, visitor),
+            Format::Protobuf => protobuf::decode(&self.body, visitor),
         }
     }
 
@@ -58,12 +54,11 @@ impl<'a> DecodedPush<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
-    JsonSnappy,
     Protobuf,
 }
 
 /// Loki's choice (`pkg/loghttp/push/push.go`, `parsePushRequestBody`); texts are Go's `mime.ParseMediaType`.
-fn format(content_type: &str, content_encoding: &str) -> Result<Format, IngestError> {
+fn format(content_type: &str) -> Result<Format, IngestError> {
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let is_token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
     match media_type.split_once('/') {
@@ -73,7 +68,6 @@ fn format(content_type: &str, content_encoding: &str) -> Result<Format, IngestEr
         }
         None if !is_token(&media_type) => Err(IngestError::bad_request("mime: expected slash after first token")),
         _ if media_type != "application/json" => Ok(Format::Protobuf),
-        _ if content_encoding == "snappy" => Ok(Format::JsonSnappy),
         _ => Ok(Format::Json),
     }
 }
