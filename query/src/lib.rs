@@ -11,6 +11,7 @@ pub mod logql;
 pub mod operators;
 pub mod output;
 pub mod plan;
+pub mod promql;
 pub mod vector;
 
 #[cfg(test)]
