@@ -4,9 +4,11 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod codec;
 pub mod engine;
 pub mod error;
 pub mod file;
+mod flush;
 mod head;
 pub mod memory;
 pub mod model;
@@ -15,5 +17,7 @@ pub mod scan;
 pub mod segment;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod wal;
 
 pub use error::{Error, ErrorKind, Result};
+pub use flush::{FailAction, FailPoints};

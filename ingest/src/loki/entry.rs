@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::labels::StreamLabels;
 use crate::error::IngestError;
 
+/// A name and a value as they were sent: not checked, not always UTF-8.
+pub(crate) type RawPair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// One entry as the client sent it. The decoder reuses one value for all entries of a body.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Entry<'a> {
@@ -13,7 +16,7 @@ pub(crate) struct Entry<'a> {
     /// The line's bytes, not always UTF-8.
     pub line: Cow<'a, [u8]>,
     /// Structured metadata in the order sent, names and values not yet checked.
-    pub metadata: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    pub metadata: Vec<RawPair<'a>>,
 }
 
 /// An entry's time.

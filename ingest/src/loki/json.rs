@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::entry::{Entry, EntryTime, PushVisitor};
+use super::entry::{Entry, EntryTime, PushVisitor, RawPair};
 use super::labels::StreamLabels;
 use crate::error::IngestError;
 use crate::json_scan::{self, JsonError, Kind, Value, array_each, object_each};
@@ -80,7 +80,7 @@ fn stream_labels(value: Value<'_>) -> Result<StreamLabels<'_>, IngestError> {
         pairs.push((key, value.text()?));
         Ok(())
     })?;
-    Ok(StreamLabels::from_pairs(pairs)?)
+    StreamLabels::from_pairs(pairs)
 }
 
 fn read_entry<'a>(value: Value<'a>, entry: &mut Entry<'a>) -> Result<(), IngestError> {
@@ -117,7 +117,7 @@ fn timestamp(value: Value<'_>) -> Result<i64, IngestError> {
     })
 }
 
-fn metadata<'a>(value: Value<'a>, out: &mut Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>) -> Result<(), IngestError> {
+fn metadata<'a>(value: Value<'a>, out: &mut Vec<RawPair<'a>>) -> Result<(), IngestError> {
     if value.kind != Kind::Object {
         return Err(IngestError::bad_request(
             "malformed JSON: structured metadata must be an object of strings",

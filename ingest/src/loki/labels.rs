@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use garner_storage::model::METRIC_NAME;
 
+use super::entry::RawPair;
 use super::lexer::{Lexer, Token, TokenKind};
 use crate::error::{IngestError, IngestErrorKind};
 use crate::text;
@@ -14,10 +15,12 @@ use crate::text;
 /// Longest label set taken as text (Loki `pkg/loghttp/push/push.go`, `maxStreamLabelsSize`).
 const MAX_STREAM_LABELS_BYTES: usize = 1 << 24;
 
+type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// Labels of one stream: sorted by name, without empty values. A name may stand twice; validation refuses that.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct StreamLabels<'a> {
-    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pairs: Pairs<'a>,
 }
 
 /// Where and why a label set is not one. Prints as Loki's answer does.
@@ -87,8 +90,8 @@ impl<'a> StreamLabels<'a> {
 
     /// A set from the members of a JSON object; of equal names the last counts. Loki prints the object as text and parses
     /// that, so a name that is no identifier gets the parser's answer.
-    pub(crate) fn from_pairs(members: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>) -> Result<Self, IngestError> {
-        let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(members.len());
+    pub(crate) fn from_pairs(members: Vec<RawPair<'a>>) -> Result<Self, IngestError> {
+        let mut pairs: Pairs<'a> = Vec::with_capacity(members.len());
         for (name, value) in members {
             let (name, value) = (utf8(name)?, utf8(value)?);
             pairs.retain(|(n, _)| *n != name);
@@ -106,7 +109,7 @@ impl<'a> StreamLabels<'a> {
         ))
     }
 
-    fn sorted(mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Self {
+    fn sorted(mut pairs: Pairs<'a>) -> Self {
         pairs.retain(|(_, value)| !value.is_empty());
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         StreamLabels { pairs }
@@ -159,8 +162,6 @@ fn render_raw_names(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
     out.push('}');
     out
 }
-
-type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// The whole text: `[name] [{ pairs }]` and nothing behind it.
 fn parse_metric(text: &str) -> Result<Pairs<'_>, LabelParseError> {
@@ -327,7 +328,7 @@ mod tests {
         );
     }
 
-    fn members<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)> {
+    fn members<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<RawPair<'a>> {
         pairs
             .iter()
             .map(|(n, v)| (Cow::Borrowed(n.as_bytes()), Cow::Borrowed(v.as_bytes())))

@@ -7,7 +7,7 @@ mod lexer;
 mod protobuf;
 mod push;
 
-pub(crate) use entry::{Entry, EntryTime, PushVisitor};
+pub(crate) use entry::{Entry, EntryTime, PushVisitor, RawPair};
 pub use labels::LabelParseError;
 pub(crate) use labels::StreamLabels;
 pub use push::LokiPush;

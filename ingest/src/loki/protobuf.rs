@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use garner_storage::model::NANOS_PER_SECOND;
 
-use super::entry::{Entry, EntryTime, PushVisitor};
+use super::entry::{Entry, EntryTime, PushVisitor, RawPair};
 use super::labels::StreamLabels;
 use crate::error::IngestError;
 use crate::wire::{Reader, WireError};
@@ -77,7 +77,7 @@ fn read_entry<'a>(message: &'a [u8], entry: &mut Entry<'a>) -> Result<(), Ingest
     Ok(())
 }
 
-fn label_pair(message: &[u8]) -> Result<(Cow<'_, [u8]>, Cow<'_, [u8]>), IngestError> {
+fn label_pair(message: &[u8]) -> Result<RawPair<'_>, IngestError> {
     let (mut name, mut text): (&[u8], &[u8]) = (b"", b"");
     let mut fields = Reader::new(message);
     while let Some((number, value)) = fields.next()? {

@@ -28,7 +28,7 @@ const LEVEL_WORDS: [(&[u8], &str); 9] = [
 pub(super) fn level_of_line(line: &[u8], fields: &[String], max_depth: usize) -> &'static str {
     let named = if is_json(line) {
         let max_depth = if max_depth == 0 { MAX_JSON_DEPTH } else { max_depth };
-        json_field(line, fields, max_depth).and_then(|value| known_level(value))
+        json_field(line, fields, max_depth).and_then(known_level)
     } else if memchr::memchr(b'=', line).is_some() {
         logfmt_field(line, fields).and_then(|value| known_level(&value))
     } else {
@@ -53,26 +53,24 @@ fn is_json(line: &[u8]) -> bool {
 }
 
 /// The first string member with one of the names, depth first; raw, since no level has an escape in it.
-fn json_field<'a>(object: &'a [u8], fields: &[String], depth_left: usize) -> Option<&'a [u8]> {
+fn json_field<'a>(object: &'a [u8], fields: &[String], max_depth: usize) -> Option<&'a [u8]> {
+    match search_object(object, fields, max_depth) {
+        ControlFlow::Break(found) => found,
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// Breaks with what was found, or with `None` at the first error, nested ones included: nothing behind it counts.
+fn search_object<'a>(object: &'a [u8], fields: &[String], depth_left: usize) -> ControlFlow<Option<&'a [u8]>> {
     if depth_left == 0 {
-        return None;
+        return ControlFlow::Continue(());
     }
-    let found = object_each(object, |key, value| {
-        let found = match value.kind {
-            Kind::String if is_field(&key, fields) => Some(value.raw),
-            Kind::Object => json_field(value.raw, fields, depth_left - 1),
-            _ => None,
-        };
-        match found {
-            Some(value) => ControlFlow::Break(value),
-            None => ControlFlow::Continue(()),
-        }
+    let searched = object_each(object, |key, value| match value.kind {
+        Kind::String if is_field(&key, fields) => ControlFlow::Break(Some(value.raw)),
+        Kind::Object => search_object(value.raw, fields, depth_left - 1),
+        _ => ControlFlow::Continue(()),
     });
-    // What was found before an error counts; the error itself means only that there is no more.
-    match found {
-        Ok(ControlFlow::Break(value)) => Some(value),
-        _ => None,
-    }
+    searched.unwrap_or(ControlFlow::Break(None))
 }
 
 fn is_field(key: &[u8], fields: &[String]) -> bool {
@@ -159,6 +157,8 @@ mod tests {
             // Broken behind the level: what was found counts. Broken before: the words count.
             (r#"{"level":"info", error}"#, "info"),
             (r#"{"a" "level":"x", error}"#, "error"),
+            (r#"{"a":{bad},"level":"info","m":" error "}"#, "info"),
+            (r#"{"m":"x error","a":{bad},"level":"info"}"#, "error"),
             ("{not json level=error}", "error"),
         ] {
             assert_eq!(level(line.as_bytes()), expected, "{line}");

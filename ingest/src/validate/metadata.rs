@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::loki::RawPair;
 use crate::text::is_legacy_label_name;
 
 /// One entry's metadata, normalised.
@@ -10,10 +11,7 @@ pub(crate) type Metadata<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// Replaces `out` by `sent` with names normalised and values made UTF-8; empty values are left out, since they mean
 /// "absent". `Err` is the text for a name that cannot become a label name.
-pub(crate) fn normalize_metadata<'a>(
-    sent: &mut Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
-    out: &mut Metadata<'a>,
-) -> Result<(), String> {
+pub(crate) fn normalize_metadata<'a>(sent: &mut Vec<RawPair<'a>>, out: &mut Metadata<'a>) -> Result<(), String> {
     out.clear();
     for (name, value) in sent.drain(..) {
         let name = normal_name(name)?;

@@ -112,14 +112,14 @@ struct LogWriter<'w, 'a, R: LogRows> {
     stream_level: Option<String>,
     metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     canonical: Vec<u8>,
-    previous: Option<PreviousEntry<'a>>,
+    previous: Option<PreviousEntry>,
 }
 
 /// What `increment_duplicate_timestamp` compares an entry with.
-struct PreviousEntry<'a> {
+struct PreviousEntry {
     sent_ns: i64,
     stored_ns: i64,
-    line: Cow<'a, [u8]>,
+    line: Vec<u8>,
 }
 
 impl<'a, R: LogRows> PushVisitor<'a> for LogWriter<'_, 'a, R> {
@@ -204,12 +204,12 @@ impl<'a, R: LogRows> LogWriter<'_, 'a, R> {
 
     /// With `increment_duplicate_timestamp`, an entry with another line than the one before it, but the same time, moves
     /// one nanosecond behind it (loki `pkg/distributor/distributor.go`).
-    fn distinct_time(&mut self, sent_ns: i64, line: &Cow<'a, [u8]>) -> i64 {
+    fn distinct_time(&mut self, sent_ns: i64, line: &[u8]) -> i64 {
         if !self.limits.increment_duplicate_timestamp {
             return sent_ns;
         }
         let (sent_ns, stored_ns) = match &self.previous {
-            Some(p) if p.line != *line && (sent_ns == p.sent_ns || sent_ns == p.stored_ns) => {
+            Some(p) if p.line != line && (sent_ns == p.sent_ns || sent_ns == p.stored_ns) => {
                 (p.sent_ns, p.stored_ns.saturating_add(1).min(i64::MAX - 1))
             }
             _ => (sent_ns, sent_ns),
@@ -217,7 +217,7 @@ impl<'a, R: LogRows> LogWriter<'_, 'a, R> {
         self.previous = Some(PreviousEntry {
             sent_ns,
             stored_ns,
-            line: line.clone(),
+            line: line.to_vec(),
         });
         stored_ns
     }

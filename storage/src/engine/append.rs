@@ -1,15 +1,17 @@
 //! Appends: rows of one tenant and signal that become durable and visible together, or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedRwLockReadGuard;
 
 use super::lane::Lane;
-use super::storage::Shared;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::head::{Head, LogRows, MetadataTable, Rows, SampleRows};
 use crate::memory::{MemoryUse, Reservation};
-use crate::model::Labels;
+use crate::model::{Labels, TimeRange, Timestamp};
+use crate::wal::{LaneKey, PendingRows, encode_rows};
 
 /// A series inside one append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +43,80 @@ impl Append {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut memory: Reservation = self.shared.components.accountant.reservation(MemoryUse::Head);
-        memory.try_grow(rows.head_bytes())?;
-        self.head.append(&rows, self.shared.components.clock.now());
-        let _ = (&self.lane, &self.gate);
-        Ok(())
+        let shared = self.shared.clone();
+        let (signal, count) = (self.lane.signal.code() as usize, rows.len() as u64);
+        let outcome = self.write(rows).await;
+        match &outcome {
+            Ok(()) => shared.counters.rows_appended[signal].fetch_add(count, Ordering::Relaxed),
+            Err(_) => {
+                // Where memory is short, the background task finds what to flush.
+                shared.wake.notify_one();
+                shared.counters.appends_failed.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        outcome
+    }
+
+    async fn write(self, rows: Rows) -> Result<()> {
+        let accountant = &self.shared.components.accountant;
+        let mut head_memory = accountant.reservation(MemoryUse::Head);
+        head_memory.try_grow(rows.head_bytes())?;
+        let body = encode_rows(&self.lane.tenant, &rows)?;
+        let mut wal_memory = accountant.reservation(MemoryUse::Wal);
+        wal_memory.try_grow(body.len() as u64)?;
+        let pending = Pending {
+            key: self.lane.key.clone(),
+            head: self.head,
+            time_range: rows.time_range(),
+            rows,
+            body,
+            now: self.shared.components.clock.now(),
+            _held: (self.gate, head_memory, wal_memory),
+        };
+        self.shared.open_wal()?.append(Box::new(pending)).await
+    }
+}
+
+/// Rows on their way through the WAL. They hold the lane's gate until they are visible or dropped.
+#[derive(Debug)]
+struct Pending {
+    key: LaneKey,
+    head: Arc<Head>,
+    time_range: TimeRange,
+    rows: Rows,
+    body: Vec<u8>,
+    now: Timestamp,
+    _held: (OwnedRwLockReadGuard<()>, Reservation, Reservation),
+}
+
+impl PendingRows for Pending {
+    fn lane(&self) -> &LaneKey {
+        &self.key
+    }
+
+    fn time_range(&self) -> TimeRange {
+        self.time_range
+    }
+
+    fn series(&self) -> &[u32] {
+        self.rows.series()
+    }
+
+    fn index_generation(&self) -> u64 {
+        self.head.index().generation()
+    }
+
+    fn labels(&self, id: u32) -> Labels {
+        // Ids come from this index, see `SeriesRef`.
+        self.head.index().labels(id).unwrap_or_default()
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    fn make_visible(&mut self) {
+        self.head.append(&self.rows, self.now);
     }
 }
 

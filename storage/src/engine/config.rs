@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::catalog::CatalogSettings;
 use crate::clock::SharedClock;
 use crate::file::SharedFiles;
+use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
+use crate::object::Bucket;
 
 /// When an append is durable, `wal.sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub struct StorageConfig {
     pub logs_flush_bytes: u64,
     /// Share of the memory limit that heads may hold before the largest are flushed early.
     pub head_memory_share: f64,
+    /// Bytes of opened segments' tails (directories, series tables, label indexes) kept for later queries.
+    pub tail_cache_bytes: u64,
+    /// How the catalog is kept.
+    pub catalog: CatalogSettings,
 }
 
 impl StorageConfig {
@@ -52,6 +59,8 @@ impl StorageConfig {
             logs_flush_age: Duration::from_secs(5 * 60),
             logs_flush_bytes: 64 << 20,
             head_memory_share: 0.4,
+            tail_cache_bytes: 128 << 20,
+            catalog: CatalogSettings::default(),
         }
     }
 }
@@ -63,10 +72,14 @@ pub struct Components {
     pub clock: SharedClock,
     /// The disk of the WAL.
     pub files: SharedFiles,
+    /// Where segments and catalog are kept.
+    pub bucket: Bucket,
     /// The process's memory account.
     pub accountant: MemoryAccountant,
     /// Seeds the writer id of a new data folder and object names; from the system's entropy in a server.
     pub seed: u64,
     /// Runtime of replay and flush: apart from the one that answers requests.
     pub background: tokio::runtime::Handle,
+    /// Places at which tests stop or kill the store; none are armed by default.
+    pub fail_points: FailPoints,
 }

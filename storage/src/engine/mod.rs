@@ -10,11 +10,17 @@
 //! A *lane* is one (tenant, signal): its gate, its heads, its segments.
 
 mod append;
+mod background;
 mod config;
 mod lane;
+mod open;
 mod reader;
+mod round;
+mod shared;
 mod stats;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use append::{LogAppend, SampleAppend, SeriesRef};
 pub use config::{Components, StorageConfig, WalSync};

@@ -70,8 +70,10 @@ pub struct StorageStats {
     pub wal_bytes: u64,
     /// Records written to the WAL since the start.
     pub wal_records: u64,
-    /// Syncs of the WAL since the start; fewer than records, since appends share them.
-    pub wal_syncs: u64,
+    /// Bytes of their bodies.
+    pub wal_record_bytes: u64,
+    /// Groups of records written since the start; with `wal.sync = always` each is one sync.
+    pub wal_groups: u64,
     /// Failed writes and syncs of the WAL since the start.
     pub wal_errors: u64,
     /// Flush rounds that succeeded since the start.

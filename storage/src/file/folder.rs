@@ -2,14 +2,13 @@
 //!
 //! ```text
 //! <data folder>/LOCK          locked while a server uses the folder
-//! <data folder>/writer.json   {"format":1,"writer":"<32 hex digits>"}
+//! <data folder>/writer.json   {"format":1,"writer":"<id>"}
 //! <data folder>/wal/          see wal/FORMAT.md
 //! ```
 //!
 //! The writer id ties WAL positions in the catalog to this WAL: a folder that was lost comes back with a new id, so
 //! positions of the lost WAL can never be taken for positions of the new one.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,51 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{FileLock, SharedFiles};
 use crate::error::{Error, ErrorKind, Result};
+use crate::object::paths::WriterId;
 
 /// Format of the data folder this program reads and writes.
 const FOLDER_FORMAT: u32 = 1;
 
-/// Identity of one WAL; random, persisted in the data folder.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WriterId(u128);
-
-impl WriterId {
-    /// The id of these bits.
-    pub fn from_bits(bits: u128) -> Self {
-        WriterId(bits)
-    }
-
-    /// The id's bits.
-    pub fn bits(self) -> u128 {
-        self.0
-    }
-
-    /// The id of 32 hex digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 32)
-            .then(|| u128::from_str_radix(text, 16).ok())
-            .flatten()
-            .map(WriterId)
-    }
-}
-
-/// 32 hex digits.
-impl fmt::Display for WriterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for WriterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WriterId({self})")
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct WriterFile {
     format: u32,
-    writer: String,
+    writer: WriterId,
 }
 
 /// A locked data folder. Dropping it releases the lock.
@@ -107,8 +70,8 @@ impl DataFolder {
     }
 
     /// Identity of the WAL in it.
-    pub fn writer(&self) -> WriterId {
-        self.writer
+    pub fn writer(&self) -> &WriterId {
+        &self.writer
     }
 }
 
@@ -117,8 +80,8 @@ fn writer_id(files: &SharedFiles, folder: &Path, rng: &mut dyn RngCore) -> Resul
     match files.read(&path) {
         Ok(bytes) => parse_writer(&path, &bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let writer = WriterId(rng.random());
-            create_writer(files, folder, &path, writer).map_err(|e| disk_error("cannot write", &path, e))?;
+            let writer = WriterId::from_random(rng.random());
+            create_writer(files, folder, &path, writer.clone()).map_err(|e| disk_error("cannot write", &path, e))?;
             Ok(writer)
         }
         Err(e) => Err(disk_error("cannot read", &path, e)),
@@ -130,7 +93,7 @@ fn parse_writer(path: &Path, bytes: &[u8]) -> Result<WriterId> {
         Error::new(
             ErrorKind::Corrupt,
             format!(
-                "{} is damaged: expected {{\"format\":1,\"writer\":\"<32 hex digits>\"}}; restore it, or move the data folder away after saving its WAL",
+                "{} is damaged: expected {{\"format\":1,\"writer\":\"<id>\"}}; restore it, or move the data folder away after saving its WAL",
                 path.display()
             ),
         )
@@ -146,7 +109,7 @@ fn parse_writer(path: &Path, bytes: &[u8]) -> Result<WriterId> {
             ),
         ));
     }
-    WriterId::parse(&file.writer).ok_or_else(corrupt)
+    Ok(file.writer)
 }
 
 fn create_writer(files: &SharedFiles, folder: &Path, path: &Path, writer: WriterId) -> io::Result<()> {
@@ -158,7 +121,7 @@ fn create_writer(files: &SharedFiles, folder: &Path, path: &Path, writer: Writer
     }
     let content = WriterFile {
         format: FOLDER_FORMAT,
-        writer: writer.to_string(),
+        writer,
     };
     let mut file = files.create_new(&temporary)?;
     file.append(&serde_json::to_vec(&content)?)?;
@@ -192,10 +155,10 @@ mod tests {
         let second = DataFolder::open(&files, &path, &mut StdRng::seed_from_u64(2)).unwrap_err();
         assert_eq!(second.kind(), ErrorKind::Unavailable);
         assert!(second.to_string().contains("is in use by another garner"), "{second}");
-        let writer = first.writer();
+        let writer = first.writer().clone();
         drop(first);
         let third = DataFolder::open(&files, &path, &mut StdRng::seed_from_u64(2)).unwrap();
-        assert_eq!(third.writer(), writer);
+        assert_eq!(*third.writer(), writer);
     }
 
     #[test]
@@ -205,7 +168,7 @@ mod tests {
             assert_eq!(parse_writer(path, content.as_bytes()).unwrap_err().kind(), expected);
         };
         check(r#"{"format":2,"writer":"00"}"#, ErrorKind::Invalid);
-        check(r#"{"format":1,"writer":"00"}"#, ErrorKind::Corrupt);
+        check(r#"{"format":1,"writer":"a/b"}"#, ErrorKind::Corrupt);
         check("", ErrorKind::Corrupt);
     }
 }

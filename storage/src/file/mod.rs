@@ -5,5 +5,6 @@ mod folder;
 mod os;
 
 pub use files::{AppendFile, FileInfo, FileLock, Files, FolderEntry, SharedFiles};
-pub use folder::{DataFolder, WriterId};
+pub use folder::DataFolder;
+pub(crate) use folder::disk_error;
 pub use os::OsFiles;

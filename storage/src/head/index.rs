@@ -47,7 +47,7 @@ pub(super) struct SeriesOrder {
     /// Position of each id.
     pub rank: Vec<u32>,
     /// Ids in order.
-    sorted: Vec<u32>,
+    pub sorted: Vec<u32>,
 }
 
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);

@@ -13,6 +13,6 @@ mod samples;
 mod select;
 mod source;
 
-pub use head::{Head, HeadStats};
+pub use head::Head;
 pub use index::SeriesIndex;
 pub use rows::{LogRows, MetadataTable, Rows, SampleRows};

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::head::{Head, Store};
 use super::logs::LogBlock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels, SeriesKey, TimeRange};
 use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries, dedup};
 
@@ -37,23 +37,7 @@ impl SeriesSource for Head {
     }
 
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, _scan: &ScanContext) -> Result<SampleColumns> {
-        let mut columns = SampleColumns {
-            offsets: Vec::with_capacity(ordinals.len() + 1),
-            ..SampleColumns::default()
-        };
-        columns.offsets.push(0);
-        for chunk in ordinals.chunks(MAX_SERIES_PER_LOCK) {
-            let head = self.read();
-            for id in chunk {
-                if let Store::Samples(store) = &head.store
-                    && let Some(series) = store.get(*id)
-                {
-                    series.read(range, &mut columns.timestamps, &mut columns.values);
-                }
-                columns.offsets.push(columns.timestamps.len() as u32);
-            }
-        }
-        Ok(columns)
+        self.samples_of(ordinals, range)
     }
 
     async fn read_logs(
@@ -63,25 +47,61 @@ impl SeriesSource for Head {
         columns: LogColumns,
         _scan: &ScanContext,
     ) -> Result<LogRows> {
-        let mut reader = LogReader::new(columns);
-        for chunk in ordinals.chunks(MAX_SERIES_PER_LOCK) {
-            let blocks: Vec<Vec<Arc<LogBlock>>> = {
-                let head = self.read();
-                let Store::Logs(store) = &head.store else { continue };
-                chunk
-                    .iter()
-                    .map(|id| store.get(*id).map_or_else(Vec::new, |s| s.blocks(range)))
-                    .collect()
-            };
-            for blocks in blocks {
-                reader.add_stream(self, &blocks, range);
-            }
-        }
-        Ok(reader.finish())
+        self.logs_of(ordinals, range, columns)
     }
 }
 
 impl Head {
+    /// Ids of the series with rows, in the order of series.
+    pub fn series_in_order(&self) -> Vec<(u32, Labels)> {
+        let order = self.index().order();
+        let index = self.index().read();
+        let head = self.read();
+        let with_rows = |id: &&u32| head.series(**id).is_some();
+        let ids = order.sorted.iter().filter(with_rows);
+        ids.map(|id| (*id, index.labels[*id as usize].clone())).collect()
+    }
+
+    /// Samples of the series `ids`, as [`SeriesSource::read_samples`].
+    pub fn samples_of(&self, ids: &[u32], range: TimeRange) -> Result<SampleColumns> {
+        let mut columns = SampleColumns {
+            offsets: Vec::with_capacity(ids.len() + 1),
+            ..SampleColumns::default()
+        };
+        columns.offsets.push(0);
+        for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
+            let head = self.read();
+            for id in chunk {
+                if let Store::Samples(store) = &head.store
+                    && let Some(series) = store.get(*id)
+                {
+                    series.read(range, &mut columns.timestamps, &mut columns.values);
+                }
+                columns.offsets.push(offset(columns.timestamps.len())?);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Entries of the streams `ids`, as [`SeriesSource::read_logs`].
+    pub fn logs_of(&self, ids: &[u32], range: TimeRange, columns: LogColumns) -> Result<LogRows> {
+        let mut reader = LogReader::new(columns);
+        for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
+            let blocks: Vec<Vec<Arc<LogBlock>>> = {
+                let head = self.read();
+                let blocks = |id: &u32| match &head.store {
+                    Store::Logs(store) => store.get(*id).map_or_else(Vec::new, |s| s.blocks(range)),
+                    Store::Samples(_) => Vec::new(),
+                };
+                chunk.iter().map(blocks).collect()
+            };
+            for blocks in blocks {
+                reader.add_stream(self, &blocks, range)?;
+            }
+        }
+        Ok(reader.finish())
+    }
+
     fn select_now(&self, matchers: &[LabelMatcher], range: TimeRange) -> Vec<SourceSeries> {
         let ids = self.index().matching(matchers);
         let mut found: Vec<SourceSeries> = {
@@ -113,6 +133,7 @@ struct LogReader {
     columns: LogColumns,
     rows: LogRows,
     lines: BinaryBuilder,
+    line_bytes: usize,
     /// Code in the head → code in the answer.
     codes: HashMap<u32, u32, ahash::RandomState>,
 }
@@ -131,12 +152,13 @@ impl LogReader {
                 derived: Vec::new(),
             },
             lines: BinaryBuilder::new(),
+            line_bytes: 0,
             codes: HashMap::default(),
         }
     }
 
     /// Adds the rows of one stream: sorted by time, entries of one nanosecond in order of arrival, equal ones once.
-    fn add_stream(&mut self, head: &Head, blocks: &[Arc<LogBlock>], range: TimeRange) {
+    fn add_stream(&mut self, head: &Head, blocks: &[Arc<LogBlock>], range: TimeRange) -> Result<()> {
         let mut found: Vec<(i64, &LogBlock, usize)> = Vec::new();
         for block in blocks {
             let rows = block.times.iter().enumerate();
@@ -164,6 +186,11 @@ impl LogReader {
             self.rows.timestamps.push(*time);
             self.rows.line_lengths.push(line.len() as u32);
             if self.columns.lines {
+                // Arrow's offsets are 31 bits; slabs of a scan stay far below.
+                self.line_bytes += line.len();
+                if self.line_bytes > i32::MAX as usize {
+                    return Err(too_much());
+                }
                 self.lines.append_value(line);
             }
             if self.columns.metadata {
@@ -171,7 +198,8 @@ impl LogReader {
                 self.rows.derived.push(self.codes[&block.derived[*at]]);
             }
         }
-        self.rows.offsets.push(self.rows.timestamps.len() as u32);
+        self.rows.offsets.push(offset(self.rows.timestamps.len())?);
+        Ok(())
     }
 
     /// Gives codes of the answer to the head's codes in `found`; returns the sets to compare with, where any must be.
@@ -211,6 +239,17 @@ impl LogReader {
         }
         self.rows
     }
+}
+
+fn offset(rows: usize) -> Result<u32> {
+    u32::try_from(rows).map_err(|_| too_much())
+}
+
+fn too_much() -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        "one read of recent rows holds more than 2^32 rows or 2 GB of lines; narrow the time range",
+    )
 }
 
 fn has_equal_times(sorted: &[i64]) -> bool {

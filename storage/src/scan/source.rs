@@ -1,8 +1,9 @@
 //! The seam inside the store: a source holds series and rows of one tenant and signal (a head, or a segment), and a view
 //! merges what several sources answer.
 //!
-//! A source names a series by its *ordinal*, which means something in that source only. Ordinals rise with
-//! [`crate::model::SeriesKey`], so that neighbours in the order of series are neighbours in the source's pages.
+//! A source names a series by its *ordinal*, which means something in that source only. In a segment ordinals rise with
+//! [`crate::model::SeriesKey`], so that neighbours in the order of series are neighbours in its pages; a head numbers
+//! series as they arrive. A view asks for ordinals in the order in which the source's selection named them.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -149,11 +150,11 @@ pub trait SeriesSource: Send + Sync + Debug {
         scan: &ScanContext,
     ) -> Result<Vec<SourceSeries>>;
 
-    /// Samples of `ordinals` (ascending, each once) inside `range`, one per time: a source resolves its own duplicates
+    /// Samples of `ordinals` (each once, in the order of the selection) inside `range`, one per time: a source resolves its own duplicates
     /// (by [`super::dedup`]).
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns>;
 
-    /// Log entries of `ordinals` (ascending, each once) inside `range`, equal entries once: a source resolves its own
+    /// Log entries of `ordinals` (each once, in the order of the selection) inside `range`, equal entries once: a source resolves its own
     /// duplicates (by [`super::dedup`]). Columns not asked for may be left out.
     async fn read_logs(
         &self,

@@ -89,3 +89,10 @@ impl UnplacedMeta {
         }
     }
 }
+
+impl SegmentMeta {
+    /// Where the segment is, for messages.
+    pub(crate) fn place(&self) -> String {
+        format!("segment {} at offset {}", self.id.object, self.id.offset)
+    }
+}
