@@ -24,11 +24,9 @@ fn defaults_stand_alone() {
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:3100");
     assert_eq!(settings.storage.store.data_dir, PathBuf::from("./garner-data"));
     assert_eq!(settings.storage.store.wal_sync, WalSync::Always);
-    assert_eq!(settings.logs.max_age, None);
-    assert_eq!(settings.metrics.max_age, None);
-    assert_eq!(settings.logs.creation_grace_period, Duration::from_secs(600));
+    assert_eq!(settings.logs.push, garner_ingest::LogLimits::default());
+    assert_eq!(settings.metrics.write, garner_ingest::MetricLimits::default());
     assert!(!settings.server.tenancy_required);
-    assert_eq!(settings.logs.discover_service_name.len(), 13);
 }
 
 #[test]
@@ -52,14 +50,14 @@ fn values_read_in_the_spelling_of_the_originals() {
     )
     .unwrap();
     assert!(settings.server.tenancy_required);
-    assert_eq!(settings.logs.max_line_bytes, 262_144);
+    assert_eq!(settings.logs.push.max_line_size, 262_144);
     assert_eq!(settings.logs.max_query_length, Duration::from_secs(30 * 86_400 + 3_600));
-    assert_eq!(settings.logs.max_age, Some(Duration::from_secs(87_600 * 3_600)));
-    assert!(settings.logs.discover_service_name.is_empty());
-    assert_eq!(settings.metrics.max_label_names_per_series, 31);
+    assert_eq!(settings.logs.push.reject_old_samples_max_age, Duration::from_secs(87_600 * 3_600));
+    assert!(settings.logs.push.discover_service_name.is_empty());
+    assert_eq!(settings.metrics.write.max_label_names_per_series, 31);
     assert_eq!(settings.storage.store.wal_sync, WalSync::Interval(Duration::from_secs(1)));
     let settings = from_env("GARNER_LIMITS_DISCOVER_SERVICE_NAME", "a, b").unwrap();
-    assert_eq!(settings.logs.discover_service_name, ["a", "b"]);
+    assert_eq!(settings.logs.push.discover_service_name, ["a", "b"]);
 }
 
 #[test]

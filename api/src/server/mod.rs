@@ -16,6 +16,6 @@ pub use body::read_body;
 pub use lifecycle::{ServeError, serve};
 pub use metadata::MetadataQuery;
 pub use observe::RequestCounters;
-pub use request::{Ask, loki_json, prometheus_json};
+pub use request::{Ask, header_text, loki_json, prometheus_json};
 pub use routes::router;
 pub use run::run_query;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 
 use garner_storage::model::TenantId;
 
@@ -45,8 +45,12 @@ impl FromRequest<SharedApp> for Ask {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|text| text.starts_with("application/x-www-form-urlencoded"))
+    header_text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
+}
+
+/// A header as text; empty where it is missing or no text.
+pub fn header_text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 /// An answer of Loki's API.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
@@ -21,6 +21,7 @@ pub fn router(app: SharedApp) -> Router {
         .nest("/prometheus", prometheus_routes())
         .merge(admin_routes())
         .fallback(not_found)
+        .layer(from_fn(redirect_unclean))
         .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
@@ -66,18 +67,26 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
 }
 
-/// Go's text for what does not exist, and Go's way with paths that are not clean (net/http, `ServeMux`).
-async fn not_found(request: Request) -> Response {
+/// Go's text for what does not exist.
+async fn not_found() -> TextFailure {
+    TextFailure(Failure::new(FailureKind::NotFound, "404 page not found"))
+}
+
+/// Sends clients with an unclean path to the clean one, as Go does (net/http, `ServeMux`).
+async fn redirect_unclean(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let clean = clean_path(path);
-    if clean != path {
-        let location = match request.uri().query() {
-            Some(query) => format!("{clean}?{query}"),
-            None => clean,
-        };
-        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response();
+    if !path.contains("//") && !path.contains("/.") {
+        return next.run(request).await;
     }
-    TextFailure(Failure::new(FailureKind::NotFound, "404 page not found")).into_response()
+    let clean = clean_path(path);
+    if clean == path {
+        return next.run(request).await;
+    }
+    let location = match request.uri().query() {
+        Some(query) => format!("{clean}?{query}"),
+        None => clean,
+    };
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
 }
 
 /// Without doubled slashes and without `.` and `..` as parts.
