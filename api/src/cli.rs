@@ -33,7 +33,9 @@ pub fn settings_table() -> Result<String, ConfigError> {
         if own != section {
             section = own;
             let gap = if out.is_empty() { "" } else { "\n" };
-            out.push_str(&format!("{gap}## [{section}]\n\n| setting | default | variables | what it does |\n|---|---|---|---|\n"));
+            out.push_str(&format!(
+                "{gap}## [{section}]\n\n| setting | default | variables | what it does |\n|---|---|---|---|\n"
+            ));
         }
         out.push_str(&setting.markdown_row());
         out.push('\n');
@@ -43,10 +45,12 @@ pub fn settings_table() -> Result<String, ConfigError> {
 
 /// Flags of `garner serve`. Each is stronger than its environment variable, which is stronger than the file.
 #[derive(Debug, Default, Args)]
-#[command(after_help = "Every setting is also an environment variable: [limits] max_line_size is \
+#[command(
+    after_help = "Every setting is also an environment variable: [limits] max_line_size is \
                         GARNER_LIMITS_MAX_LINE_SIZE. docs/configuration.md lists all of them.\n\n\
                         Exit status: 0 after a clean stop, 1 when the server cannot start or go on, 2 for wrong \
-                        arguments or settings.")]
+                        arguments or settings."
+)]
 pub struct ServeArgs {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]

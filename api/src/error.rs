@@ -231,8 +231,15 @@ mod tests {
         let check = |kind: FailureKind, text: u16, json: u16, error_type: &str, retry: bool| {
             let failure = Failure::new(kind, "x");
             assert_eq!(failure.text_status().as_u16(), text, "{kind:?}");
-            assert_eq!((failure.json_status().0.as_u16(), failure.json_status().1), (json, error_type), "{kind:?}");
-            for response in [TextFailure(failure.clone()).into_response(), JsonFailure(failure).into_response()] {
+            assert_eq!(
+                (failure.json_status().0.as_u16(), failure.json_status().1),
+                (json, error_type),
+                "{kind:?}"
+            );
+            for response in [
+                TextFailure(failure.clone()).into_response(),
+                JsonFailure(failure).into_response(),
+            ] {
                 assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{kind:?}");
             }
         };

@@ -38,7 +38,14 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]]),
+            _ => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[(byte >> 4) as usize],
+                HEX[(byte & 15) as usize],
+            ]),
         }
     }
     out.extend_from_slice(&bytes[copied..]);
@@ -178,7 +185,11 @@ mod tests {
         check(1.5e-7, "1.5e-07", "0.00000015");
         check(1e20, "100000000000000000000", "100000000000000000000");
         check(1e21, "1e+21", "1000000000000000000000");
-        check(1.7976931348623157e308, "1.7976931348623157e+308", &format!("{}", f64::MAX));
+        check(
+            1.7976931348623157e308,
+            "1.7976931348623157e+308",
+            &format!("{}", f64::MAX),
+        );
         check(5e-324, "5e-324", &format!("{}", 5e-324f64));
         check(123_456_789_012_345_680.0, "123456789012345680", "123456789012345680");
         check(f64::NAN, "NaN", "NaN");
@@ -190,13 +201,19 @@ mod tests {
     fn plain_floats_read_back() {
         let mut bits = 1u64;
         for _ in 0..10_000 {
-            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let value = f64::from_bits(bits);
             if value.is_finite() {
                 let plain = written(|out| push_plain_float(out, value));
                 let prometheus = written(|out| push_prometheus_float(out, value));
                 assert_eq!(plain.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()), "{plain}");
-                assert_eq!(prometheus.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()), "{prometheus}");
+                assert_eq!(
+                    prometheus.parse::<f64>().map(f64::to_bits),
+                    Ok(value.to_bits()),
+                    "{prometheus}"
+                );
             }
         }
     }
@@ -218,8 +235,14 @@ mod tests {
 
     #[test]
     fn strings_are_escaped() {
-        assert_eq!(written(|out| push_string(out, "a\"b\\c\n\u{1}é<")), "\"a\\\"b\\\\c\\n\\u0001é<\"");
-        assert_eq!(written(|out| push_bytes(out, b"a\xff\xfeb\n")), "\"a\u{fffd}\u{fffd}b\\n\"");
+        assert_eq!(
+            written(|out| push_string(out, "a\"b\\c\n\u{1}é<")),
+            "\"a\\\"b\\\\c\\n\\u0001é<\""
+        );
+        assert_eq!(
+            written(|out| push_bytes(out, b"a\xff\xfeb\n")),
+            "\"a\u{fffd}\u{fffd}b\\n\""
+        );
         let labels = Labels::from_pairs([("b", "x\"y"), ("a", "1")]);
         assert_eq!(written(|out| push_labels(out, &labels)), r#"{"a":"1","b":"x\"y"}"#);
         assert_eq!(written(|out| push_strings(out, ["a", "b"])), r#"["a","b"]"#);

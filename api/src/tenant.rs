@@ -13,7 +13,10 @@ const DEFAULT_TENANT: &str = "fake";
 
 /// The tenant of a request. Without the header it is `fake`, or refused with 401 where tenants are `required`.
 pub fn tenant_of(headers: &HeaderMap, required: bool) -> Result<TenantId, Failure> {
-    let value = headers.get(TENANT_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
+    let value = headers
+        .get(TENANT_HEADER)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
     let name = match std::str::from_utf8(value) {
         Ok("") if required => return Err(Failure::new(FailureKind::Unauthorized, "no org id")),
         Ok("") => DEFAULT_TENANT,
@@ -48,9 +51,17 @@ mod tests {
         check(None, true, Err("no org id"));
         check(Some(""), true, Err("no org id"));
         check(Some("team-a"), true, Ok("team-a"));
-        check(Some("a/b"), true, Err("tenant ID 'a/b' contains unsupported character '/'"));
+        check(
+            Some("a/b"),
+            true,
+            Err("tenant ID 'a/b' contains unsupported character '/'"),
+        );
         check(Some(".."), false, Err("tenant ID is '.' or '..'"));
-        check(Some(&"a".repeat(151)), false, Err("tenant ID is too long: max 150 characters"));
+        check(
+            Some(&"a".repeat(151)),
+            false,
+            Err("tenant ID is too long: max 150 characters"),
+        );
         check(
             Some("a|b"),
             false,

@@ -50,7 +50,11 @@ fn workspace() -> PathBuf {
 /// Every `.rs` file below these folders.
 fn sources(folders: &[&str]) -> Vec<Source> {
     let root = workspace();
-    let mut open: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).filter(|path| path.exists()).collect();
+    let mut open: Vec<PathBuf> = folders
+        .iter()
+        .map(|folder| root.join(folder))
+        .filter(|path| path.exists())
+        .collect();
     let mut found = Vec::new();
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
@@ -110,7 +114,9 @@ fn crates_import_along_the_arrows() {
         ("query/", &["garner_ingest", "garner_api"]),
     ];
     for (folder, words) in upward {
-        forbid(&format!("{folder} may not import these crates"), words, |source| source.in_folder(folder));
+        forbid(&format!("{folder} may not import these crates"), words, |source| {
+            source.in_folder(folder)
+        });
     }
 }
 
@@ -118,46 +124,82 @@ fn crates_import_along_the_arrows() {
 fn languages_and_operators_do_not_know_each_other() {
     let promql = ["crate::promql", "super::promql", "promql::"];
     let logql = ["crate::logql", "super::logql", "logql::"];
-    forbid("promql/ imports no LogQL", &logql, |source| source.in_folder("query/src/promql/"));
-    forbid("logql/ imports no PromQL", &promql, |source| source.in_folder("query/src/logql/"));
-    let both: Vec<&str> = promql.into_iter().chain(logql).collect();
-    forbid("operators, functions, plan and vector know no language", &both, |source| {
-        ["operators", "functions", "plan", "vector"]
-            .iter()
-            .any(|module| source.in_folder(&format!("query/src/{module}/")))
+    forbid("promql/ imports no LogQL", &logql, |source| {
+        source.in_folder("query/src/promql/")
     });
+    forbid("logql/ imports no PromQL", &promql, |source| {
+        source.in_folder("query/src/logql/")
+    });
+    let both: Vec<&str> = promql.into_iter().chain(logql).collect();
+    forbid(
+        "operators, functions, plan and vector know no language",
+        &both,
+        |source| {
+            ["operators", "functions", "plan", "vector"]
+                .iter()
+                .any(|module| source.in_folder(&format!("query/src/{module}/")))
+        },
+    );
 }
 
 #[test]
 fn each_layer_keeps_to_its_libraries() {
-    forbid("only api speaks HTTP", &["axum", "http::", "hyper", "StatusCode"], |source| !source.in_folder("api/"));
-    forbid("storage and ingest know no DataFusion", &["datafusion", "datafusion_common"], |source| {
-        source.in_folder("storage/") || source.in_folder("ingest/")
-    });
-    forbid("the model imports nothing of ours", &["crate::head", "crate::scan", "crate::segment"], |source| {
-        source.in_folder("storage/src/model/")
-    });
+    forbid(
+        "only api speaks HTTP",
+        &["axum", "http::", "hyper", "StatusCode"],
+        |source| !source.in_folder("api/"),
+    );
+    forbid(
+        "storage and ingest know no DataFusion",
+        &["datafusion", "datafusion_common"],
+        |source| source.in_folder("storage/") || source.in_folder("ingest/"),
+    );
+    forbid(
+        "the model imports nothing of ours",
+        &["crate::head", "crate::scan", "crate::segment"],
+        |source| source.in_folder("storage/src/model/"),
+    );
 }
 
 #[test]
 fn the_disk_is_touched_in_one_place() {
-    let words = ["std::fs", "tokio::fs", "fs::File", "fs::read", "fs::write", "OpenOptions"];
-    forbid("only storage/src/file touches the disk", &words, |source| !source.in_folder("storage/src/file/"));
+    let words = [
+        "std::fs",
+        "tokio::fs",
+        "fs::File",
+        "fs::read",
+        "fs::write",
+        "OpenOptions",
+    ];
+    forbid("only storage/src/file touches the disk", &words, |source| {
+        !source.in_folder("storage/src/file/")
+    });
 }
 
 #[test]
 fn the_network_is_touched_in_two_places() {
     let words = ["reqwest", "TcpStream", "TcpListener", "UdpSocket", "AmazonS3Builder"];
-    forbid("only storage/src/object and the server touch the network", &words, |source| {
-        !source.in_folder("storage/src/object/") && !source.in_folder("api/src/server/")
-    });
+    forbid(
+        "only storage/src/object and the server touch the network",
+        &words,
+        |source| !source.in_folder("storage/src/object/") && !source.in_folder("api/src/server/"),
+    );
 }
 
 #[test]
 fn time_and_randomness_are_handed_in() {
     let clock = ["SystemTime::now", "Utc::now", "Local::now"];
-    forbid("only storage/src/clock.rs reads the clock", &clock, |source| source.path != "storage/src/clock.rs");
-    let random = ["thread_rng", "rand::random", "rand::rng", "from_os_rng", "from_entropy", "OsRng"];
+    forbid("only storage/src/clock.rs reads the clock", &clock, |source| {
+        source.path != "storage/src/clock.rs"
+    });
+    let random = [
+        "thread_rng",
+        "rand::random",
+        "rand::rng",
+        "from_os_rng",
+        "from_entropy",
+        "OsRng",
+    ];
     forbid("only the start of the server draws randomness", &random, |source| {
         source.path != "api/src/server/lifecycle.rs"
     });
@@ -171,7 +213,11 @@ fn every_file_opens_with_its_job() {
         .filter(|source| !source.text.starts_with("//! "))
         .map(|source| source.path)
         .collect();
-    assert!(missing.is_empty(), "the first line must be `//! ` and the file's job:\n{}", missing.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "the first line must be `//! ` and the file's job:\n{}",
+        missing.join("\n")
+    );
 }
 
 #[test]

@@ -110,8 +110,9 @@ mod tests {
 
     #[test]
     fn durations_read_in_every_spelling() {
-        let check =
-            |text: &str, expected: Option<u64>| assert_eq!(parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}");
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(parse_duration(text).map(|d| d.as_millis() as u64), expected, "{text}")
+        };
         check("0", Some(0));
         check("0s", Some(0));
         check("10m", Some(600_000));
@@ -122,7 +123,18 @@ mod tests {
         check("87600h", Some(87_600 * 3_600_000));
         check("500ms", Some(500));
         check("1.5s", Some(1_500));
-        for bad in ["", "10", "m", "1x", "-1m", "1m ", "1..5s", "999999y", "1e3s", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "10",
+            "m",
+            "1x",
+            "-1m",
+            "1m ",
+            "1..5s",
+            "999999y",
+            "1e3s",
+            "99999999999999999999s",
+        ] {
             check(bad, None);
         }
     }

@@ -17,9 +17,12 @@ pub fn default_memory_limit_bytes(files: &dyn Files) -> u64 {
         String::from_utf8(bytes.to_vec()).ok()
     };
     let machine = read("/proc/meminfo").and_then(|text| meminfo_total_bytes(&text));
-    let cgroup = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .find_map(|path| read(path)?.trim().parse::<u64>().ok());
+    let cgroup = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .find_map(|path| read(path)?.trim().parse::<u64>().ok());
     let available = match (machine, cgroup) {
         (Some(machine), Some(cgroup)) => machine.min(cgroup),
         (Some(one), None) | (None, Some(one)) => one,

@@ -68,7 +68,11 @@ impl RawSettings {
 
     fn flatten(&mut self, prefix: &str, table: toml::Table) -> Result<(), ConfigError> {
         for (name, value) in table {
-            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            let key = if prefix.is_empty() {
+                name
+            } else {
+                format!("{prefix}.{name}")
+            };
             let value = match value {
                 toml::Value::Table(inner) => {
                     self.file_sections.push(key.clone());
@@ -100,7 +104,11 @@ impl RawSettings {
         }
         let own = env_name(key);
         for name in std::iter::once(own.as_str()).chain(other_vars.iter().copied()) {
-            if let Some(value) = self.env.get(name).filter(|value| name.starts_with("GARNER_") || !value.is_empty()) {
+            if let Some(value) = self
+                .env
+                .get(name)
+                .filter(|value| name.starts_with("GARNER_") || !value.is_empty())
+            {
                 return Some((RawValue::Scalar(value.clone()), format!("variable {name}")));
             }
         }
@@ -165,19 +173,26 @@ fn is_service_link(name: &str) -> bool {
     let port_parts = |rest: &str| {
         let mut parts = rest.split('_');
         parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
-            && parts.next().is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+            && parts
+                .next()
+                .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
     };
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || name.ends_with("_PORT")
-        || name.match_indices("_PORT_").any(|(at, mark)| port_parts(&name[at + mark.len()..]))
+        || name
+            .match_indices("_PORT_")
+            .any(|(at, mark)| port_parts(&name[at + mark.len()..]))
 }
 
 /// `; did you mean …?` where something near exists, else where to look.
 fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let last = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
     let known: Vec<&str> = known.collect();
-    if let Some(key) = known.iter().find(|key| wrong.strip_prefix(**key).is_some_and(|rest| rest.starts_with('.'))) {
+    if let Some(key) = known
+        .iter()
+        .find(|key| wrong.strip_prefix(**key).is_some_and(|rest| rest.starts_with('.')))
+    {
         return format!("; {key} takes a value, not a section");
     }
     let mut best: Option<(usize, &str)> = None;

@@ -100,7 +100,11 @@ pub struct Declared {
 impl Declared {
     /// Its row in docs/configuration.md: key, default, variables, documentation.
     pub fn markdown_row(&self) -> String {
-        let default = if self.default.is_empty() { "empty".to_string() } else { format!("`{}`", self.default) };
+        let default = if self.default.is_empty() {
+            "empty".to_string()
+        } else {
+            format!("`{}`", self.default)
+        };
         let mut vars = format!("`{}`", env_name(self.key));
         for name in self.other_vars {
             vars.push_str(&format!(", `{name}`"));
@@ -156,8 +160,15 @@ impl<'a> Reader<'a> {
             .unwrap_or_else(|| (RawValue::Scalar(default.to_string()), "defaults".to_string()));
         (kind.parse)(&value).ok_or_else(|| {
             // A secret never reaches a log, not even a mistyped one.
-            let shown = if key.contains("secret") || key.contains("token") { "…".to_string() } else { value.to_string() };
-            ConfigError(format!("bad value {shown} for {key} ({origin}): expected {}", kind.expected))
+            let shown = if key.contains("secret") || key.contains("token") {
+                "…".to_string()
+            } else {
+                value.to_string()
+            };
+            ConfigError(format!(
+                "bad value {shown} for {key} ({origin}): expected {}",
+                kind.expected
+            ))
         })
     }
 

@@ -16,7 +16,9 @@ const UNITS: [(&str, u64); 10] = [
 /// Reads a size in bytes; `None` where it is none or does not fit.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim_start().to_ascii_lowercase();
     let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;

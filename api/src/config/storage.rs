@@ -1,10 +1,13 @@
-//! `[storage]`, `[object_store]`, `[wal]`, `[flush]` and `[catalog]`: where bytes lie and when they move.
+//! `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[catalog]` and `[testing]`: where bytes lie and when they move.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use garner_storage::engine::{StorageConfig, WalSync};
+use garner_storage::catalog::CatalogSettings;
+use garner_storage::engine::{FailPoints, StorageConfig, WalSync};
+
+use garner_storage::object::BucketSettings;
 
 use super::error::ConfigError;
 use super::raw::RawValue;
@@ -17,8 +20,8 @@ pub struct StorageSettings {
     pub store: StorageConfig,
     /// Where objects are kept.
     pub object_store: ObjectStoreSettings,
-    /// `catalog.single_writer`
-    pub single_writer: bool,
+    /// `testing.fail_points`
+    pub fail_points: FailPoints,
 }
 
 /// `[object_store]`
@@ -58,28 +61,44 @@ const SYNC: Kind<bool> = Kind::new(r#""always" or "interval""#, |value| match sc
     _ => None,
 });
 
-const URL: Kind<String> = Kind::new(r#"a URL such as "s3://bucket/prefix" or "file:///var/lib/garner""#, |value| {
-    let url = scalar_text(value)?;
-    let s3 = url.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let known = url.is_empty() || s3 || url.starts_with("file:///");
-    known.then(|| url.to_string())
-});
+const URL: Kind<String> = Kind::new(
+    r#"a URL such as "s3://bucket/prefix" or "file:///var/lib/garner""#,
+    |value| {
+        let url = scalar_text(value)?;
+        let s3 = url
+            .strip_prefix("s3://")
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        let known = url.is_empty() || s3 || url.starts_with("file:///");
+        known.then(|| url.to_string())
+    },
+);
 
-const ENDPOINT: Kind<String> = Kind::new(r#"a URL such as "https://s3.example.com" or "http://127.0.0.1:9000""#, |value| {
-    let url = scalar_text(value)?;
-    let known = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
-    known.then(|| url.to_string())
-});
+const ENDPOINT: Kind<String> = Kind::new(
+    r#"a URL such as "https://s3.example.com" or "http://127.0.0.1:9000""#,
+    |value| {
+        let url = scalar_text(value)?;
+        let known = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
+        known.then(|| url.to_string())
+    },
+);
 
-const MAYBE_BOOL: Kind<Option<bool>> = Kind::new(r#""true", "false" or "auto""#, |value: &RawValue| {
-    match scalar_text(value)? {
-        "auto" => Some(None),
-        text => text.parse().ok().map(Some),
-    }
+const MAYBE_BOOL: Kind<Option<bool>> =
+    Kind::new(r#""true", "false" or "auto""#, |value: &RawValue| {
+        match scalar_text(value)? {
+            "auto" => Some(None),
+            text => text.parse().ok().map(Some),
+        }
+    });
+
+const FAIL_POINTS: Kind<FailPoints> = Kind::new(r#"a list such as "flush.object_put=abort:1""#, |value| {
+    FailPoints::parse(scalar_text(value)?)
 });
 
 const SHARE: Kind<f64> = Kind::new("a share between 0.05 and 0.9", |value| {
-    scalar_text(value)?.parse().ok().filter(|share| (0.05..=0.9).contains(share))
+    scalar_text(value)?
+        .parse()
+        .ok()
+        .filter(|share| (0.05..=0.9).contains(share))
 });
 
 impl StorageSettings {
@@ -105,6 +124,19 @@ impl StorageSettings {
             &DURATION,
             "100ms",
             "Longest time between two syncs where `wal.sync` is `interval`.",
+        )?;
+        let single_writer = from.get(
+            "catalog.single_writer",
+            &BOOL,
+            "false",
+            "Set where the object store cannot create an object only if it does not exist. Then exactly one garner may \
+             write to the bucket; a heartbeat object detects a second one but cannot prevent it.",
+        )?;
+        let tail_cache_bytes = from.get(
+            "storage.index_cache_size",
+            &SIZE,
+            "128MB",
+            "Memory for directories, series tables and label indexes of segments, kept for later queries.",
         )?;
         let store = StorageConfig {
             data_dir: PathBuf::from(data_dir),
@@ -148,27 +180,48 @@ impl StorageSettings {
                 "0.4",
                 "Share of `memory.limit` that recent rows may hold before the largest tenants are flushed early.",
             )?,
+            tail_cache_bytes,
+            catalog: CatalogSettings {
+                single_writer,
+                ..CatalogSettings::default()
+            },
         };
-        let single_writer = from.get(
-            "catalog.single_writer",
-            &BOOL,
-            "false",
-            "Set where the object store cannot create an object only if it does not exist. Then exactly one garner may \
-             write to the bucket; a heartbeat object detects a second one but cannot prevent it.",
+        let fail_points = from.get(
+            "testing.fail_points",
+            &FAIL_POINTS,
+            "",
+            "For crash tests only: places of a flush at which the server fails, stalls or dies, such as \
+             `flush.object_put=abort`.",
         )?;
         Ok(StorageSettings {
             store,
             object_store,
-            single_writer,
+            fail_points,
         })
     }
 
-    /// The object store's URL, with the embedded default filled in.
-    pub fn object_store_url(&self, current_dir: &std::path::Path) -> String {
-        if !self.object_store.url.is_empty() {
-            return self.object_store.url.clone();
+    /// How the object store is opened, with the embedded default filled in. Relative folders are of `current_dir`.
+    pub fn bucket(&self, current_dir: &Path) -> BucketSettings {
+        let given = &self.object_store;
+        let url = match given.url.as_str() {
+            "" => format!(
+                "file://{}",
+                current_dir.join(&self.store.data_dir).join("objects").display()
+            ),
+            url => url.to_string(),
+        };
+        let shown = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.0.clone());
+        BucketSettings {
+            url,
+            endpoint: given.endpoint.clone(),
+            region: given.region.clone(),
+            access_key_id: given.access_key_id.clone(),
+            secret_access_key: shown(&given.secret_access_key),
+            session_token: shown(&given.session_token),
+            path_style: given.path_style,
+            allow_http: given.allow_http,
+            ..BucketSettings::default()
         }
-        format!("file://{}", current_dir.join(&self.store.data_dir).join("objects").display())
     }
 }
 

@@ -9,7 +9,9 @@ use garner_storage::engine::WalSync;
 use super::{RawSettings, Settings};
 
 fn from_file(text: &str) -> Result<Settings, String> {
-    let raw = RawSettings::default().with_file("garner.toml", text).map_err(|e| e.to_string())?;
+    let raw = RawSettings::default()
+        .with_file("garner.toml", text)
+        .map_err(|e| e.to_string())?;
     Settings::resolve(&raw).map_err(|e| e.to_string())
 }
 
@@ -52,10 +54,16 @@ fn values_read_in_the_spelling_of_the_originals() {
     assert!(settings.server.tenancy_required);
     assert_eq!(settings.logs.push.max_line_size, 262_144);
     assert_eq!(settings.logs.max_query_length, Duration::from_secs(30 * 86_400 + 3_600));
-    assert_eq!(settings.logs.push.reject_old_samples_max_age, Duration::from_secs(87_600 * 3_600));
+    assert_eq!(
+        settings.logs.push.reject_old_samples_max_age,
+        Duration::from_secs(87_600 * 3_600)
+    );
     assert!(settings.logs.push.discover_service_name.is_empty());
     assert_eq!(settings.metrics.write.max_label_names_per_series, 31);
-    assert_eq!(settings.storage.store.wal_sync, WalSync::Interval(Duration::from_secs(1)));
+    assert_eq!(
+        settings.storage.store.wal_sync,
+        WalSync::Interval(Duration::from_secs(1))
+    );
     let settings = from_env("GARNER_LIMITS_DISCOVER_SERVICE_NAME", "a, b").unwrap();
     assert_eq!(settings.logs.push.discover_service_name, ["a", "b"]);
 }
@@ -152,8 +160,17 @@ fn every_setting_is_documented_with_its_default_and_variable() {
         let start = format!("| `{}` |", setting.key);
         let row = page.lines().find(|line| line.starts_with(&start));
         let expected = setting.markdown_row();
-        assert_eq!(row, Some(expected.as_str()), "docs/configuration.md, the row of {}", setting.key);
+        assert_eq!(
+            row,
+            Some(expected.as_str()),
+            "docs/configuration.md, the row of {}",
+            setting.key
+        );
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, Settings::declared().unwrap().len(), "docs/configuration.md lists a setting that does not exist");
+    assert_eq!(
+        rows,
+        Settings::declared().unwrap().len(),
+        "docs/configuration.md lists a setting that does not exist"
+    );
 }

@@ -20,11 +20,7 @@ pub async fn names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, T
 }
 
 /// Values of one label.
-pub async fn values(
-    State(app): State<SharedApp>,
-    Path(name): Path<String>,
-    ask: Ask,
-) -> Result<Response, TextFailure> {
+pub async fn values(State(app): State<SharedApp>, Path(name): Path<String>, ask: Ask) -> Result<Response, TextFailure> {
     let range = metadata_range(&ask.params, app.clock.now())?;
     let selectors = query_selector(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Logs, range, selectors)?;

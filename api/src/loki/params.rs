@@ -47,7 +47,9 @@ pub fn bounds(params: &Params, now: Timestamp) -> Result<(Timestamp, Timestamp),
 pub fn metadata_range(params: &Params, now: Timestamp) -> Result<TimeRange, Failure> {
     let (start, end) = bounds(params, now)?;
     if end < start {
-        return Err(Failure::bad_data("end timestamp must not be before or equal to start time"));
+        return Err(Failure::bad_data(
+            "end timestamp must not be before or equal to start time",
+        ));
     }
     Ok(TimeRange::closed(start, end))
 }
@@ -59,7 +61,9 @@ pub fn limit(params: &Params) -> Result<u32, Failure> {
         text => parse_int("Atoi", text).map_err(Failure::bad_data)?,
     };
     if limit > i64::from(u32::MAX) {
-        return Err(Failure::bad_data(format!("limit value {limit} is out of range [0, 4294967295]")));
+        return Err(Failure::bad_data(format!(
+            "limit value {limit} is out of range [0, 4294967295]"
+        )));
     }
     match u32::try_from(limit) {
         Ok(limit) if limit > 0 => Ok(limit),
@@ -90,7 +94,9 @@ pub fn step(params: &Params, start: Timestamp, end: Timestamp) -> Result<i64, Fa
     let length = end.saturating_sub(start);
     let step = match params.get("step") {
         "" => {
-            let seconds = (length as f64 / NANOS_PER_SECOND as f64 / DEFAULT_STEPS).floor().max(1.0);
+            let seconds = (length as f64 / NANOS_PER_SECOND as f64 / DEFAULT_STEPS)
+                .floor()
+                .max(1.0);
             seconds as i64 * NANOS_PER_SECOND
         }
         text => parse_seconds_or_duration(text).map_err(Failure::bad_data)?,
@@ -138,12 +144,27 @@ mod tests {
         };
         check("", Ok((NOW - DEFAULT_SINCE_NS, NOW)));
         check("since=1h", Ok((NOW - 3_600 * NANOS_PER_SECOND, NOW)));
-        check("end=1768009000&since=1h", Ok((1_768_005_400 * NANOS_PER_SECOND, 1_768_009_000 * NANOS_PER_SECOND)));
-        check("start=5&end=7&since=1h", Ok((5 * NANOS_PER_SECOND, 7 * NANOS_PER_SECOND)));
+        check(
+            "end=1768009000&since=1h",
+            Ok((1_768_005_400 * NANOS_PER_SECOND, 1_768_009_000 * NANOS_PER_SECOND)),
+        );
+        check(
+            "start=5&end=7&since=1h",
+            Ok((5 * NANOS_PER_SECOND, 7 * NANOS_PER_SECOND)),
+        );
         let later = NOW + NANOS_PER_SECOND;
-        check(&format!("end={later}&since=1h"), Ok((NOW - 3_600 * NANOS_PER_SECOND, later)));
-        check("start=x", Err(r#"could not parse 'start' parameter: strconv.ParseInt: parsing "x": invalid syntax"#));
-        check("since=x", Err(r#"could not parse 'since' parameter: not a valid duration string: "x""#));
+        check(
+            &format!("end={later}&since=1h"),
+            Ok((NOW - 3_600 * NANOS_PER_SECOND, later)),
+        );
+        check(
+            "start=x",
+            Err(r#"could not parse 'start' parameter: strconv.ParseInt: parsing "x": invalid syntax"#),
+        );
+        check(
+            "since=x",
+            Err(r#"could not parse 'since' parameter: not a valid duration string: "x""#),
+        );
     }
 
     #[test]
@@ -157,11 +178,17 @@ mod tests {
         check("limit=0", Err("limit must be a positive value"));
         check("limit=-3", Err("limit must be a positive value"));
         check("limit=abc", Err(r#"strconv.Atoi: parsing "abc": invalid syntax"#));
-        check("limit=99999999999", Err("limit value 99999999999 is out of range [0, 4294967295]"));
+        check(
+            "limit=99999999999",
+            Err("limit value 99999999999 is out of range [0, 4294967295]"),
+        );
         assert_eq!(direction(&params("direction=Forward")), Ok(Direction::Forward));
         assert_eq!(direction(&params("")), Ok(Direction::Backward));
         let wrong = direction(&params("direction=sideways"));
-        assert_eq!(wrong.map_err(|f| f.message().to_string()), Err("invalid direction 'sideways'".to_string()));
+        assert_eq!(
+            wrong.map_err(|f| f.message().to_string()),
+            Err("invalid direction 'sideways'".to_string())
+        );
     }
 
     #[test]

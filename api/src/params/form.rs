@@ -10,7 +10,11 @@ impl Params {
     /// Parameters of a request with this query string and, for POST, this form body.
     pub fn new(query: Option<&str>, form: &[u8]) -> Self {
         let pairs = parse(form).chain(parse(query.unwrap_or("").as_bytes()));
-        Params(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+        Params(
+            pairs
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+        )
     }
 
     /// The first value of `name`; empty where it is absent (as Go's `FormValue`).

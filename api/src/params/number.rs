@@ -55,7 +55,10 @@ mod tests {
         check("-5", Ok(-5));
         check("abc", Err(r#"strconv.Atoi: parsing "abc": invalid syntax"#));
         check("", Err(r#"strconv.Atoi: parsing "": invalid syntax"#));
-        check("99999999999999999999", Err(r#"strconv.Atoi: parsing "99999999999999999999": value out of range"#));
+        check(
+            "99999999999999999999",
+            Err(r#"strconv.Atoi: parsing "99999999999999999999": value out of range"#),
+        );
         assert_eq!(go_quote("a\"b\\\n\u{1}é"), "\"a\\\"b\\\\\\n\\x01é\"");
     }
 }

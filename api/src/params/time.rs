@@ -93,7 +93,11 @@ pub fn parse_prometheus_duration(text: &str) -> Option<i64> {
             return None;
         }
         next_unit = at + 1;
-        total_ms = number.parse::<i64>().ok()?.checked_mul(UNITS[at].1)?.checked_add(total_ms)?;
+        total_ms = number
+            .parse::<i64>()
+            .ok()?
+            .checked_mul(UNITS[at].1)?
+            .checked_add(total_ms)?;
         rest = after;
     }
     total_ms.checked_mul(NANOS_PER_MILLI)
@@ -103,7 +107,10 @@ pub fn parse_prometheus_duration(text: &str) -> Option<i64> {
 pub fn parse_rfc3339_ns(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = text.get(range)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+        digits
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| digits.parse().ok())?
     };
     let at = |index: usize, byte: u8| text.as_bytes().get(index) == Some(&byte);
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -215,7 +222,11 @@ mod tests {
     #[test]
     fn steps_are_seconds_or_strict_durations() {
         let check = |text: &str, expected: Result<i64, &str>| {
-            assert_eq!(parse_seconds_or_duration(text), expected.map_err(str::to_string), "{text}");
+            assert_eq!(
+                parse_seconds_or_duration(text),
+                expected.map_err(str::to_string),
+                "{text}"
+            );
         };
         check("60", Ok(60 * NANOS_PER_SECOND));
         check("90.5", Ok(90_500 * NANOS_PER_MILLI));
@@ -225,6 +236,9 @@ mod tests {
         check("-60", Ok(-60 * NANOS_PER_SECOND));
         check("abc", Err(r#"cannot parse "abc" to a valid duration"#));
         check("30m1h", Err(r#"cannot parse "30m1h" to a valid duration"#));
-        check("1e20", Err(r#"cannot parse "1e20" to a valid duration. It overflows int64"#));
+        check(
+            "1e20",
+            Err(r#"cannot parse "1e20" to a valid duration. It overflows int64"#),
+        );
     }
 }

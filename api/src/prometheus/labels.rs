@@ -18,15 +18,17 @@ pub async fn names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, J
     let range = metadata_range(&ask.params)?;
     let selectors = matcher_sets(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
-    Ok(answer(&app, query.label_names(), move |names| ListAnswer::new(names, limit), prometheus_json).await?)
+    Ok(answer(
+        &app,
+        query.label_names(),
+        move |names| ListAnswer::new(names, limit),
+        prometheus_json,
+    )
+    .await?)
 }
 
 /// Values of one label.
-pub async fn values(
-    State(app): State<SharedApp>,
-    Path(name): Path<String>,
-    ask: Ask,
-) -> Result<Response, JsonFailure> {
+pub async fn values(State(app): State<SharedApp>, Path(name): Path<String>, ask: Ask) -> Result<Response, JsonFailure> {
     let name = unescape_name(&name);
     if name.is_empty() {
         return Err(Failure::bad_data(format!("invalid label name: {}", go_quote(&name))).into());
@@ -36,7 +38,13 @@ pub async fn values(
     let selectors = matcher_sets(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
     let work = async move { query.label_values(&name).await };
-    Ok(answer(&app, work, move |values| ListAnswer::new(values, limit), prometheus_json).await?)
+    Ok(answer(
+        &app,
+        work,
+        move |values| ListAnswer::new(values, limit),
+        prometheus_json,
+    )
+    .await?)
 }
 
 /// Reads a name that a client escaped because it is no classic one: `U__` and then `__` for `_` and `_<hex>_` for any

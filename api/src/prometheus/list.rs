@@ -102,12 +102,21 @@ mod tests {
     #[test]
     fn lists_say_when_they_were_cut() {
         let names = || vec!["a".to_string(), "b".to_string()];
-        assert_eq!(written(ListAnswer::new(names(), 0)), r#"{"status":"success","data":["a","b"]}"#);
+        assert_eq!(
+            written(ListAnswer::new(names(), 0)),
+            r#"{"status":"success","data":["a","b"]}"#
+        );
         assert_eq!(
             written(ListAnswer::new(names(), 1)),
             r#"{"status":"success","data":["a"],"warnings":["results truncated due to limit"]}"#
         );
-        assert_eq!(written(ListAnswer::<Labels>::new(Vec::new(), 0)), r#"{"status":"success","data":[]}"#);
-        assert_eq!(written(ListAnswer::<String>::omit_empty(Vec::new())), r#"{"status":"success"}"#);
+        assert_eq!(
+            written(ListAnswer::<Labels>::new(Vec::new(), 0)),
+            r#"{"status":"success","data":[]}"#
+        );
+        assert_eq!(
+            written(ListAnswer::<String>::omit_empty(Vec::new())),
+            r#"{"status":"success"}"#
+        );
     }
 }

@@ -22,9 +22,18 @@ pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, J
     let work = async move {
         let text = ask.params.get("query");
         let time_ns = time_ms.saturating_mul(NANOS_PER_MILLI);
-        engine.promql_instant(&ask.tenant, text, time_ns, options).await.map_err(named)
+        engine
+            .promql_instant(&ask.tenant, text, time_ns, options)
+            .await
+            .map_err(named)
     };
-    Ok(answer(&app, work, move |output| QueryAnswer::new(output, limit), prometheus_json).await?)
+    Ok(answer(
+        &app,
+        work,
+        move |output| QueryAnswer::new(output, limit),
+        prometheus_json,
+    )
+    .await?)
 }
 
 /// A query that does not parse is a wrong parameter (prometheus `web/api/v1/api.go`, `invalidParamError`).

@@ -54,5 +54,11 @@ pub async fn query_range(State(app): State<SharedApp>, ask: Ask) -> Result<Respo
         let range = engine.promql_range(&ask.tenant, text, ns(start_ms), ns(end_ms), ns(step_ms), options);
         range.await.map_err(named)
     };
-    Ok(answer(&app, work, move |output| QueryAnswer::new(output, limit), prometheus_json).await?)
+    Ok(answer(
+        &app,
+        work,
+        move |output| QueryAnswer::new(output, limit),
+        prometheus_json,
+    )
+    .await?)
 }

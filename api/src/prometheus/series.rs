@@ -20,5 +20,11 @@ pub async fn series(State(app): State<SharedApp>, ask: Ask) -> Result<Response, 
     let limit = limit(&ask.params)?;
     let range = metadata_range(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
-    Ok(answer(&app, query.series(), move |series| ListAnswer::new(series, limit), prometheus_json).await?)
+    Ok(answer(
+        &app,
+        query.series(),
+        move |series| ListAnswer::new(series, limit),
+        prometheus_json,
+    )
+    .await?)
 }

@@ -41,7 +41,11 @@ where
     let first = run_query(app, async move {
         let mut encoder = encoder(work.await?);
         let mut first = Vec::with_capacity(1024);
-        Ok::<_, E>(if fill(&mut encoder, &mut first) { (first, Some(encoder)) } else { (first, None) })
+        Ok::<_, E>(if fill(&mut encoder, &mut first) {
+            (first, Some(encoder))
+        } else {
+            (first, None)
+        })
     });
     Ok(match first.await? {
         (whole, None) => json(Body::from(whole)),

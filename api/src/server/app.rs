@@ -41,7 +41,10 @@ impl App {
     /// Refuses writes once the server is stopping.
     pub fn check_accepting(&self) -> Result<(), Failure> {
         if self.stopping.load(Ordering::Relaxed) {
-            return Err(Failure::new(FailureKind::Unavailable, "the server is stopping; send this to it again later"));
+            return Err(Failure::new(
+                FailureKind::Unavailable,
+                "the server is stopping; send this to it again later",
+            ));
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! The life of the process: settings, runtimes, store, listener, signals, a stop in bounded time.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use garner_storage::clock::{SharedClock, SystemClock};
 use garner_storage::engine::{Components, Storage};
 use garner_storage::file::{Files, OsFiles, SharedFiles};
 use garner_storage::memory::MemoryAccountant;
+use garner_storage::object::open_bucket;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +76,11 @@ pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let settings = read_settings(args, &*files)?;
     start_log(&settings)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let query_threads = if settings.server.query_threads > 0 { settings.server.query_threads } else { cores };
+    let query_threads = if settings.server.query_threads > 0 {
+        settings.server.query_threads
+    } else {
+        cores
+    };
     let runtimes = Runtimes {
         edge: runtime("edge", cores)?,
         query: runtime("query", query_threads)?,
@@ -100,16 +104,21 @@ fn runtime(name: &'static str, threads: usize) -> Result<Runtime, ServeError> {
 }
 
 fn read_settings(args: ServeArgs, files: &dyn Files) -> Result<Settings, ServeError> {
-    let path = args.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(Into::into));
+    let path = args
+        .config
+        .clone()
+        .or_else(|| std::env::var_os(CONFIG_VARIABLE).map(Into::into));
     // A variable that is not UTF-8 cannot be one of ours.
-    let vars = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vars =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut raw = args.raw_settings().with_env(vars);
     if let Some(path) = path {
         let name = path.display().to_string();
         let bytes = files
             .read(&path)
             .map_err(|error| ConfigError(format!("settings file {name}: {error}")))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| ConfigError(format!("settings file {name} is not UTF-8")))?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| ConfigError(format!("settings file {name} is not UTF-8")))?;
         raw = raw.with_file(&name, text)?;
     }
     Ok(Settings::resolve(&raw)?)
@@ -120,7 +129,11 @@ fn start_log(settings: &Settings) -> Result<(), ServeError> {
         .map_err(|error| ConfigError(format!("bad value for log.level: {error}")))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A second start in one process (tests) keeps the first log.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .try_init();
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "a defect of garner")));
     Ok(())
 }
@@ -135,8 +148,12 @@ async fn run(settings: Settings, files: SharedFiles, runtimes: &Runtimes) -> Res
     let clock: SharedClock = Arc::new(SystemClock);
     let storage = open_storage(&settings, files, &accountant, &clock, runtimes).await?;
     let listen = settings.server.listen;
-    let listener = TcpListener::bind(listen).await.map_err(system(format!("listening on {listen}")))?;
-    let address = listener.local_addr().map_err(system("asking for the listener's address"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(system(format!("listening on {listen}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(system("asking for the listener's address"))?;
     let app = app(settings, storage, accountant, clock, runtimes.query.handle().clone());
     tracing::info!(%address, data_dir = %app.settings.storage.store.data_dir.display(), memory_limit, "garner serves");
 
@@ -177,12 +194,23 @@ async fn open_storage(
     clock: &SharedClock,
     runtimes: &Runtimes,
 ) -> Result<Storage, ServeError> {
+    let seed = rand::random();
+    let current = std::env::current_dir().map_err(system("asking for the current folder"))?;
+    // Requests to the object store run on the edge: behind decoding on the query threads they would starve.
+    let bucket = open_bucket(
+        &settings.storage.bucket(&current),
+        &files,
+        runtimes.edge.handle().clone(),
+        seed,
+    )?;
     let components = Components {
         clock: clock.clone(),
         files,
+        bucket,
         accountant: accountant.clone(),
-        seed: rand::random(),
+        seed,
         background: runtimes.background.handle().clone(),
+        fail_points: settings.storage.fail_points.clone(),
     };
     Ok(Storage::open(settings.storage.store.clone(), components).await?)
 }
@@ -262,10 +290,4 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// The embedded object store lies in the data folder, wherever the process was started.
-pub(super) fn object_store_url(settings: &Settings) -> String {
-    let current = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_path_buf());
-    settings.storage.object_store_url(&current)
 }

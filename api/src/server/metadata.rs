@@ -63,7 +63,8 @@ impl MetadataQuery {
         let mut all = Vec::new();
         for request in self.requests() {
             let found = self.view.series(&request, &scan).await?;
-            self.memory.try_grow(found.iter().map(|l| l.size_bytes() as u64 + 24).sum())?;
+            self.memory
+                .try_grow(found.iter().map(|l| l.size_bytes() as u64 + 24).sum())?;
             all.extend(found);
         }
         if self.selectors.len() > 1 {

@@ -37,7 +37,9 @@ impl RequestCounters {
         let known = {
             let map = self.by_route.read();
             // The key type asks for an owned route; a linear walk over a few dozen entries is cheaper than that.
-            map.iter().find(|((r, s), _)| *s == status && &**r == route).map(|(_, counter)| counter.clone())
+            map.iter()
+                .find(|((r, s), _)| *s == status && &**r == route)
+                .map(|(_, counter)| counter.clone())
         };
         let counter = known.unwrap_or_else(|| self.by_route.write().entry((route.into(), status)).or_default().clone());
         counter.count.fetch_add(1, Ordering::Relaxed);

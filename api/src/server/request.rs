@@ -32,7 +32,9 @@ impl FromRequest<SharedApp> for Ask {
         let tenant = tenant_of(&parts.headers, app.settings.server.tenancy_required)?;
         let form = match parts.method {
             Method::POST if is_form(&parts.headers) => {
-                read_body(&parts.headers, body, &app.settings.server, &app.accountant).await?.0
+                read_body(&parts.headers, body, &app.settings.server, &app.accountant)
+                    .await?
+                    .0
             }
             _ => Default::default(),
         };

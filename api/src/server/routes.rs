@@ -30,11 +30,23 @@ fn loki_routes() -> Router<SharedApp> {
     Router::new()
         .route("/loki/api/v1/push", post(loki::push::push))
         .route("/loki/api/v1/query", get(loki::query::query).post(loki::query::query))
-        .route("/loki/api/v1/query_range", get(loki::query_range::query_range).post(loki::query_range::query_range))
-        .route("/loki/api/v1/labels", get(loki::labels::names).post(loki::labels::names))
+        .route(
+            "/loki/api/v1/query_range",
+            get(loki::query_range::query_range).post(loki::query_range::query_range),
+        )
+        .route(
+            "/loki/api/v1/labels",
+            get(loki::labels::names).post(loki::labels::names),
+        )
         .route("/loki/api/v1/label", get(loki::labels::names).post(loki::labels::names))
-        .route("/loki/api/v1/label/{name}/values", get(loki::labels::values).post(loki::labels::values))
-        .route("/loki/api/v1/series", get(loki::series::series).post(loki::series::series))
+        .route(
+            "/loki/api/v1/label/{name}/values",
+            get(loki::labels::values).post(loki::labels::values),
+        )
+        .route(
+            "/loki/api/v1/series",
+            get(loki::series::series).post(loki::series::series),
+        )
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 
@@ -44,7 +56,10 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/push", post(write::write))
         .route("/api/v1/query", get(query::query).post(query::query))
-        .route("/api/v1/query_range", get(query_range::query_range).post(query_range::query_range))
+        .route(
+            "/api/v1/query_range",
+            get(query_range::query_range).post(query_range::query_range),
+        )
         .route("/api/v1/series", get(series::series).post(series::series))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values).post(labels::values))
@@ -54,7 +69,10 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/metadata", get(status::metadata))
         .route("/api/v1/rules", get(status::rules))
         .route("/api/v1/alerts", get(status::alerts))
-        .route("/api/v1/query_exemplars", get(status::exemplars).post(status::exemplars))
+        .route(
+            "/api/v1/query_exemplars",
+            get(status::exemplars).post(status::exemplars),
+        )
 }
 
 fn admin_routes() -> Router<SharedApp> {
@@ -101,7 +119,11 @@ fn clean_path(path: &str) -> String {
             part => parts.push(part),
         }
     }
-    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    let slash = if path.ends_with('/') && !parts.is_empty() {
+        "/"
+    } else {
+        ""
+    };
     format!("/{}{slash}", parts.join("/"))
 }
 

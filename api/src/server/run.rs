@@ -19,9 +19,10 @@ where
     let _abort = AbortOnDrop(task.abort_handle());
     match task.await {
         Ok(result) => result.map_err(Into::into),
-        Err(error) if error.is_panic() => {
-            Err(Failure::new(FailureKind::Internal, "the query failed through a defect of garner; the log has details"))
-        }
+        Err(error) if error.is_panic() => Err(Failure::new(
+            FailureKind::Internal,
+            "the query failed through a defect of garner; the log has details",
+        )),
         Err(_) => Err(Failure::new(FailureKind::Unavailable, "the server is stopping")),
     }
 }
