@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use garner_storage::FailPoints;
 use garner_storage::catalog::CatalogSettings;
-use garner_storage::engine::{FailPoints, StorageConfig, WalSync};
+use garner_storage::engine::{StorageConfig, WalSync};
 
 use garner_storage::object::BucketSettings;
 
