@@ -15,6 +15,7 @@ use crate::context::{QueryContext, QueryContextParts};
 use crate::error::{QueryError, QueryErrorKind};
 use crate::output::{QueryOutput, QueryStats};
 use crate::plan::{Steps, VectorPlan};
+use crate::promql::{self, LowerRequest, ParseOptions};
 use crate::run::{SharedRuntime, run_plan};
 
 /// What bounds a query.
@@ -172,8 +173,17 @@ impl Engine {
         time_ns: Timestamp,
         options: QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
-        let _ = (tenant, text, time_ns, options);
-        Err(QueryError::internal("PromQL is not connected yet"))
+        let request = LowerRequest::instant(time_ns, self.subquery_step_ns());
+        let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
+        self.run(EngineQuery {
+            tenant,
+            text,
+            plan: &plan,
+            steps: Steps::instant(time_ns),
+            range: false,
+            options,
+        })
+        .await
     }
 
     /// A PromQL query at `start_ns`, `start_ns + step_ns`, … up to and including `end_ns`. Dropping the future cancels the
@@ -187,8 +197,22 @@ impl Engine {
         step_ns: i64,
         options: QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
-        let _ = (tenant, text, start_ns, end_ns, step_ns, options);
-        Err(QueryError::internal("PromQL is not connected yet"))
+        let steps = self.range_steps(start_ns, end_ns, step_ns)?;
+        let request = LowerRequest::range(start_ns, end_ns, step_ns, self.subquery_step_ns());
+        let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
+        self.run(EngineQuery {
+            tenant,
+            text,
+            plan: &plan,
+            steps,
+            range: true,
+            options,
+        })
+        .await
+    }
+
+    fn subquery_step_ns(&self) -> i64 {
+        i64::try_from(self.0.limits.default_subquery_step.as_nanos()).unwrap_or(i64::MAX)
     }
 
     /// The grid of a range query, or why it is refused (prometheus web/api/v1/api.go, `queryRange`).

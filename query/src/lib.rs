@@ -12,6 +12,7 @@ pub mod logql;
 pub mod operators;
 pub mod output;
 pub mod plan;
+pub mod promql;
 pub mod run;
 pub mod vector;
 
