@@ -230,7 +230,7 @@ impl Engine {
             rows.extend(times.iter().enumerate().map(|(row, time)| (*time, at, row)));
         }
         match options.order {
-            LogOrder::Forward => rows.sort_by_key(|(time, at, row)| (*time, *at, *row)),
+            LogOrder::Forward | LogOrder::Streams => rows.sort_by_key(|(time, at, row)| (*time, *at, *row)),
             LogOrder::Backward => rows.sort_by_key(|(time, at, row)| (std::cmp::Reverse(*time), *at, *row)),
         }
         rows.truncate(options.limit);

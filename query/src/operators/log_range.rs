@@ -138,7 +138,7 @@ async fn scan(
     partitions: usize,
     query: &Arc<QueryContext>,
 ) -> Result<Groups, QueryError> {
-    let mut slabs = selection.scan(partition, partitions, LogOrder::Forward, plan.sampler.columns());
+    let mut slabs = selection.scan(partition, partitions, LogOrder::Streams, plan.sampler.columns());
     let mut worker = plan.sampler.start();
     let mut groups = Groups::new(plan, query);
     while let Some(slab) = slabs.next().await {

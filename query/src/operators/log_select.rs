@@ -127,7 +127,7 @@ impl Picker {
         worker.select(batch, &mut selected);
         // Streams are sorted, so rows of one time come in the order of their streams.
         match self.order {
-            LogOrder::Forward => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
+            LogOrder::Forward | LogOrder::Streams => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
             LogOrder::Backward => selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize])),
         }
         for (i, row) in selected.iter().enumerate() {
@@ -154,7 +154,7 @@ impl Picker {
         let Some(last) = self.last else { return false };
         self.interval_ns > 0
             && match self.order {
-                LogOrder::Forward => time < last.saturating_add(self.interval_ns),
+                LogOrder::Forward | LogOrder::Streams => time < last.saturating_add(self.interval_ns),
                 LogOrder::Backward => time > last.saturating_sub(self.interval_ns),
             }
     }
