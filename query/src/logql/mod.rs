@@ -21,3 +21,6 @@ pub mod selector;
 pub mod template;
 pub mod token;
 pub mod units;
+
+#[cfg(test)]
+mod tests;

@@ -246,6 +246,17 @@ impl Engine {
     }
 }
 
+/// The text of a line: each byte that is no UTF-8 becomes U+FFFD, as in Go's JSON.
+fn printable(line: &[u8]) -> String {
+    match std::str::from_utf8(line) {
+        Ok(text) => text.to_string(),
+        Err(_) => line
+            .utf8_chunks()
+            .flat_map(|chunk| chunk.valid().chars().chain(chunk.invalid().iter().map(|_| '\u{fffd}')))
+            .collect(),
+    }
+}
+
 /// Keeps rows that lie at least `interval_ns` from the one kept before. Loki does this after the limit, so an answer can
 /// have fewer lines than the limit although more would fit.
 fn thin_out(rows: &mut Vec<(Timestamp, usize, usize)>, interval_ns: i64) {
@@ -290,7 +301,7 @@ impl<'a> BatchReader<'a> {
         let line = self.batch.column(1).as_binary::<i32>().value(row);
         let mut entry = LogEntry {
             time_ns: 0,
-            line: String::from_utf8_lossy(line).into_owned(),
+            line: printable(line),
             metadata: Vec::new(),
             parsed: Vec::new(),
         };

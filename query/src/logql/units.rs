@@ -439,7 +439,13 @@ mod tests {
             parse_float("x"),
             Err("strconv.ParseFloat: parsing \"x\": invalid syntax".into())
         );
-        for (value, text) in [(1572864.0, "1.572864e+06"), (1e5, "100000"), (0.5, "0.5"), (1e-7, "1e-07"), (3.0, "3")] {
+        for (value, text) in [
+            (1572864.0, "1.572864e+06"),
+            (1e5, "100000"),
+            (0.5, "0.5"),
+            (1e-7, "1e-07"),
+            (3.0, "3"),
+        ] {
             assert_eq!(format_float(value), text);
         }
         assert_eq!(quote("a\"\n\u{2028}"), "\"a\\\"\\n\\u2028\"");

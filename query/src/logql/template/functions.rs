@@ -192,8 +192,8 @@ pub fn call(call: Call<'_>) -> Result<Value, String> {
     let ok = |text: String| Ok(Value::Text(text.into_bytes()));
     let numbers = || arguments.iter().map(Value::to_float);
     match call.name {
-        "ToLower" | "lower" => ok(text(0).to_lowercase()),
-        "ToUpper" | "upper" => ok(text(0).to_uppercase()),
+        "ToLower" | "lower" => ok(text(0).chars().map(lower).collect()),
+        "ToUpper" | "upper" => ok(text(0).chars().map(upper).collect()),
         "TrimSpace" | "trim" => ok(text(0).trim().to_string()),
         "title" => ok(title(&text(0))),
         "Trim" => ok(text(0).trim_matches(|c| text(1).contains(c)).to_string()),
@@ -322,6 +322,34 @@ pub fn call(call: Call<'_>) -> Result<Value, String> {
     }
 }
 
+/// One character for one, as in Go: `ß` has no single upper case letter and stays.
+fn upper(c: char) -> char {
+    let mut mapped = c.to_uppercase();
+    match (mapped.next(), mapped.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
+fn lower(c: char) -> char {
+    let mut mapped = c.to_lowercase();
+    match (mapped.next(), mapped.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
+/// The case of a first letter: upper case but for the digraphs that have a form of their own.
+fn title_case(c: char) -> char {
+    match c {
+        'Ǆ'..='ǆ' => 'ǅ',
+        'Ǉ'..='ǉ' => 'ǈ',
+        'Ǌ'..='ǌ' => 'ǋ',
+        'Ǳ'..='ǳ' => 'ǲ',
+        c => upper(c),
+    }
+}
+
 /// Upper case after each sign that is neither letter nor digit.
 fn title(text: &str) -> String {
     let mut previous = ' ';
@@ -332,11 +360,7 @@ fn title(text: &str) -> String {
         } else {
             !previous.is_alphanumeric() && previous.is_whitespace()
         };
-        if starts {
-            out.extend(c.to_uppercase())
-        } else {
-            out.push(c)
-        }
+        out.push(if starts { title_case(c) } else { c });
         previous = c;
     }
     out

@@ -154,7 +154,7 @@ fn parse_int(text: &str) -> i64 {
             digits
         }
     });
-    let lower = whole.to_ascii_lowercase();
+    let lower = whole.to_ascii_lowercase().replace('_', "");
     let parsed = match lower.as_bytes() {
         [b'0', b'x', ..] => i64::from_str_radix(&lower[2..], 16),
         [b'0', b'o', ..] => i64::from_str_radix(&lower[2..], 8),
