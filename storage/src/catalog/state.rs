@@ -139,8 +139,9 @@ impl CatalogState {
             self.wal_position(&request.writer, tenant, *signal)
                 .is_some_and(|have| have >= *position)
         });
-        let nothing_to_show = request.add.is_empty() && request.wal_positions.is_empty();
-        added && positioned && !nothing_to_show && request.remove.iter().all(|id| self.find(id).is_none())
+        let removed = request.remove.iter().all(|id| self.find(id).is_none());
+        let asks_nothing = request.add.is_empty() && request.wal_positions.is_empty() && request.remove.is_empty();
+        added && positioned && removed && !asks_nothing
     }
 
     /// The state after `request`, which was checked against every invariant or was read from a stored delta.

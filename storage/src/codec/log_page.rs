@@ -75,9 +75,30 @@ pub struct LogPageInput<'a> {
     pub derived: &'a [u32],
 }
 
+/// The stored columns of a page, in the order of the file's head.
+pub type LogColumnBytes<T> = [T; COLUMNS];
+
 /// One page of these rows, columns compressed at zstd `level` where that pays. Refused are only pages over
 /// [`MAX_PAGE_ROWS`] or [`MAX_COLUMN_BYTES`] and columns that do not fit together.
 pub fn encode(input: &LogPageInput<'_>, level: i32) -> Result<Vec<u8>> {
+    let stored = encode_apart(input, level)?;
+    let mut page = Vec::with_capacity(stored.iter().map(Vec::len).sum::<usize>() + input.chunk_rows.len() * 2 + 32);
+    page.push(CODEC_COLUMNS);
+    put_varint(&mut page, input.chunk_rows.len() as u64);
+    for rows in input.chunk_rows {
+        put_varint(&mut page, u64::from(*rows));
+    }
+    for column in &stored {
+        put_varint(&mut page, column.len() as u64);
+    }
+    for column in &stored {
+        page.extend_from_slice(column);
+    }
+    Ok(page)
+}
+
+/// The columns of [`encode`] apart, for a caller that keeps their lengths and the chunks' rows itself.
+pub fn encode_apart(input: &LogPageInput<'_>, level: i32) -> Result<LogColumnBytes<Vec<u8>>> {
     let rows = input.timestamps.len();
     let refused = || {
         let bytes = input.lines.value_data().len();
@@ -100,21 +121,7 @@ pub fn encode(input: &LogPageInput<'_>, level: i32) -> Result<Vec<u8>> {
     if columns.iter().any(|c| c.len() > MAX_COLUMN_BYTES) {
         return Err(refused());
     }
-    let stored: Vec<Vec<u8>> = columns.into_iter().map(|column| store(column, level)).collect();
-
-    let mut page = Vec::with_capacity(stored.iter().map(Vec::len).sum::<usize>() + input.chunk_rows.len() * 2 + 32);
-    page.push(CODEC_COLUMNS);
-    put_varint(&mut page, input.chunk_rows.len() as u64);
-    for rows in input.chunk_rows {
-        put_varint(&mut page, u64::from(*rows));
-    }
-    for column in &stored {
-        put_varint(&mut page, column.len() as u64);
-    }
-    for column in &stored {
-        page.extend_from_slice(column);
-    }
-    Ok(page)
+    Ok(columns.map(|column| store(column, level)))
 }
 
 fn encode_columns(input: &LogPageInput<'_>) -> [Vec<u8>; COLUMNS] {
@@ -220,6 +227,22 @@ impl LogPage {
         }
         if at != page.len() {
             return Err(CodecError::Invalid("page length"));
+        }
+        Ok(LogPage { offsets, columns })
+    }
+
+    /// A page of columns kept apart, with the rows of its chunks. A column that was not fetched is empty; asking for it is
+    /// an error.
+    pub fn from_parts(chunk_rows: &[u32], columns: LogColumnBytes<Bytes>) -> CodecResult<LogPage> {
+        let mut offsets = Vec::with_capacity(chunk_rows.len() + 1);
+        let mut rows = 0usize;
+        offsets.push(0);
+        for chunk in chunk_rows {
+            rows += *chunk as usize;
+            if *chunk == 0 || rows > MAX_PAGE_ROWS {
+                return Err(CodecError::Invalid("row count"));
+            }
+            offsets.push(rows as u32);
         }
         Ok(LogPage { offsets, columns })
     }

@@ -117,28 +117,51 @@ fn plan(block: &[u64]) -> BlockPlan {
     }
 }
 
+/// Bytes of a patch whose number has this many bits above the width: a position and a varint.
+const PATCH_BYTES: [u8; 65] = {
+    let mut bytes = [0; 65];
+    let mut bits = 1;
+    while bits <= 64 {
+        bytes[bits] = 1 + bits.div_ceil(7) as u8;
+        bits += 1;
+    }
+    bytes
+};
+
 fn plan_above(block: &[u64], base: u64) -> BlockPlan {
+    // How many numbers have so many bits, and which counts are not 0.
     let mut count_by_bits = [0u32; 65];
+    let mut used = 0u128;
     for n in block {
-        count_by_bits[64 - (n - base).leading_zeros() as usize] += 1;
+        let bits = 64 - (n - base).leading_zeros();
+        count_by_bits[bits as usize] += 1;
+        used |= 1 << bits;
     }
     let fixed_bytes = 2 + if base > 0 { varint_len(base) } else { 0 };
-    let used = || (0..=64usize).filter(|bits| count_by_bits[*bits] > 0);
     let mut best = BlockPlan {
         width: 64,
         base,
         cost_bytes: usize::MAX,
     };
-    // Only a width that some number has can be best: a wider one adds bits to all and patches none less.
-    for width in used() {
-        let patch_bytes: usize = used()
-            .filter(|bits| *bits > width)
-            .map(|bits| count_by_bits[bits] as usize * (1 + (bits - width).div_ceil(7)))
-            .sum();
-        let cost_bytes = fixed_bytes + packed_len(width as u32, block.len()) + patch_bytes;
+    // Only a width that some number has can be best: a wider one adds bits to all and patches none less. From the widest
+    // down the patches only grow, so it can stop where they alone cost more than the best so far.
+    let mut candidates = used;
+    while candidates != 0 {
+        let width = 127 - candidates.leading_zeros();
+        candidates &= !(1 << width);
+        let mut patched = used >> width >> 1;
+        let mut patch_bytes = 0;
+        while patched != 0 {
+            let above = patched.trailing_zeros() + 1;
+            patched &= patched - 1;
+            patch_bytes += count_by_bits[(width + above) as usize] as usize * usize::from(PATCH_BYTES[above as usize]);
+        }
+        let cost_bytes = fixed_bytes + packed_len(width, block.len()) + patch_bytes;
         if cost_bytes < best.cost_bytes {
-            best.width = width as u32;
+            best.width = width;
             best.cost_bytes = cost_bytes;
+        } else if patch_bytes >= best.cost_bytes {
+            break;
         }
     }
     best

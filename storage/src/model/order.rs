@@ -76,7 +76,47 @@ impl PartialOrd for SeriesKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The order as the module docs say it, pair by pair over checked text.
+    fn as_documented(a: &Labels, b: &Labels) -> Ordering {
+        let lead = |l: &Labels| l.get(METRIC_NAME).or(l.get(SERVICE_NAME)).unwrap_or("").to_string();
+        let others = |l: &Labels| {
+            l.filtered(|n| n != "le")
+                .iter()
+                .map(|(n, v)| (n.to_string(), v.to_string()))
+                .collect()
+        };
+        let key = |l: &Labels| -> (String, Vec<(String, String)>) { (lead(l), others(l)) };
+        let bound = |l: &Labels| {
+            bucket_bound(l).map(|b| b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64)
+        };
+        key(a)
+            .cmp(&key(b))
+            .then(bound(a).cmp(&bound(b)))
+            .then(a.as_bytes().cmp(b.as_bytes()))
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        let name = prop_oneof!["__name__", "service_name", "le", "a", "zone", "[A-Z]"];
+        let value = prop_oneof![
+            "[ab]{1,2}",
+            "-?[0-9]{1,2}",
+            Just("+Inf".to_string()),
+            Just("x".repeat(200))
+        ];
+        proptest::collection::vec((name, value), 0..5).prop_map(Labels::from_pairs)
+    }
+
+    proptest! {
+        #[test]
+        fn comparing_bytes_gives_the_documented_order(a in labels(), b in labels()) {
+            prop_assert_eq!(SeriesKey::compare(&a, &b), as_documented(&a, &b));
+            prop_assert_eq!(SeriesKey::compare(&b, &a), as_documented(&a, &b).reverse());
+        }
+    }
 
     #[test]
     fn buckets_of_one_histogram_are_neighbours_in_bucket_order() {

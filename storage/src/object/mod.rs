@@ -4,10 +4,14 @@
 //! makes one from settings (S3 or a local folder); [`paths`] builds and parses every object path.
 
 mod bucket;
+mod local;
 mod open;
 pub mod paths;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use bucket::{Bucket, BucketCounts, ObjectInfo, PutOutcome, Verb};
+pub use local::DurableLocalStore;
 pub use open::{BucketSettings, open_bucket};
 pub use retry::RetryPolicy;

@@ -1,5 +1,6 @@
 //! From settings to a [`Bucket`]: `s3://bucket/prefix` or `file:///folder`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use tokio::runtime::Handle;
 
 use super::bucket::Bucket;
+use super::local::DurableLocalStore;
 use super::retry::RetryPolicy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::SharedFiles;
 
 /// Where objects are kept. Settings are plain data; environment variables are read by the caller.
 #[derive(Clone, Default)]
@@ -47,17 +50,34 @@ impl std::fmt::Debug for BucketSettings {
     }
 }
 
-/// Opens the bucket that `settings` name; requests run on `handle`. Asks the network nothing.
-pub fn open_bucket(settings: &BucketSettings, handle: Handle, seed: u64) -> Result<Bucket> {
+/// Opens the bucket that `settings` name; requests run on `handle`, and those of a local folder through `files`. Asks the
+/// network nothing; blocks on the disk where the bucket is a folder. `seed` feeds the jitter of retries.
+pub fn open_bucket(settings: &BucketSettings, files: &SharedFiles, handle: Handle, seed: u64) -> Result<Bucket> {
     if let Some(rest) = settings.url.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if bucket.is_empty() || !bucket.chars().all(allowed) {
             return Err(invalid(&settings.url, "no bucket is named"));
         }
         let store = open_s3(settings, bucket)?;
         return Ok(Bucket::new(store, prefix, handle, settings.retry.clone(), seed));
     }
-    Err(invalid(&settings.url, "unknown scheme"))
+    let Some(folder) = settings
+        .url
+        .strip_prefix("file://")
+        .map(Path::new)
+        .filter(|f| f.is_absolute())
+    else {
+        return Err(invalid(
+            &settings.url,
+            "unknown scheme, or a folder that is not absolute",
+        ));
+    };
+    let store = DurableLocalStore::open(Arc::clone(files), folder).map_err(|e| {
+        let message = format!("object store {}: cannot open the folder", settings.url);
+        Error::with_source(ErrorKind::Unavailable, message, e)
+    })?;
+    Ok(Bucket::new(Arc::new(store), "", handle, settings.retry.clone(), seed))
 }
 
 fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
@@ -72,17 +92,22 @@ fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn ObjectStor
         .with_allow_http(settings.allow_http)
         .with_timeout_disabled()
         .with_connect_timeout(Duration::from_secs(5));
+    let path_style = settings.path_style.unwrap_or(settings.endpoint.is_some());
     // Plain S3: one signed PUT with its length; no checksum trailers, no chunked signing, no tags.
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(settings.region.as_deref().unwrap_or("us-east-1"))
-        .with_virtual_hosted_style_request(!settings.path_style.unwrap_or(settings.endpoint.is_some()))
+        .with_virtual_hosted_style_request(!path_style)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_disable_tagging(true)
         .with_client_options(client)
         .with_retry(retry);
     if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint);
+        // With virtual hosts object_store takes the endpoint as it is, bucket and all.
+        builder = match path_style {
+            true => builder.with_endpoint(endpoint),
+            false => builder.with_endpoint(with_bucket_host(endpoint, bucket)),
+        };
     }
     if let Some(key) = &settings.access_key_id {
         builder = builder.with_access_key_id(key);
@@ -97,6 +122,14 @@ fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn ObjectStor
         .build()
         .map_err(|e| Error::with_source(ErrorKind::Invalid, format!("object store {}", settings.url), e))?;
     Ok(Arc::new(store))
+}
+
+/// `https://host` as `https://bucket.host`.
+fn with_bucket_host(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+        None => format!("{bucket}.{endpoint}"),
+    }
 }
 
 fn invalid(url: &str, reason: &str) -> Error {

@@ -18,6 +18,9 @@ use crate::model::{LabelMatcher, Labels, MatchOp, STALE_NAN_BITS, SeriesKey, Sig
 /// (line, metadata as sent)
 type Entry = (String, u8);
 
+/// (stream, time, length of the line, line where asked for, metadata where asked for)
+type FoundEntry = (SeriesKey, i64, u32, Option<String>, Option<u8>);
+
 /// A source over rows in memory. Like a head it may number series in any order.
 #[derive(Debug, Default)]
 struct FakeSource {
@@ -274,7 +277,7 @@ proptest! {
             }
             model.entry(key).or_default().insert(row);
         }
-        let mut expected: Vec<(SeriesKey, i64, u32, Option<String>, Option<u8>)> = Vec::new();
+        let mut expected: Vec<FoundEntry> = Vec::new();
         for (key, rows) in model.iter().filter(|(key, _)| matchers.iter().all(|m| m.matches_labels(&key.0))) {
             for (time, (line, metadata)) in rows.iter().filter(|r| range.contains(r.0)) {
                 let (len, line) = (line.len() as u32, columns.lines.then(|| line.clone()));

@@ -13,8 +13,8 @@ use crate::model::{Labels, SeriesKey, Signal, TenantId, TimeRange};
 /// A reader opens a segment by its tail alone where that is no longer; larger sections are read when they are asked for.
 const MAX_TAIL_BYTES: u64 = 16 << 20;
 
-/// One encoded column of a page.
-pub(super) type EncodedColumn = (ColumnId, (u8, Vec<u8>));
+/// One encoded column of a page, with the id of its codec.
+pub(super) type EncodedColumn = (ColumnId, u8, Vec<u8>);
 
 #[derive(Debug)]
 pub(super) struct SegmentBuilder {
@@ -29,6 +29,8 @@ pub(super) struct SegmentBuilder {
     last_key: Option<SeriesKey>,
     rows: u64,
     raw_bytes: u64,
+    /// [`MAX_TAIL_BYTES`], smaller in tests.
+    pub max_tail_bytes: u64,
 }
 
 impl SegmentBuilder {
@@ -45,6 +47,7 @@ impl SegmentBuilder {
             last_key: None,
             rows: 0,
             raw_bytes: 0,
+            max_tail_bytes: MAX_TAIL_BYTES,
         }
     }
 
@@ -76,7 +79,7 @@ impl SegmentBuilder {
         let end = chunks.iter().map(|c| c.last).max().unwrap_or(0);
         let rows = chunks.iter().map(|c| c.rows).sum();
         let mut entries = Vec::with_capacity(columns.len());
-        for (id, (codec, bytes)) in columns {
+        for (id, codec, bytes) in columns {
             entries.push(ColumnEntry {
                 id: id as u8,
                 codec,
@@ -147,7 +150,7 @@ impl SegmentBuilder {
             self.out.extend_from_slice(&bytes);
         }
         footer.segment_len = (self.out.len() + footer.encode().len()) as u64;
-        footer.tail_len = tail_len(&footer, self.out.len() as u64);
+        footer.tail_len = tail_len(&footer, self.out.len() as u64, self.max_tail_bytes);
         self.out.extend_from_slice(&footer.encode());
         Ok(Some(SegmentBytes {
             meta: UnplacedMeta {
@@ -167,10 +170,10 @@ impl SegmentBuilder {
 }
 
 /// The footer and as many whole sections before it as fit.
-fn tail_len(footer: &Footer, footer_offset: u64) -> u64 {
+fn tail_len(footer: &Footer, footer_offset: u64, max_bytes: u64) -> u64 {
     let mut start = footer_offset;
     for section in footer.sections.iter().rev() {
-        if footer.segment_len - section.offset > MAX_TAIL_BYTES {
+        if footer.segment_len - section.offset > max_bytes {
             break;
         }
         start = section.offset;

@@ -17,6 +17,12 @@ impl Broken {
     }
 }
 
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Error {
+        broken.at("segment")
+    }
+}
+
 pub(super) type Parsed<T> = Result<T, Broken>;
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {

@@ -4,7 +4,7 @@ use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_varint, put_
 use crate::model::TimeRange;
 
 /// Most rows of a page; writers cut at a fraction of it. Bounds what a damaged directory can make a reader allocate.
-pub(super) const MAX_PAGE_ROWS: u32 = 1 << 22;
+pub(super) const MAX_PAGE_ROWS: u32 = 1 << 20;
 /// Fewest bytes a page takes in the encoded directory.
 const MIN_ENTRY_BYTES: usize = 10;
 
@@ -12,14 +12,19 @@ const MIN_ENTRY_BYTES: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ColumnId {
-    Times = 1,
-    Values = 2,
+    Samples = 1,
+    Times = 2,
     LineLengths = 3,
-    Lines = 4,
-    MetadataSets = 5,
-    Metadata = 6,
-    Derived = 7,
+    MetadataSets = 4,
+    Metadata = 5,
+    Derived = 6,
+    Lines = 7,
 }
+
+/// Codec of [`ColumnId::Samples`]: a page of `codec::metric_page`.
+pub(super) const CODEC_METRIC_PAGE: u8 = 1;
+/// Codec of the columns of log pages: one column of `codec::log_page`.
+pub(super) const CODEC_LOG_COLUMN: u8 = 2;
 
 /// One column of a page: contiguous bytes that can be read alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,20 +7,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use arrow_array::Array;
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::{Array, BinaryArray};
 
 use super::SegmentBytes;
 use super::builder::SegmentBuilder;
-use super::directory::{Chunk, ColumnId, PageStats};
-use super::page;
+use super::directory::{CODEC_LOG_COLUMN, Chunk, ColumnId, PageStats};
+use crate::codec::compress::FLUSH_LEVEL;
+use crate::codec::log_page::{self, LogPageInput};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, NANOS_PER_SECOND, Signal, TenantId};
 use crate::scan::LogRows;
 
 /// Lines and metadata of a full page, in bytes.
-const MAX_PAGE_BYTES: usize = 1 << 20;
+const MAX_PAGE_BYTES: usize = log_page::TARGET_PAGE_BYTES;
 /// Rows of a full page.
-const MAX_PAGE_ROWS: usize = 16 << 10;
+const MAX_PAGE_ROWS: usize = log_page::TARGET_PAGE_ROWS;
 /// Pages open at one time; bounds what the writer holds. One more widens the cut.
 const MAX_OPEN_PAGES: usize = 32;
 /// The widths by which pages are cut, in turn: an hour, a day, 32 days, everything.
@@ -44,8 +46,7 @@ pub struct LogSegmentWriter {
 struct OpenPage {
     chunks: Vec<Chunk>,
     times: Vec<i64>,
-    line_lengths: Vec<u32>,
-    lines: Vec<u8>,
+    lines: BinaryBuilder,
     sets: Vec<Labels>,
     codes: HashMap<Labels, u32>,
     metadata: Vec<u32>,
@@ -92,7 +93,7 @@ impl LogSegmentWriter {
             if page.is_full()
                 && let Some(page) = self.open.remove(&slot)
             {
-                page.seal(&mut self.builder);
+                page.seal(&mut self.builder)?;
             }
             at += taken;
         }
@@ -106,7 +107,7 @@ impl LogSegmentWriter {
             return Ok(slot);
         }
         self.cut += 1;
-        self.seal_all();
+        self.seal_all()?;
         Ok(time.div_euclid(CUTS_NS[self.cut]))
     }
 
@@ -122,20 +123,21 @@ impl LogSegmentWriter {
 
     /// The segment; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
-        self.seal_all();
+        self.seal_all()?;
         self.builder.finish()
     }
 
-    fn seal_all(&mut self) {
+    fn seal_all(&mut self) -> Result<()> {
         for page in std::mem::take(&mut self.open).into_values() {
-            page.seal(&mut self.builder);
+            page.seal(&mut self.builder)?;
         }
+        Ok(())
     }
 }
 
 impl OpenPage {
     fn raw_bytes(&self) -> usize {
-        self.lines.len() + self.metadata_bytes
+        self.lines.values_slice().len() + self.metadata_bytes
     }
 
     fn is_full(&self) -> bool {
@@ -143,13 +145,7 @@ impl OpenPage {
     }
 
     /// Takes rows from the front of `range` until it is full; gives how many, at least one.
-    fn append(
-        &mut self,
-        series: u32,
-        rows: &LogRows,
-        lines: &arrow_array::BinaryArray,
-        range: Range<usize>,
-    ) -> Result<usize> {
+    fn append(&mut self, series: u32, rows: &LogRows, lines: &BinaryArray, range: Range<usize>) -> Result<usize> {
         let first_row = self.times.len();
         let mut taken = 0;
         let mut last = [(u32::MAX, 0u32); 2];
@@ -158,11 +154,8 @@ impl OpenPage {
                 break;
             }
             let line = lines.value(row);
-            let length = u32::try_from(line.len())
-                .map_err(|_| Error::new(ErrorKind::Internal, "a log line is longer than 4 GiB"))?;
             self.times.push(rows.timestamps[row]);
-            self.line_lengths.push(length);
-            self.lines.extend_from_slice(line);
+            self.lines.append_value(line);
             let mut codes = [0; 2];
             for (kind, input) in [rows.metadata[row], rows.derived[row]].into_iter().enumerate() {
                 // Neighbouring rows mostly carry the same set; only a change is looked up.
@@ -203,18 +196,32 @@ impl OpenPage {
 
     /// Columns in the order in which queries need them, so that those that are read together are neighbours and the lines,
     /// the largest, come last.
-    fn seal(self, builder: &mut SegmentBuilder) {
-        let chunk_rows: Vec<u32> = self.chunks.iter().map(|c| c.rows).collect();
-        let line_bytes = self.lines.len() as u64;
+    fn seal(mut self, builder: &mut SegmentBuilder) -> Result<()> {
         let raw_bytes = self.raw_bytes() as u64;
-        let columns = vec![
-            (ColumnId::Times, page::encode_times(&chunk_rows, &self.times)),
-            (ColumnId::LineLengths, page::encode_numbers(&self.line_lengths)),
-            (ColumnId::MetadataSets, page::encode_sets(&self.sets)),
-            (ColumnId::Metadata, page::encode_numbers(&self.metadata)),
-            (ColumnId::Derived, page::encode_numbers(&self.derived)),
-            (ColumnId::Lines, page::encode_lines(&self.lines)),
+        let chunk_rows: Vec<u32> = self.chunks.iter().map(|c| c.rows).collect();
+        let lines = self.lines.finish();
+        let input = LogPageInput {
+            chunk_rows: &chunk_rows,
+            timestamps: &self.times,
+            lines: &lines,
+            metadata_sets: &self.sets,
+            metadata: &self.metadata,
+            derived: &self.derived,
+        };
+        let [times, lengths, line_bytes, sets, metadata, derived] = log_page::encode_apart(&input, FLUSH_LEVEL)?;
+        let columns = [
+            (ColumnId::Times, times),
+            (ColumnId::LineLengths, lengths),
+            (ColumnId::MetadataSets, sets),
+            (ColumnId::Metadata, metadata),
+            (ColumnId::Derived, derived),
+            (ColumnId::Lines, line_bytes),
         ];
-        builder.add_page(self.chunks, PageStats::Logs { line_bytes }, raw_bytes, columns);
+        let columns = columns.map(|(id, bytes)| (id, CODEC_LOG_COLUMN, bytes)).into();
+        let stats = PageStats::Logs {
+            line_bytes: lines.value_data().len() as u64,
+        };
+        builder.add_page(self.chunks, stats, raw_bytes, columns);
+        Ok(())
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! [`SampleSegmentWriter`] and [`LogSegmentWriter`] cut rows into pages and share `builder`, which puts the tail behind
 //! them: `label_index`, `series_table`, `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`],
-//! then `fetch`es pages and assembles answers in `read_samples` and `read_logs`. `page` holds the columns' codecs.
+//! then `fetch`es pages and assembles answers in `read_samples` and `read_logs`. The columns' codecs are
+//! [`crate::codec`]'s.
 
 mod builder;
 mod bytes;
@@ -14,7 +15,6 @@ mod footer;
 mod label_index;
 mod log_writer;
 mod meta;
-mod page;
 mod read_logs;
 mod read_samples;
 mod reader;

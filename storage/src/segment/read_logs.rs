@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use arrow_array::BinaryArray;
 use arrow_array::builder::BinaryBuilder;
+use arrow_array::{Array, BinaryArray};
+use bytes::Bytes;
 
-use super::bytes::{Broken, Parsed};
-use super::directory::{ColumnId, PageStats};
-use super::page;
+use super::directory::{CODEC_LOG_COLUMN, Chunk, ColumnId};
 use super::read_samples::offsets;
 use super::reader::PageInput;
+use crate::codec::log_page::LogPage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, TimeRange};
 use crate::scan::{LogColumns, LogRows};
@@ -67,40 +67,29 @@ impl LogAssembler {
     }
 
     /// Appends what is wanted of a page, or nothing of it.
-    pub fn add(&mut self, input: &PageInput<'_>) -> Parsed<()> {
-        let rows = input.entry.rows;
-        let chunk_rows = input.tail.chunk_rows(input.page);
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::Times)?;
-        let times = page::decode_times(codec, bytes, chunk_rows, rows)?;
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::LineLengths)?;
-        let lengths = page::decode_numbers(codec, bytes, rows)?;
-        let (lines, line_starts) = self.decode_lines(input, &lengths)?;
-        let (metadata, derived) = self.decode_metadata(input)?;
-        for (_, chunk) in input.chunks {
-            let own = &times[chunk.row as usize..(chunk.row + chunk.rows) as usize];
-            if !own.is_sorted() || own.first() != Some(&chunk.first) || own.last() != Some(&chunk.last) {
-                return Err(Broken("time column"));
-            }
+    pub fn add(&mut self, input: &PageInput<'_>) -> Result<()> {
+        let mut page = self.decode(input)?;
+        if self.columns.metadata {
+            self.rename_sets(input.chunks, &mut page);
         }
         for (index, chunk) in input.chunks {
             let (from, to) = (chunk.row as usize, (chunk.row + chunk.rows) as usize);
-            let start = from + times[from..to].partition_point(|t| *t < self.range.start);
-            let end = from + times[from..to].partition_point(|t| *t < self.range.end);
+            let times = &page.timestamps[from..to];
+            let start = from + times.partition_point(|t| *t < self.range.start);
+            let end = from + times.partition_point(|t| *t < self.range.end);
             if start == end {
                 continue;
             }
             let cut = |column: &[u32]| column.get(start..end).map(<[u32]>::to_vec).unwrap_or_default();
+            let lines = page.lines.as_ref().map(|lines| lines.slice(start, end - start));
             let piece = Piece {
                 index: *index,
-                first: times[start],
-                times: times[start..end].to_vec(),
-                line_lengths: lengths[start..end].to_vec(),
-                lines: match self.columns.lines {
-                    true => lines[line_starts[start]..line_starts[end]].to_vec(),
-                    false => Vec::new(),
-                },
-                metadata: cut(&metadata),
-                derived: cut(&derived),
+                first: page.timestamps[start],
+                times: page.timestamps[start..end].to_vec(),
+                line_lengths: page.line_lengths[start..end].to_vec(),
+                lines: lines.map_or_else(Vec::new, |lines| line_bytes(&lines).to_vec()),
+                metadata: cut(&page.metadata),
+                derived: cut(&page.derived),
             };
             self.size_bytes += (piece.times.len() * 20 + piece.lines.len()) as u64;
             self.pieces.push(piece);
@@ -108,60 +97,39 @@ impl LogAssembler {
         Ok(())
     }
 
-    /// The page's lines and where each starts; both empty where lines are not wanted.
-    fn decode_lines(&self, input: &PageInput<'_>, lengths: &[u32]) -> Parsed<(Vec<u8>, Vec<usize>)> {
-        let PageStats::Logs { line_bytes } = input.entry.stats else {
-            return Err(Broken("page directory (not a log page)"));
+    /// The page's rows, as many as the directory says.
+    fn decode(&self, input: &PageInput<'_>) -> Result<LogRows> {
+        let column = |wanted: bool, id: ColumnId| match wanted {
+            true => input.fetched.column(input.entry, id, CODEC_LOG_COLUMN),
+            false => Ok(Bytes::new()),
         };
-        let total: u64 = lengths.iter().map(|l| u64::from(*l)).sum();
-        if total != line_bytes {
-            return Err(Broken("line lengths"));
-        }
-        if !self.columns.lines {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::Lines)?;
-        let lines = page::decode_lines(codec, bytes, line_bytes)?;
-        let mut starts = Vec::with_capacity(lengths.len() + 1);
-        let mut at = 0;
-        starts.push(0);
-        for length in lengths {
-            at += *length as usize;
-            starts.push(at);
-        }
-        Ok((lines, starts))
+        let LogColumns { lines, metadata } = self.columns;
+        let parts = [
+            column(true, ColumnId::Times)?,
+            column(true, ColumnId::LineLengths)?,
+            column(lines, ColumnId::Lines)?,
+            column(metadata, ColumnId::MetadataSets)?,
+            column(metadata, ColumnId::Metadata)?,
+            column(metadata, ColumnId::Derived)?,
+        ];
+        let page = LogPage::from_parts(input.tail.chunk_rows(input.page), parts)?;
+        Ok(page.decode(self.columns)?)
     }
 
-    /// Codes of both metadata columns, in terms of the answer's sets; empty where metadata is not wanted.
-    fn decode_metadata(&mut self, input: &PageInput<'_>) -> Parsed<(Vec<u32>, Vec<u32>)> {
-        if !self.columns.metadata {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::MetadataSets)?;
-        let sets = page::decode_sets(codec, bytes)?;
-        let mut known: Vec<Option<u32>> = vec![None; sets.len()];
-        let mut columns = [Vec::new(), Vec::new()];
-        for (out, id) in columns.iter_mut().zip([ColumnId::Metadata, ColumnId::Derived]) {
-            let (codec, bytes) = input.fetched.column(input.entry, id)?;
-            *out = page::decode_numbers(codec, bytes, input.entry.rows)?;
-            if out.iter().any(|code| *code as usize >= sets.len()) {
-                return Err(Broken("metadata codes"));
-            }
-        }
-        // Only rows that are wanted bring their sets into the answer.
-        for (_, chunk) in input.chunks {
-            for out in &mut columns {
-                for code in &mut out[chunk.row as usize..(chunk.row + chunk.rows) as usize] {
+    /// Turns the codes of wanted rows into those of the answer's sets; only these rows bring their sets along.
+    fn rename_sets(&mut self, chunks: &[(u32, Chunk)], page: &mut LogRows) {
+        let mut known: Vec<Option<u32>> = vec![None; page.metadata_sets.len()];
+        for (_, chunk) in chunks {
+            for codes in [&mut page.metadata, &mut page.derived] {
+                for code in &mut codes[chunk.row as usize..(chunk.row + chunk.rows) as usize] {
                     let at = *code as usize;
                     *code = match known[at] {
                         Some(known) => known,
-                        None => *known[at].insert(self.intern(&sets[at])),
+                        None => *known[at].insert(self.intern(&page.metadata_sets[at])),
                     };
                 }
             }
         }
-        let [metadata, derived] = columns;
-        Ok((metadata, derived))
     }
 
     fn intern(&mut self, set: &Labels) -> u32 {
@@ -214,4 +182,11 @@ impl LogAssembler {
         out.lines = self.columns.lines.then(|| -> BinaryArray { lines.finish() });
         Ok(out)
     }
+}
+
+/// The bytes of all values of a slice of lines.
+fn line_bytes(lines: &BinaryArray) -> &[u8] {
+    let offsets = lines.value_offsets();
+    let (first, last) = (offsets[0], offsets[lines.len()]);
+    &lines.value_data()[first as usize..last as usize]
 }

@@ -1,9 +1,9 @@
 //! From sample pages to the columns of an answer.
 
-use super::bytes::{Broken, Parsed};
-use super::directory::ColumnId;
-use super::page;
+use super::bytes::Broken;
+use super::directory::{CODEC_METRIC_PAGE, ColumnId};
 use super::reader::PageInput;
+use crate::codec::metric_page::MetricPage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::TimeRange;
 use crate::scan::SampleColumns;
@@ -28,35 +28,51 @@ impl SampleAssembler {
     }
 
     /// Appends what is wanted of a page, or nothing of it.
-    pub fn add(&mut self, input: &PageInput<'_>) -> Parsed<()> {
-        let chunk_rows = input.tail.chunk_rows(input.page);
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::Times)?;
-        let times = page::decode_times(codec, bytes, chunk_rows, input.entry.rows)?;
-        let (codec, bytes) = input.fetched.column(input.entry, ColumnId::Values)?;
-        let values = page::decode_values(codec, bytes, chunk_rows, input.entry.rows)?;
-        for (_, chunk) in input.chunks {
-            let own = &times[chunk.row as usize..(chunk.row + chunk.rows) as usize];
-            if !own.is_sorted_by(|a, b| a < b) || own.first() != Some(&chunk.first) || own.last() != Some(&chunk.last) {
-                return Err(Broken("time column"));
-            }
+    pub fn add(&mut self, input: &PageInput<'_>) -> Result<()> {
+        let bytes = input
+            .fetched
+            .column(input.entry, ColumnId::Samples, CODEC_METRIC_PAGE)?;
+        let page = MetricPage::open(&bytes)?;
+        let rows = input.tail.chunk_rows(input.page);
+        let as_listed = page.chunk_count() == rows.len() && (0..).zip(rows).all(|(i, n)| page.rows(i) == *n as usize);
+        if !as_listed {
+            return Err(Broken("page (its chunks are not those of the directory)").into());
         }
-        for (index, chunk) in input.chunks {
-            let rows = chunk.row as usize..(chunk.row + chunk.rows) as usize;
-            let (times, values) = (&times[rows.clone()], &values[rows]);
-            let from = times.partition_point(|t| *t < self.range.start);
-            let to = times.partition_point(|t| *t < self.range.end);
-            // Writers keep this order; were it broken, rows would land under another series.
-            if *index < self.at {
-                return Err(Broken("order of pages"));
-            }
-            self.at = *index;
-            if let Some(count) = self.counts.get_mut(*index as usize) {
-                *count += (to - from) as u32;
-                self.out.timestamps.extend_from_slice(&times[from..to]);
-                self.out.values.extend_from_slice(&values[from..to]);
+        // Rows of the page's chunks start where the rows of those before them end.
+        let starts: Vec<u32> = rows
+            .iter()
+            .scan(0, |at, n| Some(std::mem::replace(at, *at + n)))
+            .collect();
+        let before = (self.at, self.out.timestamps.len());
+        let taken = self.append(input, &page, &starts);
+        if taken.is_err() {
+            self.out.timestamps.truncate(before.1);
+            self.out.values.truncate(before.1);
+            self.at = before.0;
+        }
+        for (index, rows) in taken? {
+            if let Some(count) = self.counts.get_mut(index as usize) {
+                *count += rows as u32;
             }
         }
         Ok(())
+    }
+
+    /// Appends the chunks wanted; gives how many rows each brought.
+    fn append(&mut self, input: &PageInput<'_>, page: &MetricPage, starts: &[u32]) -> Result<Vec<(u32, usize)>> {
+        let mut decoder = page.decoder();
+        let mut counts = Vec::with_capacity(input.chunks.len());
+        for (index, chunk) in input.chunks {
+            let at = starts.binary_search(&chunk.row).map_err(|_| Broken("chunks"))?;
+            // Writers keep this order; were it broken, rows would land under another series.
+            if *index < self.at {
+                return Err(Broken("order of pages").into());
+            }
+            self.at = *index;
+            let rows = decoder.append(at, self.range, &mut self.out.timestamps, &mut self.out.values)?;
+            counts.push((*index, rows));
+        }
+        Ok(counts)
     }
 
     pub fn finish(mut self) -> Result<SampleColumns> {

@@ -240,11 +240,10 @@ impl SeriesSource for SegmentReader {
         let tail = self.tail(scan).await?;
         let chunks = chunks_by_page(&tail, ordinals, range);
         let mut out = SampleAssembler::new(ordinals.len(), range);
-        let wanted = [ColumnId::Times, ColumnId::Values];
-        let place = || self.meta.place();
+        let wanted = [ColumnId::Samples];
         self.read_pages(&tail, &chunks, &wanted, scan, |page| {
             let _held = Held::take(scan, u64::from(page.entry.rows) * 16)?;
-            out.add(&page).map_err(|b| b.at(place()))
+            out.add(&page)
         })
         .await?;
         out.finish()
@@ -261,7 +260,6 @@ impl SeriesSource for SegmentReader {
         let tail = self.tail(scan).await?;
         let chunks = chunks_by_page(&tail, ordinals, range);
         let mut out = LogAssembler::new(ordinals.len(), range, columns);
-        let place = || self.meta.place();
         let mut held = Held::take(scan, 0)?;
         self.read_pages(&tail, &chunks, read_logs::wanted(columns), scan, |page| {
             let line_bytes = match page.entry.stats {
@@ -270,7 +268,7 @@ impl SeriesSource for SegmentReader {
             };
             let _held = Held::take(scan, line_bytes + u64::from(page.entry.rows) * 20)?;
             let before = out.size_bytes();
-            out.add(&page).map_err(|b| b.at(place()))?;
+            out.add(&page)?;
             held.grow(out.size_bytes() - before)
         })
         .await?;

@@ -2,13 +2,14 @@
 
 use super::SegmentBytes;
 use super::builder::SegmentBuilder;
-use super::directory::{Chunk, ColumnId, PageStats};
-use super::page;
+use super::directory::{CODEC_METRIC_PAGE, Chunk, ColumnId, PageStats};
+use crate::codec::compress::FLUSH_LEVEL;
+use crate::codec::metric_page::{self, ChunkInput};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, METRIC_NAME, Signal, TenantId};
 
 /// Rows at which a page is full: 20 to 90 KB encoded, a tenth of a millisecond to decode.
-const MAX_PAGE_SAMPLES: usize = 64 << 10;
+const MAX_PAGE_SAMPLES: usize = metric_page::TARGET_PAGE_ROWS;
 /// Rows from which a page ends with its metric, so that reading one metric reads little of others.
 const MIN_PAGE_SAMPLES: usize = 16 << 10;
 const _: () = assert!(MIN_PAGE_SAMPLES <= MAX_PAGE_SAMPLES);
@@ -19,11 +20,15 @@ const SAMPLE_BYTES: u64 = 16;
 /// Fed series by series in the order of [`crate::model::SeriesKey`], gives the bytes of one segment.
 #[derive(Debug)]
 pub struct SampleSegmentWriter {
-    builder: SegmentBuilder,
+    pub(super) builder: SegmentBuilder,
     chunks: Vec<Chunk>,
     times: Vec<i64>,
     values: Vec<f64>,
     metric: Option<String>,
+    /// Labels without `le` of the bucket pushed last.
+    histogram: Option<Labels>,
+    /// For each chunk: whether it is the next bucket of the histogram before it.
+    buckets: Vec<bool>,
 }
 
 impl SampleSegmentWriter {
@@ -35,6 +40,8 @@ impl SampleSegmentWriter {
             times: Vec::new(),
             values: Vec::new(),
             metric: None,
+            histogram: None,
+            buckets: Vec::new(),
         }
     }
 
@@ -53,17 +60,20 @@ impl SampleSegmentWriter {
         let new_metric = self.metric.as_deref() != metric;
         if new_metric {
             if self.times.len() >= MIN_PAGE_SAMPLES {
-                self.seal_page();
+                self.seal_page()?;
             }
             self.metric = metric.map(str::to_string);
         }
+        let histogram = labels.get("le").map(|_| labels.filtered(|name| name != "le"));
+        let next_bucket = histogram.is_some() && self.histogram == histogram;
+        self.histogram = histogram;
         let series = self.builder.add_series(labels)?;
         if self.times.len() + timestamps.len() > MAX_PAGE_SAMPLES {
-            self.seal_page();
+            self.seal_page()?;
         }
         for (times, values) in timestamps.chunks(MAX_PAGE_SAMPLES).zip(values.chunks(MAX_PAGE_SAMPLES)) {
             if self.times.len() + times.len() > MAX_PAGE_SAMPLES {
-                self.seal_page();
+                self.seal_page()?;
             }
             self.chunks.push(Chunk {
                 series,
@@ -73,6 +83,7 @@ impl SampleSegmentWriter {
                 first: times[0],
                 last: times[times.len() - 1],
             });
+            self.buckets.push(next_bucket);
             self.times.extend_from_slice(times);
             self.values.extend_from_slice(values);
         }
@@ -86,24 +97,35 @@ impl SampleSegmentWriter {
 
     /// The segment; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
-        self.seal_page();
+        self.seal_page()?;
         self.builder.finish()
     }
 
-    fn seal_page(&mut self) {
+    fn seal_page(&mut self) -> Result<()> {
         if self.times.is_empty() {
-            return;
+            return Ok(());
         }
         let chunks = std::mem::take(&mut self.chunks);
-        let rows: Vec<u32> = chunks.iter().map(|c| c.rows).collect();
-        let columns = vec![
-            (ColumnId::Times, page::encode_times(&rows, &self.times)),
-            (ColumnId::Values, page::encode_values(&rows, &self.values)),
-        ];
+        let buckets = std::mem::take(&mut self.buckets);
+        let inputs: Vec<ChunkInput<'_>> = chunks
+            .iter()
+            .zip(&buckets)
+            .map(|(chunk, next_bucket)| {
+                let rows = chunk.row as usize..(chunk.row + chunk.rows) as usize;
+                ChunkInput {
+                    timestamps: &self.times[rows.clone()],
+                    values: &self.values[rows],
+                    next_bucket: *next_bucket,
+                }
+            })
+            .collect();
+        let page = metric_page::encode(&inputs, FLUSH_LEVEL)?;
+        let columns = vec![(ColumnId::Samples, CODEC_METRIC_PAGE, page)];
         let raw_bytes = self.times.len() as u64 * SAMPLE_BYTES;
         self.builder.add_page(chunks, stats(&self.values), raw_bytes, columns);
         self.times.clear();
         self.values.clear();
+        Ok(())
     }
 }
 
