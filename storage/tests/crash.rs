@@ -82,7 +82,7 @@ async fn write(storage: &Storage, batch: &Batch) -> garner_storage::Result<()> {
 async fn writer(storage: Storage, ledger: Arc<Ledger>, tenants: Vec<TenantId>, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     loop {
-        let len = rng.random_range(1..30);
+        let len = rng.random_range(1..12);
         let first = ledger.next.fetch_add(len, Ordering::Relaxed);
         let batch = Batch {
             tenant: tenants[rng.random_range(0..tenants.len())].clone(),
@@ -108,7 +108,7 @@ async fn writer(storage: Storage, ledger: Arc<Ledger>, tenants: Vec<TenantId>, s
 async fn flusher(storage: Storage, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     loop {
-        tokio::time::sleep(Duration::from_micros(rng.random_range(0..8000))).await;
+        tokio::time::sleep(Duration::from_micros(rng.random_range(0..20_000))).await;
         // A failed flush keeps its rows; what it does is seen in what comes back.
         let _ = storage.flush().await;
     }
@@ -178,6 +178,8 @@ fn run(seed: u64, rounds: u64, sync: WalSync, power_loss: bool) {
     let mut fixture = StoreFixture::new(seed);
     fixture.config.wal_sync = sync;
     fixture.config.wal_file_bytes = 20_000;
+    fixture.local_objects = true;
+    fixture.disk.set_sync_delay(Duration::from_micros(1500));
     let lossy = power_loss && sync != WalSync::Always;
     let tenants: Vec<TenantId> = ["a", "b", "c"].iter().map(|t| TenantId::new(t).unwrap()).collect();
     let ledger = Arc::new(Ledger::default());

@@ -1,23 +1,27 @@
 //! A whole store in memory: simulated disk, in-memory object store, clock to set.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::{ManualClock, SimDisk};
 use crate::engine::{Components, Storage, StorageConfig};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
-use crate::object::{Bucket, RetryPolicy};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
 
 /// What a store in memory stands on; survives the stores that are opened on it.
 #[derive(Debug, Clone)]
 pub struct StoreFixture {
     /// The disk of the WAL.
     pub disk: SimDisk,
-    /// The object store.
+    /// The object store, where `local_objects` is not set.
     pub objects: Arc<InMemory>,
+    /// Keeps objects in a folder of the disk instead, as the embedded default does.
+    pub local_objects: bool,
     /// The clock, at 2025-01-01 in the beginning.
     pub clock: ManualClock,
     /// Fail points of the stores opened from now on.
@@ -36,6 +40,7 @@ impl StoreFixture {
         StoreFixture {
             disk: SimDisk::new(seed),
             objects: Arc::new(InMemory::new()),
+            local_objects: false,
             clock: ManualClock::new(1_735_689_600_000_000_000),
             fail_points: FailPoints::default(),
             config: StorageConfig::new("/data"),
@@ -47,11 +52,17 @@ impl StoreFixture {
     /// Opens a store and waits until it is ready. To be called inside a tokio runtime, on which it then runs.
     pub async fn open(&self) -> Result<Storage> {
         let handle = tokio::runtime::Handle::current();
-        let store = self.objects.clone();
+        let files = Arc::new(self.disk.files());
+        let store: Arc<dyn ObjectStore> = if self.local_objects {
+            let opened = DurableLocalStore::open(files.clone(), Path::new("/objects"));
+            Arc::new(opened.map_err(|e| Error::with_source(ErrorKind::Unavailable, "cannot open /objects", e))?)
+        } else {
+            self.objects.clone()
+        };
         let bucket = Bucket::new(store, "", handle.clone(), RetryPolicy::default(), self.seed);
         let components = Components {
             clock: Arc::new(self.clock.clone()),
-            files: Arc::new(self.disk.files()),
+            files,
             bucket,
             accountant: MemoryAccountant::new(self.memory_limit_bytes),
             seed: self.seed,

@@ -100,7 +100,9 @@ fn settle_last(files: &SharedFiles, dir: &Path, number: u64) -> Result<()> {
         .open_append(&path)
         .and_then(|mut file| file.sync())
         .map_err(|e| disk_error("cannot sync WAL file", &path, e))?;
-    files.sync_dir(dir).map_err(|e| disk_error("cannot sync WAL folder", dir, e))
+    files
+        .sync_dir(dir)
+        .map_err(|e| disk_error("cannot sync WAL folder", dir, e))
 }
 
 /// The files to read in order. Files whose header never became durable hold nothing that was acknowledged and are removed.
