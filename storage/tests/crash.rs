@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use garner_storage::engine::{Storage, WalSync};
 use garner_storage::model::{Labels, TenantId, TimeRange};
-use garner_storage::testing::{StoreFixture, read_entries, read_samples};
+use garner_storage::testing::{Faults, StoreFixture, read_entries, read_samples};
 use garner_storage::{FailAction, FailPoints};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -172,8 +172,25 @@ async fn check(storage: &Storage, ledger: &Ledger, tenants: &[TenantId], lossy: 
     );
 }
 
+/// One run: how it writes and what goes wrong.
+struct Run {
+    seed: u64,
+    rounds: u64,
+    sync: WalSync,
+    /// Half of the crashes are power losses.
+    power_loss: bool,
+    faults: Faults,
+}
+
 /// Runs rounds of writing and crashing on one disk and bucket.
-fn run(seed: u64, rounds: u64, sync: WalSync, power_loss: bool) {
+fn run(run: Run) {
+    let Run {
+        seed,
+        rounds,
+        sync,
+        power_loss,
+        faults,
+    } = run;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut fixture = StoreFixture::new(seed);
     fixture.config.wal_sync = sync;
@@ -194,7 +211,7 @@ fn run(seed: u64, rounds: u64, sync: WalSync, power_loss: bool) {
         fixture.fail_points = FailPoints::default();
         let crash_in_flush = rng.random_bool(0.5);
         runtime.block_on(async {
-            let storage = fixture.open().await.unwrap();
+            let (storage, store) = fixture.open_faulty().await.unwrap();
             let replay = storage.stats().replay;
             torn += u64::from(replay.torn_bytes > 0);
             replayed += replay.rows;
@@ -209,6 +226,7 @@ fn run(seed: u64, rounds: u64, sync: WalSync, power_loss: bool) {
                     .fail_points
                     .arm(point, rng.random_range(0..3), FailAction::Stall);
             }
+            store.set_faults(faults);
             for _ in 0..WRITERS {
                 tokio::spawn(writer(storage.clone(), ledger.clone(), tenants.clone(), rng.random()));
             }
@@ -242,39 +260,55 @@ fn run(seed: u64, rounds: u64, sync: WalSync, power_loss: bool) {
     assert!(stored > 100 && replayed > 0 && in_flush > 0);
 }
 
+fn run_of(seed: u64) -> Run {
+    Run {
+        seed: number("GARNER_CRASH_SEED", seed),
+        rounds: number("GARNER_CRASH_ROUNDS", 50),
+        sync: WalSync::Always,
+        power_loss: false,
+        faults: Faults::default(),
+    }
+}
+
 #[test]
 fn everything_acknowledged_survives_the_death_of_the_process() {
-    run(
-        number("GARNER_CRASH_SEED", 1),
-        number("GARNER_CRASH_ROUNDS", 50),
-        WalSync::Always,
-        false,
-    );
+    run(run_of(1));
 }
 
 #[test]
 fn everything_acknowledged_survives_power_losses() {
-    run(
-        number("GARNER_CRASH_SEED", 2),
-        number("GARNER_CRASH_ROUNDS", 50),
-        WalSync::Always,
-        true,
-    );
+    run(Run {
+        power_loss: true,
+        ..run_of(2)
+    });
 }
 
 #[test]
 fn with_interval_sync_the_death_of_the_process_loses_nothing_and_a_power_loss_no_consistency() {
     let sync = WalSync::Interval(Duration::from_millis(5));
-    run(
-        number("GARNER_CRASH_SEED", 3),
-        number("GARNER_CRASH_ROUNDS", 20),
+    run(Run {
         sync,
-        false,
-    );
-    run(
-        number("GARNER_CRASH_SEED", 4),
-        number("GARNER_CRASH_ROUNDS", 20),
+        rounds: 15,
+        ..run_of(3)
+    });
+    run(Run {
         sync,
-        true,
-    );
+        rounds: 15,
+        power_loss: true,
+        ..run_of(4)
+    });
+}
+
+#[test]
+fn a_failing_object_store_and_crashes_together_lose_nothing() {
+    let faults = Faults {
+        refused: 0.2,
+        answer_lost: 0.2,
+    };
+    run(Run {
+        faults,
+        power_loss: true,
+        rounds: 25,
+        ..run_of(5)
+    });
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
-use super::{ManualClock, SimDisk};
+use super::{FaultyStore, ManualClock, SimDisk};
 use crate::engine::{Components, Storage, StorageConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::FailPoints;
@@ -51,6 +52,11 @@ impl StoreFixture {
 
     /// Opens a store and waits until it is ready. To be called inside a tokio runtime, on which it then runs.
     pub async fn open(&self) -> Result<Storage> {
+        self.open_faulty().await.map(|(storage, _)| storage)
+    }
+
+    /// As [`StoreFixture::open`], with the object store, which can be made to fail.
+    pub async fn open_faulty(&self) -> Result<(Storage, Arc<FaultyStore>)> {
         let handle = tokio::runtime::Handle::current();
         let files = Arc::new(self.disk.files());
         let store: Arc<dyn ObjectStore> = if self.local_objects {
@@ -59,7 +65,14 @@ impl StoreFixture {
         } else {
             self.objects.clone()
         };
-        let bucket = Bucket::new(store, "", handle.clone(), RetryPolicy::default(), self.seed);
+        let store = Arc::new(FaultyStore::new(store, self.seed));
+        let policy = RetryPolicy {
+            max_attempts: 3,
+            backoff_initial: Duration::from_millis(1),
+            backoff_max: Duration::from_millis(5),
+            ..RetryPolicy::default()
+        };
+        let bucket = Bucket::new(store.clone(), "", handle.clone(), policy, self.seed);
         let components = Components {
             clock: Arc::new(self.clock.clone()),
             files,
@@ -71,7 +84,7 @@ impl StoreFixture {
         };
         let storage = Storage::open(self.config.clone(), components).await?;
         storage.wait_ready().await?;
-        Ok(storage)
+        Ok((storage, store))
     }
 }
 
