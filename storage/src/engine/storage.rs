@@ -67,6 +67,14 @@ impl Storage {
     /// time is an error that says so; it stays in the WAL and the next start replays it.
     pub async fn close(&self, deadline: Duration) -> Result<FlushSummary> {
         let shared = &self.0;
+        // A replay cannot be stopped half way, and the folder is not given back under it.
+        let replay = tokio::time::timeout(deadline, self.wait_ready()).await;
+        if replay.is_err() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the WAL could not be replayed within {deadline:?}; the next start replays it"),
+            ));
+        }
         let mut was_ready = false;
         shared.readiness.send_modify(|readiness| {
             was_ready = *readiness == Readiness::Ready;

@@ -255,6 +255,72 @@ async fn a_full_memory_refuses_appends_until_a_flush_made_room() {
 }
 
 #[tokio::test]
+async fn a_log_larger_than_memory_is_flushed_while_it_is_replayed() {
+    let mut fixture = StoreFixture::new(12);
+    let (a, b) = (tenant("a"), tenant("b"));
+    let storage = fixture.open().await.unwrap();
+    for chunk in 0..100 {
+        let rows: Vec<_> = (0..100).map(|i| ("x", chunk * 100 + i, 1.0)).collect();
+        write(&storage, if chunk % 2 == 0 { &a } else { &b }, &rows)
+            .await
+            .unwrap();
+    }
+    drop(storage);
+    fixture.memory_limit_bytes = 100_000;
+    fixture.config.tail_cache_bytes = 1000;
+    let storage = fixture.open().await.unwrap();
+    let stats = storage.stats();
+    assert_eq!(stats.replay.rows, 10_000);
+    assert!(stats.flushes > 1 && stats.head_bytes[1] < 100_000, "{stats:?}");
+    assert_eq!(stats.segment_rows + stats.head_rows[1], 10_000);
+    for tenant in [&a, &b] {
+        assert_eq!(read(&storage, tenant).await.len(), 5000);
+    }
+    drop(storage);
+    let storage = fixture.open().await.unwrap();
+    assert!(storage.stats().replay.records_flushed_before > 50);
+    assert_eq!(read(&storage, &a).await.len(), 5000);
+}
+
+#[tokio::test]
+async fn an_append_that_is_dropped_leaves_nothing_and_blocks_nobody() {
+    let fixture = StoreFixture::new(13);
+    let a = tenant("a");
+    let storage = fixture.open().await.unwrap();
+    let mut append = storage.begin_samples(&a).await.unwrap();
+    let id = append.register(1, series("x")).unwrap();
+    append.push(id, 1, 1.0);
+    let flush = storage.flush();
+    tokio::pin!(flush);
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut flush).await;
+    assert!(early.is_err(), "a flush waits for appends under way");
+    drop(append);
+    flush.await.unwrap();
+    assert_eq!(read(&storage, &a).await, []);
+}
+
+#[tokio::test]
+async fn a_damaged_log_stops_the_start_with_one_clear_line() {
+    let mut fixture = StoreFixture::new(14);
+    fixture.config.wal_file_bytes = 200;
+    let a = tenant("a");
+    let storage = fixture.open().await.unwrap();
+    for time in 0..6 {
+        write(&storage, &a, &[("x", time, 1.0)]).await.unwrap();
+    }
+    drop(storage);
+    let first = std::path::Path::new("/data/wal/00000000000000000001.wal");
+    fixture.disk.damage(first, |bytes| bytes[70] ^= 1).unwrap();
+    let error = fixture.open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let text = error.to_string();
+    assert!(
+        text.contains("00000000000000000001.wal is damaged at byte") && !text.contains('\n'),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn heads_are_flushed_by_age_in_the_background() {
     let fixture = StoreFixture::new(9);
     let (a, b) = (tenant("a"), tenant("b"));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use roaring::RoaringBitmap;
 
 use super::index::SeriesIndex;
 use super::logs::LogStore;
@@ -119,9 +120,11 @@ impl Head {
         }
     }
 
-    /// Whether series `id` has a row here.
-    pub fn has_rows(&self, id: u32) -> bool {
-        self.rows.read().series(id).is_some()
+    /// Ids of the series with rows here.
+    pub fn live_series(&self) -> RoaringBitmap {
+        let series = self.index.len() as u32;
+        let head = self.rows.read();
+        (0..series).filter(|id| head.series(*id).is_some()).collect()
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, HeadRows> {
