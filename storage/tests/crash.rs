@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ struct Batch {
 #[derive(Default)]
 struct Ledger {
     next: AtomicU64,
+    reads: AtomicU64,
     batches: Mutex<Vec<Batch>>,
 }
 
@@ -105,6 +106,45 @@ async fn writer(storage: Storage, ledger: Arc<Ledger>, tenants: Vec<TenantId>, s
     }
 }
 
+/// Reads while others write and flush: what was acknowledged before a read began is in it, once. Ends at the crash.
+async fn reader(
+    storage: Storage,
+    ledger: Arc<Ledger>,
+    tenants: Vec<TenantId>,
+    crashed: Arc<AtomicBool>,
+    may_fail: bool,
+) -> Option<String> {
+    for tenant in tenants.iter().cycle() {
+        let before: Vec<Batch> = {
+            let batches = ledger.batches.lock().unwrap();
+            batches
+                .iter()
+                .filter(|b| b.acknowledged && b.tenant == *tenant)
+                .cloned()
+                .collect()
+        };
+        let found = try_numbers_of(&storage, tenant).await;
+        if crashed.load(Ordering::SeqCst) {
+            return None;
+        }
+        let found = match found {
+            Ok(found) => found,
+            Err(_) if may_fail => continue,
+            Err(error) => return Some(format!("a read failed: {error}")),
+        };
+        if let Some((number, times)) = found.iter().find(|(_, times)| **times != 1) {
+            return Some(format!("row {number} was read {times} times"));
+        }
+        let lost = before.iter().flat_map(|b| &b.numbers).find(|n| !found.contains_key(n));
+        if let Some(number) = lost {
+            return Some(format!("row {number} was acknowledged and not read"));
+        }
+        ledger.reads.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    None
+}
+
 async fn flusher(storage: Storage, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     loop {
@@ -116,19 +156,23 @@ async fn flusher(storage: Storage, seed: u64) {
 
 /// The numbers that a tenant's reads give, each with how often.
 async fn numbers_of(storage: &Storage, tenant: &TenantId) -> BTreeMap<u64, u32> {
+    try_numbers_of(storage, tenant).await.unwrap()
+}
+
+async fn try_numbers_of(storage: &Storage, tenant: &TenantId) -> garner_storage::Result<BTreeMap<u64, u32>> {
     let mut found = BTreeMap::new();
-    for (labels, time, value) in read_samples(storage, tenant, &[], TimeRange::ALL).await.unwrap() {
+    for (labels, time, value) in read_samples(storage, tenant, &[], TimeRange::ALL).await? {
         let number = value as u64;
         assert_eq!((labels, time), row(number), "sample {number}");
         *found.entry(number).or_default() += 1;
     }
-    for entry in read_entries(storage, tenant, &[], TimeRange::ALL).await.unwrap() {
+    for entry in read_entries(storage, tenant, &[], TimeRange::ALL).await? {
         let number: u64 = entry.metadata.get("number").unwrap().parse().unwrap();
         assert_eq!((entry.stream, entry.time), row(number), "entry {number}");
         assert_eq!(entry.line, format!("line {number}").as_bytes());
         *found.entry(number).or_default() += 1;
     }
-    found
+    Ok(found)
 }
 
 /// Compares what can be read with what was acknowledged; batches that are neither get settled by what is there.
@@ -231,6 +275,14 @@ fn run(run: Run) {
                 tokio::spawn(writer(storage.clone(), ledger.clone(), tenants.clone(), rng.random()));
             }
             tokio::spawn(flusher(storage.clone(), rng.random()));
+            let crashed = Arc::new(AtomicBool::new(false));
+            let reads = tokio::spawn(reader(
+                storage.clone(),
+                ledger.clone(),
+                tenants.clone(),
+                crashed.clone(),
+                faults != Faults::default(),
+            ));
             let moment = Duration::from_micros(rng.random_range(0..40_000));
             if crash_in_flush {
                 let reached = tokio::time::timeout(Duration::from_secs(5), fixture.fail_points.reached()).await;
@@ -239,10 +291,15 @@ fn run(run: Run) {
             } else {
                 tokio::time::sleep(moment).await;
             }
+            crashed.store(true, Ordering::SeqCst);
             if power_loss && rng.random_bool(0.5) {
                 fixture.disk.power_loss();
             } else {
                 fixture.disk.crash();
+            }
+            let complaint = tokio::time::timeout(Duration::from_secs(5), reads).await;
+            if let Ok(complaint) = complaint {
+                assert_eq!(complaint.unwrap(), None, "round {round}");
             }
         });
         runtime.shutdown_timeout(Duration::from_secs(10));
@@ -254,10 +311,11 @@ fn run(run: Run) {
         .iter()
         .map(|b| b.numbers.len())
         .sum::<usize>();
+    let reads = ledger.reads.load(Ordering::Relaxed);
     println!(
-        "seed {seed}: {rounds} crashes, {in_flush} inside a flush, {stored} rows kept, {replayed} replayed, {torn} torn tails"
+        "seed {seed}: {rounds} crashes, {in_flush} inside a flush, {reads} reads beside writes, {stored} rows kept, {replayed} replayed, {torn} torn tails"
     );
-    assert!(stored > 100 && replayed > 0 && in_flush > 0);
+    assert!(stored > 100 && replayed > 0 && in_flush > 0 && reads > 0);
 }
 
 fn run_of(seed: u64) -> Run {
