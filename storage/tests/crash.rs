@@ -47,7 +47,7 @@ fn row(number: u64) -> (Labels, i64) {
     let name = format!("series_{}", number % 23);
     let labels = Labels::from_pairs([
         ("__name__", name.as_str()),
-        ("parity", if number % 2 == 0 { "even" } else { "odd" }),
+        ("parity", if number.is_multiple_of(2) { "even" } else { "odd" }),
     ]);
     // Spread over hours, so that a flush makes several segments; never twice the same time.
     let time = 1_735_689_600_000_000_000 - ((number * 7_919) % 9_000) as i64 * 1_000_000_000 + number as i64;
