@@ -1,12 +1,17 @@
 //! The store as its users see it.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::error::ErrorKind;
-use crate::flush::FailAction;
+use crate::file::{OsFiles, SharedFiles};
+use crate::flush::{FailAction, FailPoints};
+use crate::memory::MemoryAccountant;
 use crate::model::{LabelMatcher, Labels, MatchOp, TenantId, TimeRange};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
 use crate::testing::{Entry, StoreFixture, read_entries, read_samples};
 
 /// Stream, time, line, metadata.
@@ -161,6 +166,46 @@ async fn log_entries_keep_their_metadata_everywhere() {
 }
 
 #[tokio::test]
+async fn a_store_on_the_real_disk_comes_back_from_log_and_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = async || {
+        let files: SharedFiles = Arc::new(OsFiles);
+        let handle = tokio::runtime::Handle::current();
+        let objects = DurableLocalStore::open(files.clone(), &dir.path().join("objects")).unwrap();
+        let components = Components {
+            clock: Arc::new(SystemClock),
+            files,
+            bucket: Bucket::new(Arc::new(objects), "", handle.clone(), RetryPolicy::default(), 1),
+            accountant: MemoryAccountant::new(1 << 30),
+            seed: 1,
+            background: handle,
+            fail_points: FailPoints::default(),
+        };
+        let storage = Storage::open(StorageConfig::new(dir.path().join("data")), components).await?;
+        storage.wait_ready().await.map(|()| storage)
+    };
+    let a = tenant("a");
+    let storage = open().await.unwrap();
+    write(&storage, &a, &[("x", 1, 1.0)]).await.unwrap();
+    storage.flush().await.unwrap();
+    write(&storage, &a, &[("x", 2, 2.0)]).await.unwrap();
+    assert!(
+        open()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("is in use by another garner")
+    );
+    drop(storage);
+    let storage = open().await.unwrap();
+    assert_eq!(storage.stats().replay.rows, 1);
+    assert_eq!(read(&storage, &a).await, owned(&[("x", 1, 1.0), ("x", 2, 2.0)]));
+    storage.close(Duration::from_secs(60)).await.unwrap();
+    let left = std::fs::read_dir(dir.path().join("data/wal")).unwrap().count();
+    assert_eq!(left, 0, "nothing to replay");
+}
+
+#[tokio::test]
 async fn one_folder_serves_one_store() {
     let fixture = StoreFixture::new(3);
     let storage = fixture.open().await.unwrap();
@@ -190,7 +235,7 @@ async fn a_lost_folder_comes_back_from_the_bucket() {
 
 #[tokio::test]
 async fn a_failed_flush_loses_nothing_at_any_point_and_the_next_one_succeeds() {
-    for point in crate::FailPoints::ALL {
+    for point in FailPoints::ALL {
         let fixture = StoreFixture::new(6);
         let a = tenant("a");
         let storage = fixture.open().await.unwrap();
