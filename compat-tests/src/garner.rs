@@ -12,15 +12,20 @@ use crate::process::{Process, free_port};
 /// How long a server may take until `/ready`; generous, since debug builds replay slowly.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// The garner binary: `GARNER_BIN`, or the one that `cargo build` left beside this test's own binary.
+/// The garner binary: `GARNER_BIN`, or the one that `cargo build` left beside the running program.
 pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("GARNER_BIN") {
         return Ok(path.into());
     }
-    // target/<profile>/deps/<test> -> target/<profile>/garner
-    let test = std::env::current_exe()?;
-    let profile = test.parent().and_then(Path::parent);
-    match profile.map(|p| p.join("garner")).filter(|p| p.exists()) {
+    // This program is target/<profile>/<program> or target/<profile>/deps/<test>.
+    let program = std::env::current_exe()?;
+    match program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|p| p.join("garner"))
+        .find(|p| p.is_file())
+    {
         Some(path) => Ok(path),
         None => bail!("no garner binary: run `cargo build --bin garner` (make compat does), or set GARNER_BIN"),
     }

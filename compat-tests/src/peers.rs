@@ -134,7 +134,9 @@ pub fn s3_server(folder: &Path) -> Result<Peer> {
     let client = peer.client();
     // A bucket is a folder below /buckets of the filer; an unsigned list answers 403 once the gateway is up.
     peer.process.wait_until(READY_LIMIT, || {
-        filer.post("/buckets/garner/", &[], b"").is_ok_and(|a| a.status < 300)
+        filer
+            .post("/buckets/garner/", &[], b"")
+            .is_ok_and(|a| a.status < 300 || a.status == 409)
             && client
                 .get("/garner", &[])
                 .is_ok_and(|a| a.status == 403 || a.status == 200)

@@ -1,1 +1,23 @@
-//! garner.
+//! garner's write path above the store: wire bytes in, validated rows out, one acknowledgement.
+//!
+//! ```text
+//! body -> body (decompress under a limit) -> loki | prometheus (zero-copy decode) -> validate (limits, labels, times)
+//!      -> writer (rows into one append of the store, commit)
+//! ```
+//!
+//! Knows no HTTP: callers hand in header values as text and map [`IngestErrorKind`] to their status codes.
+
+mod body;
+mod error;
+mod json_scan;
+pub mod loki;
+pub mod prometheus;
+mod text;
+pub mod validate;
+mod wire;
+pub mod writer;
+
+pub use error::{IngestError, IngestErrorKind};
+pub use loki::LokiPush;
+pub use validate::{LogLimits, MetricLimits, Refusals};
+pub use writer::{PushOutcome, push_loki, remote_write};

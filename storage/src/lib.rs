@@ -2,10 +2,22 @@
 //!
 //! Knows no query language, no HTTP and no DataFusion.
 
+pub mod catalog;
 pub mod clock;
+pub mod codec;
+pub mod engine;
 pub mod error;
+pub mod file;
+mod flush;
+mod head;
 pub mod memory;
 pub mod model;
+pub mod object;
 pub mod scan;
+pub mod segment;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wal;
 
 pub use error::{Error, ErrorKind, Result};
+pub use flush::{FailAction, FailPoints};

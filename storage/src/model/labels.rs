@@ -80,6 +80,18 @@ impl Labels {
         }
     }
 
+    /// Pairs in name order as bytes: what comparing needs, without the UTF-8 check that text costs.
+    pub(super) fn raw_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let bytes: &[u8] = &self.0;
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            let (name, rest) = read_slice(bytes, offset)?;
+            let (value, rest) = read_slice(bytes, rest)?;
+            offset = rest;
+            Some((name, value))
+        })
+    }
+
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.iter().count()
@@ -237,7 +249,13 @@ fn push_varint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// The length-prefixed slice at `offset` and the offset after it.
+#[inline]
 fn read_slice(bytes: &[u8], mut offset: usize) -> Option<(&[u8], usize)> {
+    let first = *bytes.get(offset)?;
+    if first < 0x80 {
+        let end = offset + 1 + first as usize;
+        return Some((bytes.get(offset + 1..end)?, end));
+    }
     let mut len = 0usize;
     let mut shift = 0;
     loop {

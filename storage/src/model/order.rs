@@ -14,12 +14,45 @@ use super::{Labels, METRIC_NAME, SERVICE_NAME};
 pub struct SeriesKey(pub Labels);
 
 impl SeriesKey {
-    fn lead(&self) -> &str {
-        self.0
-            .get(METRIC_NAME)
-            .or_else(|| self.0.get(SERVICE_NAME))
-            .unwrap_or("")
+    /// Compares two label sets in the order of the module docs. Merging 100,000 series of several segments calls this for
+    /// each of them, so equal sets (the usual case there) cost one comparison of bytes, and no text is validated.
+    pub fn compare(a: &Labels, b: &Labels) -> Ordering {
+        if a.as_bytes() == b.as_bytes() {
+            return Ordering::Equal;
+        }
+        lead(a)
+            .cmp(lead(b))
+            .then_with(|| {
+                a.raw_pairs()
+                    .filter(|(n, _)| *n != LE)
+                    .cmp(b.raw_pairs().filter(|(n, _)| *n != LE))
+            })
+            .then_with(|| match (bucket_bound(a), bucket_bound(b)) {
+                (Some(a), Some(b)) => a.total_cmp(&b),
+                (a, b) => a.is_some().cmp(&b.is_some()),
+            })
+            .then_with(|| a.as_bytes().cmp(b.as_bytes()))
     }
+}
+
+const LE: &[u8] = b"le";
+
+/// The value of the leading label.
+fn lead(labels: &Labels) -> &[u8] {
+    let mut service = None;
+    for (name, value) in labels.raw_pairs() {
+        if name == METRIC_NAME.as_bytes() {
+            return value;
+        }
+        if name == SERVICE_NAME.as_bytes() {
+            service = Some(value);
+        }
+        // Names are sorted, and the metric name sorts before the service's.
+        if name >= SERVICE_NAME.as_bytes() {
+            break;
+        }
+    }
+    service.unwrap_or(b"")
 }
 
 fn bucket_bound(labels: &Labels) -> Option<f64> {
@@ -31,19 +64,7 @@ fn bucket_bound(labels: &Labels) -> Option<f64> {
 
 impl Ord for SeriesKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.lead()
-            .cmp(other.lead())
-            .then_with(|| {
-                self.0
-                    .iter()
-                    .filter(|(n, _)| *n != "le")
-                    .cmp(other.0.iter().filter(|(n, _)| *n != "le"))
-            })
-            .then_with(|| match (bucket_bound(&self.0), bucket_bound(&other.0)) {
-                (Some(a), Some(b)) => a.total_cmp(&b),
-                (a, b) => a.is_some().cmp(&b.is_some()),
-            })
-            .then_with(|| self.0.as_bytes().cmp(other.0.as_bytes()))
+        SeriesKey::compare(&self.0, &other.0)
     }
 }
 
@@ -55,7 +76,47 @@ impl PartialOrd for SeriesKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The order as the module docs say it, pair by pair over checked text.
+    fn as_documented(a: &Labels, b: &Labels) -> Ordering {
+        let lead = |l: &Labels| l.get(METRIC_NAME).or(l.get(SERVICE_NAME)).unwrap_or("").to_string();
+        let others = |l: &Labels| {
+            l.filtered(|n| n != "le")
+                .iter()
+                .map(|(n, v)| (n.to_string(), v.to_string()))
+                .collect()
+        };
+        let key = |l: &Labels| -> (String, Vec<(String, String)>) { (lead(l), others(l)) };
+        let bound = |l: &Labels| {
+            bucket_bound(l).map(|b| b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64)
+        };
+        key(a)
+            .cmp(&key(b))
+            .then(bound(a).cmp(&bound(b)))
+            .then(a.as_bytes().cmp(b.as_bytes()))
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        let name = prop_oneof!["__name__", "service_name", "le", "a", "zone", "[A-Z]"];
+        let value = prop_oneof![
+            "[ab]{1,2}",
+            "-?[0-9]{1,2}",
+            Just("+Inf".to_string()),
+            Just("x".repeat(200))
+        ];
+        proptest::collection::vec((name, value), 0..5).prop_map(Labels::from_pairs)
+    }
+
+    proptest! {
+        #[test]
+        fn comparing_bytes_gives_the_documented_order(a in labels(), b in labels()) {
+            prop_assert_eq!(SeriesKey::compare(&a, &b), as_documented(&a, &b));
+            prop_assert_eq!(SeriesKey::compare(&b, &a), as_documented(&a, &b).reverse());
+        }
+    }
 
     #[test]
     fn buckets_of_one_histogram_are_neighbours_in_bucket_order() {

@@ -1,12 +1,28 @@
 //! Reading: what a query asks of one tenant's rows, and the batches it gets.
 //!
 //! [`request`] says what is wanted, [`batch`] how rows arrive, [`view`] is the seam the query engine knows: one view of
-//! head and catalog, from which series are selected and scanned.
+//! head and catalog, from which series are selected and scanned. [`source`] is the seam below it: heads and segments,
+//! which a [`MergedView`] merges by the rules of [`dedup`].
 
 mod batch;
+pub mod dedup;
+mod held;
+mod log_merge;
+mod log_rows;
+mod log_scan;
+mod merged_view;
+#[cfg(test)]
+mod merged_view_tests;
 mod request;
+mod sample_scan;
+mod selection;
+mod slabs;
+mod source;
 mod view;
 
 pub use batch::{LogBatch, SampleBatch};
+pub use log_rows::{LogRowsBuilder, SetCodes};
+pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};
+pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries};
 pub use view::{BatchStream, LogSelection, LogSlab, SampleSelection, ScanContext, StoreReader, StoreView};

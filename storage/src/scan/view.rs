@@ -75,7 +75,8 @@ pub trait LogSelection: Send + Sync + Debug {
     /// The rows of partition `partition` of `partitions` (ranges of the series order, as for samples), slab by slab.
     ///
     /// A slab is an interval of time; slabs do not overlap and come in `order`, so a consumer that has enough rows can
-    /// stop.
+    /// stop. In the order [`LogOrder::Streams`] a slab holds whole streams or a piece of one, and intervals of different
+    /// streams overlap.
     fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab>;
 }
 
@@ -84,6 +85,7 @@ pub trait LogSelection: Send + Sync + Debug {
 pub struct LogSlab {
     /// The slab's rows. May be empty.
     pub batch: LogBatch,
-    /// The interval: every row of it lies inside, and no other slab of the partition has a row inside.
+    /// The interval: every row of it lies inside, and no other slab of the partition has a row inside (in the order
+    /// [`LogOrder::Streams`]: no row of the same streams).
     pub range: TimeRange,
 }

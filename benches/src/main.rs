@@ -1,0 +1,67 @@
+//! `garner-bench [--small | --full] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! one run; prints a table and writes it to FILE.
+//!
+//! Peers run where they are found: VictoriaMetrics by `GARNER_BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
+//! VictoriaLogs by `GARNER_BENCH_VICTORIALOGS`, Loki by `GARNER_BENCH_LOKI` (paths of binaries). A server's CPU is read
+//! from the operating system from the first write until its background work is quiet.
+
+mod fleet;
+mod lines;
+mod logs;
+mod metrics;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+/// How much data a run uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Scrape targets; each has [`fleet::SERIES_PER_TARGET`] series.
+    pub targets: usize,
+    /// Scrapes of each target, 15 s apart.
+    pub scrapes: usize,
+    /// Raw bytes of log lines.
+    pub log_bytes: usize,
+    /// Runs of each query after the first.
+    pub repeats: usize,
+}
+
+const SMALL: Size = Size {
+    targets: 20,
+    scrapes: 240,
+    log_bytes: 48 << 20,
+    repeats: 9,
+};
+/// About 100k series over two hours, and 1 GB of lines.
+const FULL: Size = Size {
+    targets: 366,
+    scrapes: 480,
+    log_bytes: 1 << 30,
+    repeats: 15,
+};
+
+fn main() -> Result<()> {
+    let mut size = SMALL;
+    let mut out: Option<PathBuf> = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--small" => size = SMALL,
+            "--full" => size = FULL,
+            "--out" => out = arguments.next().map(PathBuf::from),
+            other => bail!("unknown argument {other}: expected --small, --full or --out FILE"),
+        }
+    }
+    let mut report = report::Report::new(size);
+    metrics::run(size, &mut report)?;
+    logs::run(size, &mut report)?;
+    let text = report.render();
+    println!("{text}");
+    if let Some(path) = out {
+        std::fs::write(path, text)?;
+    }
+    Ok(())
+}

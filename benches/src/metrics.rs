@@ -1,0 +1,183 @@
+//! Metrics: ingest by remote write, bytes at rest, memory, and PromQL latency warm and after a restart.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use garner_compat_tests::http::Client;
+use garner_compat_tests::write::{Series, accepted, remote_write};
+
+use crate::Size;
+use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET, Target};
+use crate::report::Report;
+use crate::server::{Program, Server, disk_bytes, latency, metric_peers};
+
+const CONNECTIONS: usize = 4;
+/// Requests of the small-query row.
+const SMALL_QUERIES: usize = 10_000;
+
+const QUERIES: &[&str] = &[
+    "kube_node_info",
+    "sum by (cluster) (rate(node_cpu_seconds_total[5m]))",
+    "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",
+    r#"sum(kube_pod_status_phase{phase="Running"} * on (pod) group_left(namespace, resource) sum(kube_pod_container_resource_requests{resource="cpu"}) by (pod, resource)) by (resource)"#,
+    r#"topk(10, rate(http_requests_total{code="200"}[5m]))"#,
+];
+
+/// Runs garner and every peer at hand.
+pub fn run(size: Size, report: &mut Report) -> Result<()> {
+    report.table("Metrics");
+    for program in std::iter::once(Program::Garner).chain(metric_peers()) {
+        one(&program, size, report).with_context(|| format!("metrics on {}", program.name()))?;
+    }
+    Ok(())
+}
+
+/// Sends the whole fleet from `CONNECTIONS` threads, target by target within each; the samples sent.
+fn ingest(client: &Client, size: Size) -> Result<usize> {
+    let sent = AtomicUsize::new(0);
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..CONNECTIONS)
+            .map(|thread| {
+                let (client, sent) = (client.clone(), &sent);
+                scope.spawn(move || -> Result<()> {
+                    let mut targets: Vec<Target> =
+                        (thread..size.targets).step_by(CONNECTIONS).map(Target::new).collect();
+                    let mut values = Vec::new();
+                    for scrape in 0..size.scrapes {
+                        for target in &mut targets {
+                            let time = target.scrape(scrape, &mut values);
+                            let body: Vec<Series> = target
+                                .series
+                                .iter()
+                                .zip(&values)
+                                .map(|(series, value)| Series {
+                                    labels: series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+                                    samples: vec![(time, *value)],
+                                })
+                                .collect();
+                            accepted(remote_write(&client, &body)?)?;
+                            sent.fetch_add(body.len(), Ordering::Relaxed);
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("a writer panicked")?;
+        }
+        Ok(())
+    })?;
+    Ok(sent.into_inner())
+}
+
+fn ask_range(client: &Client, query: &str, size: Size) -> Result<()> {
+    let end = BASE_MS + size.scrapes as i64 * INTERVAL_MS;
+    let start = end - 3_600_000;
+    let (start, end) = ((start / 1000).to_string(), (end / 1000).to_string());
+    let params = [
+        ("query", query),
+        ("start", start.as_str()),
+        ("end", end.as_str()),
+        ("step", "15"),
+    ];
+    let data = client.data("/api/v1/query_range", &params)?;
+    ensure!(
+        data["result"].as_array().is_some_and(|r| !r.is_empty()),
+        "{query} answers nothing"
+    );
+    Ok(())
+}
+
+fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
+    let name = program.name();
+    let folder = tempfile::tempdir()?;
+    let (server, _) = Server::start(program, folder.path())?;
+    let (cpu_before, start) = (server.cpu_seconds()?, Instant::now());
+    let samples = ingest(&server.client(), size)? as f64;
+    ensure!(
+        samples as usize == size.targets * size.scrapes * SERIES_PER_TARGET,
+        "not all samples were sent"
+    );
+    let wall = start.elapsed().as_secs_f64();
+    if matches!(program, Program::Garner) {
+        server.client().post("/flush", &[], b"")?;
+    }
+    let quiet = server.wait_quiet()?;
+    let cpu = server.cpu_seconds()? - cpu_before;
+    report.set(
+        name,
+        "samples/s (wall, generator on the same cores)",
+        format!("{:.0}", samples / wall),
+    );
+    report.set(
+        name,
+        "samples per CPU second",
+        format!("{:.0}{}", samples / cpu, if quiet { "" } else { " (not yet quiet)" }),
+    );
+    report.set(name, "peak RSS, MB", format!("{:.0}", server.status_mb("VmHWM")?));
+    report.set(
+        name,
+        "RSS after ingest, MB",
+        format!("{:.0}", server.status_mb("VmRSS")?),
+    );
+    for query in QUERIES {
+        let (_, warm) = latency(size.repeats, || ask_range(&server.client(), query, size))?;
+        report.set(name, &format!("`{query}` warm, ms"), format!("{warm:.1}"));
+    }
+    small_queries(&server, size, report)?;
+    server.stop()?;
+    let bytes = disk_bytes(&folder.path().join("data"))? as f64;
+    report.set(
+        name,
+        "bytes per sample at rest, everything in the data folder",
+        format!("{:.3}", bytes / samples),
+    );
+
+    let (server, ready) = Server::start(program, folder.path())?;
+    report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
+    for query in QUERIES {
+        let (first, _) = latency(1, || ask_range(&server.client(), query, size))?;
+        report.set(
+            name,
+            &format!("`{query}` first after restart, ms"),
+            format!("{first:.1}"),
+        );
+    }
+    server.stop()
+}
+
+/// Instant queries over at most 10 series on one kept connection: CPU of the server per request.
+fn small_queries(server: &Server, size: Size, report: &mut Report) -> Result<()> {
+    let client = server.client();
+    let end = BASE_MS + size.scrapes as i64 * INTERVAL_MS + 3_600_000;
+    let series: Vec<Series> = ["a", "b", "c", "d", "e"]
+        .iter()
+        .map(|host| Series {
+            labels: vec![("__name__", "small_rows"), ("host", host)],
+            samples: vec![(end, 1.0)],
+        })
+        .collect();
+    accepted(remote_write(&client, &series)?)?;
+    let time = (end / 1000 + 1).to_string();
+    let before = server.cpu_seconds()?;
+    let start = Instant::now();
+    for _ in 0..SMALL_QUERIES {
+        let answer = client.get("/api/v1/query", &[("query", "small_rows"), ("time", &time)])?;
+        ensure!(answer.status == 200, "{}", answer.text());
+    }
+    let wall = start.elapsed().as_secs_f64() * 1e6 / SMALL_QUERIES as f64;
+    let cpu = (server.cpu_seconds()? - before) * 1e6 / SMALL_QUERIES as f64;
+    report.set(
+        server.program.name(),
+        "instant query over 5 series in the head, CPU µs per request",
+        format!("{cpu:.0}"),
+    );
+    report.set(
+        server.program.name(),
+        "the same, wall µs per request",
+        format!("{wall:.0}"),
+    );
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Decompression under a limit. The size is checked while the bytes come out, so a bomb costs at most the limit.
+
+use std::borrow::Cow;
+use std::io::{ErrorKind, Read};
+
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use crate::error::{IngestError, IngestErrorKind};
+
+/// No element of the snappy block format makes more than 64 bytes out of 3 (format description, "Copies"), so a header
+/// that promises more than this many times the body's length is a lie, found before anything is allocated.
+const SNAPPY_MAX_RATIO: usize = 22;
+
+/// First size of an output buffer whose final size is not known.
+const FIRST_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A snappy block, as Promtail and Prometheus send it.
+pub(crate) fn snappy(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, IngestError> {
+    let corrupt = || IngestError::bad_request("snappy: corrupt input");
+    if body.is_empty() {
+        return Err(corrupt());
+    }
+    let len = snap::raw::decompress_len(body).map_err(|_| corrupt())?;
+    if len > body.len().saturating_mul(SNAPPY_MAX_RATIO) {
+        return Err(corrupt());
+    }
+    if len > max_bytes {
+        return Err(too_large(len, max_bytes));
+    }
+    let mut out = vec![0; len];
+    let written = snap::raw::Decoder::new()
+        .decompress(body, &mut out)
+        .map_err(|_| corrupt())?;
+    out.truncate(written);
+    Ok(out)
+}
+
+/// A body under the content encoding of its header; empty means none. `snappy` is left to the format, since protobuf
+/// bodies are snappy blocks whether the header says so or not.
+pub(crate) fn decode<'a>(body: &'a [u8], encoding: &str, max_bytes: usize) -> Result<Cow<'a, [u8]>, IngestError> {
+    match encoding {
+        "" | "identity" | "snappy" => Ok(Cow::Borrowed(body)),
+        "gzip" => gzip(body, max_bytes).map(Cow::Owned),
+        "deflate" => deflate(body, max_bytes).map(Cow::Owned),
+        other => Err(IngestError::bad_request(format!(
+            "Content-Encoding {} not supported",
+            crate::text::go_quote(other)
+        ))),
+    }
+}
+
+fn gzip(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, IngestError> {
+    if body.is_empty() {
+        return Err(IngestError::bad_request("EOF"));
+    }
+    if !body.starts_with(&[0x1f, 0x8b]) {
+        return Err(IngestError::bad_request("gzip: invalid header"));
+    }
+    read_limited(MultiGzDecoder::new(body), "gzip", max_bytes)
+}
+
+/// Loki reads raw deflate (RFC 1951); HTTP means the zlib format (RFC 9110, 8.4.1.2). Clients send both.
+fn deflate(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, IngestError> {
+    if looks_like_zlib(body) {
+        match read_limited(ZlibDecoder::new(body), "deflate", max_bytes) {
+            Err(error) if error.kind() == IngestErrorKind::BadRequest => {}
+            done => return done,
+        }
+    }
+    read_limited(DeflateDecoder::new(body), "deflate", max_bytes)
+}
+
+fn looks_like_zlib(body: &[u8]) -> bool {
+    match body {
+        [cmf, flags, ..] => cmf & 0x0f == 8 && (u16::from(*cmf) << 8 | u16::from(*flags)).is_multiple_of(31),
+        _ => false,
+    }
+}
+
+fn read_limited(mut reader: impl Read, format: &str, max_bytes: usize) -> Result<Vec<u8>, IngestError> {
+    // One byte more than allowed, so that a body of exactly the limit is told from a longer one.
+    let cap = max_bytes.saturating_add(1);
+    let mut out = vec![0; FIRST_BUFFER_BYTES.min(cap)];
+    let mut filled = 0;
+    loop {
+        match reader.read(&mut out[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Err(IngestError::bad_request("unexpected EOF"));
+            }
+            Err(error) => return Err(IngestError::bad_request(format!("{format}: {error}"))),
+        }
+        if filled > max_bytes {
+            return Err(too_large(filled, max_bytes));
+        }
+        if filled == out.len() {
+            out.resize(out.len().saturating_mul(2).min(cap), 0);
+        }
+    }
+    out.truncate(filled);
+    Ok(out)
+}
+
+/// Loki's text (`pkg/util/http.go`, `pkg/loghttp/push/push.go`).
+fn too_large(size: usize, max_bytes: usize) -> IngestError {
+    IngestError::new(
+        IngestErrorKind::TooLarge,
+        format!("request body too large: decompressed message size too large than max ({size} vs {max_bytes})"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAX: usize = 1 << 20;
+
+    fn compress(encoding: &str, data: &[u8]) -> Vec<u8> {
+        let level = Compression::default();
+        match encoding {
+            "gzip" => {
+                let mut encoder = GzEncoder::new(Vec::new(), level);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            "zlib" => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), level);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            _ => {
+                let mut encoder = DeflateEncoder::new(Vec::new(), level);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
+    }
+
+    fn kind(result: Result<impl Sized, IngestError>) -> IngestErrorKind {
+        result.err().unwrap().kind()
+    }
+
+    #[test]
+    fn each_encoding_comes_back() {
+        let data = b"{\"streams\":[]} ".repeat(10_000);
+        for (made, header) in [("gzip", "gzip"), ("zlib", "deflate"), ("raw", "deflate")] {
+            assert_eq!(decode(&compress(made, &data), header, MAX).unwrap(), data, "{made}");
+        }
+        assert_eq!(decode(&data, "", MAX).unwrap(), data);
+        let block = snap::raw::Encoder::new().compress_vec(&data).unwrap();
+        assert_eq!(snappy(&block, MAX).unwrap(), data);
+    }
+
+    #[test]
+    fn gzip_members_are_joined() {
+        let body = [compress("gzip", b"a"), compress("gzip", b"b")].concat();
+        assert_eq!(decode(&body, "gzip", MAX).unwrap(), b"ab".as_slice());
+    }
+
+    #[test]
+    fn bombs_stop_at_the_limit() {
+        let zeros = vec![0; 64 << 20];
+        for (made, header) in [("gzip", "gzip"), ("zlib", "deflate"), ("raw", "deflate")] {
+            let result = decode(&compress(made, &zeros), header, MAX).map(|_| ());
+            assert_eq!(kind(result), IngestErrorKind::TooLarge, "{made}");
+        }
+        let block = snap::raw::Encoder::new().compress_vec(&zeros).unwrap();
+        let error = snappy(&block, MAX).unwrap_err();
+        assert_eq!(error.kind(), IngestErrorKind::TooLarge);
+        assert_eq!(
+            error.message(),
+            "request body too large: decompressed message size too large than max (67108864 vs 1048576)"
+        );
+    }
+
+    #[test]
+    fn the_limit_itself_is_allowed() {
+        let data = vec![b'x'; 100];
+        for (made, header) in [("gzip", "gzip"), ("zlib", "deflate"), ("raw", "deflate")] {
+            assert_eq!(decode(&compress(made, &data), header, 100).unwrap(), data);
+            assert_eq!(
+                kind(decode(&compress(made, &data), header, 99)),
+                IngestErrorKind::TooLarge
+            );
+        }
+    }
+
+    #[test]
+    fn a_snappy_header_that_lies_allocates_nothing() {
+        // 0xffffffff bytes promised by a body of eight.
+        let error = snappy(b"\xff\xff\xff\xff\x0f\x00\x00\x00", usize::MAX).unwrap_err();
+        assert_eq!(error.message(), "snappy: corrupt input");
+    }
+
+    #[test]
+    fn broken_bodies_are_refused() {
+        let whole = compress("gzip", b"some text that is long enough to be cut");
+        for body in [
+            &b""[..],
+            b"garbage garbage",
+            &whole[..whole.len() / 2],
+            &whole[..whole.len() - 3],
+        ] {
+            assert_eq!(kind(decode(body, "gzip", MAX)), IngestErrorKind::BadRequest, "{body:?}");
+        }
+        assert_eq!(
+            kind(decode(b"garbage garbage", "deflate", MAX)),
+            IngestErrorKind::BadRequest
+        );
+        for body in [&b""[..], b"garbage garbage", b"\x05\x00"] {
+            assert_eq!(snappy(body, MAX).unwrap_err().message(), "snappy: corrupt input");
+        }
+        let error = decode(b"", "br", MAX).unwrap_err();
+        assert_eq!(error.message(), "Content-Encoding \"br\" not supported");
+    }
+
+    proptest! {
+        #[test]
+        fn random_bodies_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = snappy(&body, MAX);
+            let _ = decode(&body, "gzip", MAX);
+            let _ = decode(&body, "deflate", MAX);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Go's spellings, which the originals' messages are made of: quoted strings, label sets, cut texts, times.
+
+use std::fmt::Write;
+
+use garner_storage::model::NANOS_PER_SECOND;
+
+/// `strconv.Quote`.
+pub(crate) fn go_quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_quoted(&mut out, text);
+    out
+}
+
+/// Appends `strconv.Quote(text)`.
+pub(crate) fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        push_escaped(out, c, '"');
+    }
+    out.push('"');
+}
+
+/// `%q` of one rune.
+pub(crate) fn go_quote_rune(c: char) -> String {
+    let mut out = String::from("'");
+    push_escaped(&mut out, c, '\'');
+    out.push('\'');
+    out
+}
+
+fn push_escaped(out: &mut String, c: char, quote: char) {
+    match c {
+        '\\' => out.push_str("\\\\"),
+        _ if c == quote => {
+            out.push('\\');
+            out.push(c);
+        }
+        '\x07' => out.push_str("\\a"),
+        '\x08' => out.push_str("\\b"),
+        '\x0c' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\x0b' => out.push_str("\\v"),
+        ' '..='~' => out.push(c),
+        _ if c.is_ascii() => push_hex(out, 'x', 2, c),
+        // Rust and Go agree closely on what is printable; `escape_debug` leaves printable characters alone.
+        _ if c.escape_debug().len() == 1 => out.push(c),
+        _ if (c as u32) < 0x10000 => push_hex(out, 'u', 4, c),
+        _ => push_hex(out, 'U', 8, c),
+    }
+}
+
+fn push_hex(out: &mut String, letter: char, width: usize, c: char) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\{letter}{:0width$x}", c as u32);
+}
+
+/// Whether `name` needs no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub(crate) fn is_legacy_label_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A label set as Prometheus prints it: `{a="b", "c.d"="e"}`.
+pub(crate) fn format_labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::from("{");
+    for (index, (name, value)) in pairs.into_iter().enumerate() {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        if is_legacy_label_name(name) {
+            out.push_str(name);
+        } else {
+            push_quoted(&mut out, name);
+        }
+        out.push('=');
+        push_quoted(&mut out, value);
+    }
+    out.push('}');
+    out
+}
+
+/// `%.<max>s`: the first `max` characters.
+pub(crate) fn truncate_chars(text: &str, max: usize) -> &str {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+/// `time.RFC3339` in UTC, seconds precision.
+pub(crate) fn rfc3339(time_ns: i64) -> String {
+    let seconds = time_ns.div_euclid(NANOS_PER_SECOND);
+    let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        second_of_day / 3600,
+        second_of_day / 60 % 60,
+        second_of_day % 60
+    )
+}
+
+/// Days since 1970-01-01 to (year, month, day) in the proleptic Gregorian calendar, by counting years from March so that
+/// the leap day comes last (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_quoted_as_go_does() {
+        for (text, expected) in [
+            ("plain", r#""plain""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("it's", r#""it's""#),
+            ("\n\t\r\x07\x7f", r#""\n\t\r\a\x7f""#),
+            ("日本", r#""日本""#),
+            ("\u{200b}", r#""\u200b""#),
+            ("\u{e0001}", r#""\U000e0001""#),
+        ] {
+            assert_eq!(go_quote(text), expected);
+        }
+        assert_eq!(go_quote_rune('.'), "'.'");
+        assert_eq!(go_quote_rune('\''), r"'\''");
+    }
+
+    #[test]
+    fn label_sets_print_as_prometheus_prints_them() {
+        assert_eq!(format_labels([("a", "1"), ("b.c", "x\"y")]), r#"{a="1", "b.c"="x\"y"}"#);
+        assert_eq!(format_labels([]), "{}");
+    }
+
+    #[test]
+    fn times_print_as_rfc_3339() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_768_003_200, "2026-01-10T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds * NANOS_PER_SECOND), expected);
+        }
+        assert_eq!(rfc3339(i64::MIN), "1677-09-21T00:12:43Z");
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(truncate_chars("日本語", 2), "日本");
+        assert_eq!(truncate_chars("ab", 2), "ab");
+    }
+}

@@ -1,0 +1,21 @@
+//! What may be stored: limits under Loki's and Mimir's names, label rules, time windows, and the fields made at ingest.
+//!
+//! A row that breaks a rule is refused alone; [`Refusals`] collects the reasons for the answer.
+
+mod level;
+mod level_line;
+mod limits;
+mod log_rules;
+mod logfmt;
+mod metadata;
+mod metric_rules;
+mod refusals;
+mod service_name;
+
+pub(crate) use level::LevelDetector;
+pub use limits::{LogLimits, MetricLimits};
+pub(crate) use log_rules::{EntryWindow, check_entry, check_stream, truncate_line};
+pub(crate) use metadata::normalize_metadata;
+pub(crate) use metric_rules::{SampleWindow, SeriesLabels, native_histograms_refused, series_limit_reached};
+pub use refusals::Refusals;
+pub(crate) use service_name::discover_service_name;

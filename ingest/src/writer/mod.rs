@@ -1,0 +1,13 @@
+//! Validated rows into one append of the store, and what the client is told about them.
+
+mod logs;
+mod metrics;
+mod outcome;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use logs::{append_push, push_loki};
+pub use metrics::{append_write_request, remote_write};
+pub use outcome::PushOutcome;
+pub use rows::{LogRows, SampleRows};

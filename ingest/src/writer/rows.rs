@@ -1,0 +1,87 @@
+//! The seam to the store: where decoded rows go. The store's appends are the real ones; tests collect rows in memory.
+
+use garner_storage::Result;
+use garner_storage::engine::{LogAppend, SampleAppend, SeriesRef};
+use garner_storage::model::Labels;
+
+/// Takes samples; see [`SampleAppend`] for what each call promises.
+pub trait SampleRows {
+    /// A series inside this append.
+    type Series: Copy;
+    /// The series registered under `alias`.
+    fn lookup(&self, alias: u128) -> Option<Self::Series>;
+    /// Series of the tenant in memory.
+    fn active_series(&self) -> usize;
+    /// The series of `labels`, known under `alias` from now on.
+    fn register(&mut self, alias: u128, labels: Labels) -> Result<Self::Series>;
+    /// Adds a sample.
+    fn push(&mut self, series: Self::Series, time_ns: i64, value: f64);
+}
+
+/// Takes log entries; see [`LogAppend`] for what each call promises.
+pub trait LogRows {
+    /// A stream inside this append.
+    type Series: Copy;
+    /// The stream registered under `alias`.
+    fn lookup(&self, alias: u128) -> Option<Self::Series>;
+    /// Streams of the tenant in memory.
+    fn active_series(&self) -> usize;
+    /// The stream of `labels`, known under `alias` from now on.
+    fn register(&mut self, alias: u128, labels: Labels) -> Result<Self::Series>;
+    /// Adds an entry: `metadata` as the client sent it, `derived_level` as the server found it.
+    fn push(
+        &mut self,
+        series: Self::Series,
+        time_ns: i64,
+        line: &[u8],
+        metadata: &[(&str, &str)],
+        derived_level: Option<&str>,
+    );
+}
+
+impl SampleRows for SampleAppend {
+    type Series = SeriesRef;
+
+    fn lookup(&self, alias: u128) -> Option<SeriesRef> {
+        SampleAppend::lookup(self, alias)
+    }
+
+    fn active_series(&self) -> usize {
+        SampleAppend::active_series(self)
+    }
+
+    fn register(&mut self, alias: u128, labels: Labels) -> Result<SeriesRef> {
+        SampleAppend::register(self, alias, labels)
+    }
+
+    fn push(&mut self, series: SeriesRef, time_ns: i64, value: f64) {
+        SampleAppend::push(self, series, time_ns, value);
+    }
+}
+
+impl LogRows for LogAppend {
+    type Series = SeriesRef;
+
+    fn lookup(&self, alias: u128) -> Option<SeriesRef> {
+        LogAppend::lookup(self, alias)
+    }
+
+    fn active_series(&self) -> usize {
+        LogAppend::active_series(self)
+    }
+
+    fn register(&mut self, alias: u128, labels: Labels) -> Result<SeriesRef> {
+        LogAppend::register(self, alias, labels)
+    }
+
+    fn push(
+        &mut self,
+        series: SeriesRef,
+        time_ns: i64,
+        line: &[u8],
+        metadata: &[(&str, &str)],
+        derived_level: Option<&str>,
+    ) {
+        LogAppend::push(self, series, time_ns, line, metadata, derived_level);
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole requests into rows collected in memory: what is stored, what is refused, what the client is told.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod collected;
+mod garbage;
+mod logs;
+mod metrics;

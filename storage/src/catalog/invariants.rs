@@ -1,0 +1,158 @@
+//! What every commit must keep true. Each invariant is a function with its reason; [`check`] runs all of them before a
+//! delta is written, on the very state the delta will follow.
+
+use std::collections::HashSet;
+
+use super::state::{CatalogState, CommitRequest};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A named invariant.
+#[derive(Clone, Copy)]
+pub struct Invariant {
+    /// Its name in errors and tests.
+    pub name: &'static str,
+    /// Says what breaks it, if anything does.
+    pub check: fn(&CatalogState, &CommitRequest) -> Option<String>,
+}
+
+/// All invariants, in the order they are checked.
+pub const INVARIANTS: &[Invariant] = &[
+    Invariant {
+        name: "added_segments_are_sane",
+        check: added_segments_are_sane,
+    },
+    Invariant {
+        name: "live_bytes_do_not_overlap",
+        check: live_bytes_do_not_overlap,
+    },
+    Invariant {
+        name: "removed_segments_are_live",
+        check: removed_segments_are_live,
+    },
+    Invariant {
+        name: "replaced_and_live_are_disjoint",
+        check: replaced_and_live_are_disjoint,
+    },
+    Invariant {
+        name: "wal_positions_never_go_back",
+        check: wal_positions_never_go_back,
+    },
+];
+
+/// Holds `request` to every invariant on top of `state`.
+pub(super) fn check(state: &CatalogState, request: &CommitRequest) -> Result<()> {
+    for invariant in INVARIANTS {
+        if let Some(broken) = (invariant.check)(state, request) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "catalog commit on version {} of writer {} breaks {}: {broken}",
+                    state.version(),
+                    request.writer,
+                    invariant.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A segment has rows, series and bytes, and a time range that is not empty: readers prune by these and open by
+/// `tail_len`, so a segment without them would be invisible or unreadable for ever.
+fn added_segments_are_sane(_: &CatalogState, request: &CommitRequest) -> Option<String> {
+    request.add.iter().find_map(|meta| {
+        let reason = if meta.len == 0 || meta.rows == 0 || meta.series == 0 {
+            "has no bytes, rows or series"
+        } else if meta.range.is_empty() {
+            "has an empty time range"
+        } else if meta.tail_len == 0 || meta.tail_len > meta.len {
+            "has a tail that does not fit"
+        } else if meta.rows < u64::from(meta.series) {
+            "has fewer rows than series"
+        } else if meta.id.offset.checked_add(meta.len).is_none() {
+            "ends beyond the largest offset"
+        } else if meta.id.object.is_empty() {
+            "names no object"
+        } else {
+            return None;
+        };
+        Some(format!("segment {} at {} {reason}", meta.id.object, meta.id.offset))
+    })
+}
+
+/// No byte of an object belongs to two live segments: a byte read for one tenant is never another's, and a segment
+/// committed twice (a flush tried again after a lost answer) does not count its rows twice.
+fn live_bytes_do_not_overlap(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let mut added: Vec<(&str, u64, u64)> = request
+        .add
+        .iter()
+        .map(|m| (&*m.id.object, m.id.offset, m.id.offset.saturating_add(m.len)))
+        .collect();
+    added.sort_unstable();
+    for pair in added.windows(2) {
+        if pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2 {
+            return Some(format!("two added segments share byte {} of {}", pair[1].1, pair[1].0));
+        }
+    }
+    for (object, offset, end) in added {
+        let mut lives = state.objects.get(object).into_iter().flatten();
+        if let Some(live) = lives.find(|l| l.offset < end && offset < l.end) {
+            return Some(format!(
+                "{object} at {offset} overlaps the live segment at {}",
+                live.offset
+            ));
+        }
+    }
+    None
+}
+
+/// What is removed is live now: of two compactions that replace the same segment only one may win, or its rows would be
+/// live twice.
+fn removed_segments_are_live(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let mut seen = HashSet::new();
+    request.remove.iter().find_map(|id| {
+        (state.find(id).is_none() || !seen.insert(id)).then(|| format!("{} at {} is not live", id.object, id.offset))
+    })
+}
+
+/// Nothing is both added and removed, and what replaces segments belongs to the tenants and signals of those replaced:
+/// otherwise a commit would move rows between tenants.
+fn replaced_and_live_are_disjoint(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    if request.remove.is_empty() {
+        return None;
+    }
+    let removed: HashSet<_> = request.remove.iter().collect();
+    let owners: HashSet<_> = request
+        .remove
+        .iter()
+        .filter_map(|id| state.find(id))
+        .map(|meta| (&meta.tenant, meta.signal))
+        .collect();
+    request.add.iter().find_map(|meta| {
+        if removed.contains(&meta.id) {
+            return Some(format!(
+                "{} at {} is both added and removed",
+                meta.id.object, meta.id.offset
+            ));
+        }
+        let foreign = !owners.contains(&(&meta.tenant, meta.signal));
+        foreign.then(|| {
+            let (tenant, signal) = (&meta.tenant, meta.signal.as_str());
+            format!("a replacement adds {signal} of tenant {tenant}, of which nothing is replaced")
+        })
+    })
+}
+
+/// A writer's position only moves forward: WAL files below it may be gone already.
+fn wal_positions_never_go_back(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let mut seen = HashSet::new();
+    request.wal_positions.iter().find_map(|(tenant, signal, position)| {
+        let signal_name = signal.as_str();
+        if !seen.insert((tenant, *signal)) {
+            return Some(format!("two positions for {signal_name} of tenant {tenant}"));
+        }
+        let have = state.wal_position(&request.writer, tenant, *signal)?;
+        (*position < have)
+            .then(|| format!("{signal_name} of tenant {tenant} would go back from {have:?} to {position:?}"))
+    })
+}

@@ -1,0 +1,23 @@
+//! Which segments are live, and from where each writer's WAL is still needed.
+//!
+//! ```text
+//! v1/catalog/…0.checkpoint? …1.delta …2.delta … …64.delta …64.checkpoint …65.delta
+//! ```
+//!
+//! A commit creates the delta of the next version, conditionally: of several writers one wins, the others read the
+//! winner's delta, check their commit again on the new state and try the version after. [`state`] is the catalog in
+//! memory, [`stored`] its bytes, [`invariants`] what every commit is held to, [`commit`] the protocol, [`heartbeat`]
+//! single-writer mode for stores without conditional create.
+
+mod commit;
+mod heartbeat;
+mod invariants;
+mod open;
+mod state;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Catalog, CatalogSettings};
+pub use invariants::{INVARIANTS, Invariant};
+pub use state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};

@@ -1,0 +1,197 @@
+//! The catalog in memory: an immutable state per version, and the change that leads to the next.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Signal, TenantId};
+use crate::object::paths::WriterId;
+use crate::segment::{SegmentId, SegmentMeta};
+
+/// The number of a catalog state; 0 is the empty catalog before the first commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CatalogVersion(pub u64);
+
+impl CatalogVersion {
+    /// The version after this one.
+    pub fn next(self) -> CatalogVersion {
+        CatalogVersion(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for CatalogVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A place in a writer's WAL. Everything before it is in segments; later files and offsets are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WalPosition {
+    /// Number of the WAL file.
+    pub file: u64,
+    /// Byte in the file.
+    pub offset: u64,
+}
+
+/// What a commit changes. All of it becomes visible at once, or none of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRequest {
+    /// Who commits.
+    pub writer: WriterId,
+    /// Segments that become live. Their bytes must be durable in the bucket.
+    pub add: Vec<SegmentMeta>,
+    /// Segments that are no longer live, since `add` holds their rows or the rows are not wanted any more.
+    pub remove: Vec<SegmentId>,
+    /// For (tenant, signal): the writer's WAL records of these rows before the position are no longer needed.
+    pub wal_positions: Vec<(TenantId, Signal, WalPosition)>,
+}
+
+impl CommitRequest {
+    /// A commit of `writer` that changes nothing yet.
+    pub fn new(writer: WriterId) -> Self {
+        CommitRequest {
+            writer,
+            add: Vec::new(),
+            remove: Vec::new(),
+            wal_positions: Vec::new(),
+        }
+    }
+}
+
+/// One (tenant, signal)'s live segments, in the order of [`SegmentId`].
+pub type SegmentList = Arc<Vec<Arc<SegmentMeta>>>;
+
+/// The catalog at one version. Immutable; shared by everybody who reads at this version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CatalogState {
+    pub(super) version: CatalogVersion,
+    pub(super) segments: BTreeMap<(TenantId, Signal), SegmentList>,
+    /// Object path -> its live segments as (offset, end, owner), for the overlap invariant and for removals.
+    pub(super) objects: HashMap<Arc<str>, Vec<LiveRange>>,
+    pub(super) positions: HashMap<WriterId, HashMap<(TenantId, Signal), WalPosition>>,
+}
+
+/// The bytes that one live segment takes in its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LiveRange {
+    pub offset: u64,
+    pub end: u64,
+    pub owner: (TenantId, Signal),
+}
+
+impl CatalogState {
+    /// The version.
+    pub fn version(&self) -> CatalogVersion {
+        self.version
+    }
+
+    /// Live segments of a tenant's signal.
+    pub fn segments(&self, tenant: &TenantId, signal: Signal) -> SegmentList {
+        self.segments
+            .get(&(tenant.clone(), signal))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// All live segments.
+    pub fn all_segments(&self) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+        self.segments.values().flat_map(|list| list.iter())
+    }
+
+    /// Number of live segments.
+    pub fn segment_count(&self) -> usize {
+        self.segments.values().map(|list| list.len()).sum()
+    }
+
+    /// Whether the object holds a live segment.
+    pub fn is_object_live(&self, object: &str) -> bool {
+        self.objects.contains_key(object)
+    }
+
+    /// Where replay of `writer`'s WAL starts for a tenant's signal; `None` where it never committed one.
+    pub fn wal_position(&self, writer: &WriterId, tenant: &TenantId, signal: Signal) -> Option<WalPosition> {
+        self.positions.get(writer)?.get(&(tenant.clone(), signal)).copied()
+    }
+
+    /// All positions of a writer.
+    pub fn wal_positions(&self, writer: &WriterId) -> impl Iterator<Item = (&TenantId, Signal, WalPosition)> {
+        let of_writer = self.positions.get(writer).into_iter().flatten();
+        of_writer.map(|((tenant, signal), position)| (tenant, *signal, *position))
+    }
+
+    /// The live segment of this id.
+    pub fn find(&self, id: &SegmentId) -> Option<&Arc<SegmentMeta>> {
+        let live = self.objects.get(&id.object)?.iter().find(|l| l.offset == id.offset)?;
+        let list = self.segments.get(&live.owner)?;
+        list.iter().find(|meta| meta.id == *id)
+    }
+
+    /// Whether this state already holds everything `request` asks for: it was applied before, and its answer was lost.
+    pub(super) fn holds(&self, request: &CommitRequest) -> bool {
+        let added = request
+            .add
+            .iter()
+            .all(|meta| self.find(&meta.id).is_some_and(|live| **live == *meta));
+        let positioned = request.wal_positions.iter().all(|(tenant, signal, position)| {
+            self.wal_position(&request.writer, tenant, *signal)
+                .is_some_and(|have| have >= *position)
+        });
+        let removed = request.remove.iter().all(|id| self.find(id).is_none());
+        let asks_nothing = request.add.is_empty() && request.wal_positions.is_empty() && request.remove.is_empty();
+        added && positioned && removed && !asks_nothing
+    }
+
+    /// The state after `request`, which was checked against every invariant or was read from a stored delta.
+    pub(super) fn apply(&self, request: &CommitRequest) -> CatalogState {
+        let mut next = self.clone();
+        next.version = self.version.next();
+        let mut touched: BTreeMap<(TenantId, Signal), Vec<Arc<SegmentMeta>>> = BTreeMap::new();
+        let mut removed: HashSet<&SegmentId> = HashSet::new();
+        for id in &request.remove {
+            let Some(lives) = next.objects.get_mut(&id.object) else {
+                continue;
+            };
+            if let Some(at) = lives.iter().position(|l| l.offset == id.offset) {
+                let live = lives.swap_remove(at);
+                touched.entry(live.owner).or_default();
+                removed.insert(id);
+            }
+            if lives.is_empty() {
+                next.objects.remove(&id.object);
+            }
+        }
+        for meta in &request.add {
+            let owner = (meta.tenant.clone(), meta.signal);
+            next.objects
+                .entry(Arc::clone(&meta.id.object))
+                .or_default()
+                .push(LiveRange {
+                    offset: meta.id.offset,
+                    end: meta.id.offset.saturating_add(meta.len),
+                    owner: owner.clone(),
+                });
+            touched.entry(owner).or_default().push(Arc::new(meta.clone()));
+        }
+        for (owner, added) in touched {
+            let old = next.segments.get(&owner).cloned().unwrap_or_default();
+            let kept = old.iter().filter(|meta| !removed.contains(&meta.id)).cloned();
+            let mut list: Vec<_> = kept.chain(added).collect();
+            list.sort_by(|a, b| a.id.cmp(&b.id));
+            if list.is_empty() {
+                next.segments.remove(&owner);
+            } else {
+                next.segments.insert(owner, Arc::new(list));
+            }
+        }
+        if !request.wal_positions.is_empty() {
+            let positions = next.positions.entry(request.writer.clone()).or_default();
+            for (tenant, signal, position) in &request.wal_positions {
+                positions.insert((tenant.clone(), *signal), *position);
+            }
+        }
+        next
+    }
+}

@@ -1,0 +1,287 @@
+//! The catalog's bytes. Stored structs are apart from those in memory, so that either can change alone.
+//!
+//! ```text
+//! object = magic "GARNCATL" (8) | format version u32 LE | raw length u32 LE | checksum u64 LE | body
+//! body   = zstd of JSON: a StoredDelta or a StoredCheckpoint; checksum = XXH3-64 of it, seeded with the raw length
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Signal, TenantId, TimeRange};
+use crate::object::paths::WriterId;
+use crate::segment::{SegmentId, SegmentMeta};
+
+const MAGIC: &[u8; 8] = b"GARNCATL";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 24;
+/// Most bytes of JSON in one catalog object (about a million segments); bounds what a damaged header can allocate.
+const MAX_RAW_BYTES: usize = 512 << 20;
+const ZSTD_LEVEL: i32 = 3;
+
+/// One commit as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredDelta {
+    /// The version it makes.
+    pub version: u64,
+    /// Drawn for each commit: by it a writer knows its own delta again.
+    pub nonce: String,
+    pub writer: WriterId,
+    /// The writer's clock, for people who look.
+    pub created_ns: i64,
+    pub add: Vec<StoredSegment>,
+    pub remove: Vec<SegmentId>,
+    pub wal_positions: Vec<StoredPosition>,
+}
+
+/// A whole state as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredCheckpoint {
+    pub version: u64,
+    pub created_ns: i64,
+    pub segments: Vec<StoredSegment>,
+    pub wal_positions: Vec<StoredWriterPosition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredSegment {
+    pub tenant: TenantId,
+    pub signal: Signal,
+    pub object: Arc<str>,
+    pub offset: u64,
+    pub len: u64,
+    pub tail_len: u64,
+    pub start_ns: i64,
+    pub end_ns: i64,
+    pub rows: u64,
+    pub series: u32,
+    pub raw_bytes: u64,
+    pub level: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredPosition {
+    pub tenant: TenantId,
+    pub signal: Signal,
+    pub file: u64,
+    pub offset: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredWriterPosition {
+    pub writer: WriterId,
+    #[serde(flatten)]
+    pub position: StoredPosition,
+}
+
+impl From<&SegmentMeta> for StoredSegment {
+    fn from(meta: &SegmentMeta) -> Self {
+        StoredSegment {
+            tenant: meta.tenant.clone(),
+            signal: meta.signal,
+            object: Arc::clone(&meta.id.object),
+            offset: meta.id.offset,
+            len: meta.len,
+            tail_len: meta.tail_len,
+            start_ns: meta.range.start,
+            end_ns: meta.range.end,
+            rows: meta.rows,
+            series: meta.series,
+            raw_bytes: meta.raw_bytes,
+            level: meta.level,
+        }
+    }
+}
+
+impl From<StoredSegment> for SegmentMeta {
+    fn from(stored: StoredSegment) -> Self {
+        SegmentMeta {
+            tenant: stored.tenant,
+            signal: stored.signal,
+            id: SegmentId {
+                object: stored.object,
+                offset: stored.offset,
+            },
+            len: stored.len,
+            tail_len: stored.tail_len,
+            range: TimeRange::new(stored.start_ns, stored.end_ns),
+            rows: stored.rows,
+            series: stored.series,
+            raw_bytes: stored.raw_bytes,
+            level: stored.level,
+        }
+    }
+}
+
+fn stored_position(tenant: &TenantId, signal: Signal, position: WalPosition) -> StoredPosition {
+    StoredPosition {
+        tenant: tenant.clone(),
+        signal,
+        file: position.file,
+        offset: position.offset,
+    }
+}
+
+impl StoredDelta {
+    pub fn new(version: CatalogVersion, nonce: &str, created_ns: i64, request: &CommitRequest) -> Self {
+        let positions = request.wal_positions.iter();
+        StoredDelta {
+            version: version.0,
+            nonce: nonce.to_string(),
+            writer: request.writer.clone(),
+            created_ns,
+            add: request.add.iter().map(StoredSegment::from).collect(),
+            remove: request.remove.clone(),
+            wal_positions: positions.map(|(t, s, p)| stored_position(t, *s, *p)).collect(),
+        }
+    }
+
+    pub fn into_request(self) -> CommitRequest {
+        let position = |p: StoredPosition| {
+            let at = WalPosition {
+                file: p.file,
+                offset: p.offset,
+            };
+            (p.tenant, p.signal, at)
+        };
+        CommitRequest {
+            writer: self.writer,
+            add: self.add.into_iter().map(SegmentMeta::from).collect(),
+            remove: self.remove,
+            wal_positions: self.wal_positions.into_iter().map(position).collect(),
+        }
+    }
+}
+
+impl StoredCheckpoint {
+    pub fn new(state: &CatalogState, created_ns: i64) -> Self {
+        let mut wal_positions: Vec<_> = state
+            .positions
+            .iter()
+            .flat_map(|(writer, positions)| positions.iter().map(move |(owner, position)| (writer, owner, position)))
+            .collect();
+        wal_positions.sort_unstable();
+        StoredCheckpoint {
+            version: state.version.0,
+            created_ns,
+            segments: state.all_segments().map(|meta| StoredSegment::from(&**meta)).collect(),
+            wal_positions: wal_positions
+                .into_iter()
+                .map(|(writer, (tenant, signal), position)| StoredWriterPosition {
+                    writer: writer.clone(),
+                    position: stored_position(tenant, *signal, *position),
+                })
+                .collect(),
+        }
+    }
+
+    pub fn into_state(self) -> CatalogState {
+        let everything = CommitRequest {
+            // The writer only names positions, of which this request has none.
+            writer: WriterId::from_random(0),
+            add: self.segments.into_iter().map(SegmentMeta::from).collect(),
+            remove: Vec::new(),
+            wal_positions: Vec::new(),
+        };
+        let mut state = CatalogState::default().apply(&everything);
+        state.version = CatalogVersion(self.version);
+        for StoredWriterPosition { writer, position } in self.wal_positions {
+            let at = WalPosition {
+                file: position.file,
+                offset: position.offset,
+            };
+            let positions: &mut HashMap<_, _> = state.positions.entry(writer).or_default();
+            positions.insert((position.tenant, position.signal), at);
+        }
+        state
+    }
+}
+
+/// The object's bytes.
+pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+    let internal = |e: Box<dyn std::error::Error + Send + Sync>| {
+        Error::with_source(ErrorKind::Internal, "cannot encode a catalog object", e)
+    };
+    let json = serde_json::to_vec(value).map_err(|e| internal(e.into()))?;
+    let raw_len = u32::try_from(json.len())
+        .ok()
+        .filter(|n| *n as usize <= MAX_RAW_BYTES)
+        .ok_or_else(|| {
+            let message = format!(
+                "a catalog object of {} bytes is over {MAX_RAW_BYTES}; compact",
+                json.len()
+            );
+            Error::new(ErrorKind::Limit, message)
+        })?;
+    let body = zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(|e| internal(e.into()))?;
+    let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&raw_len.to_le_bytes());
+    out.extend_from_slice(&xxh3_64_with_seed(&body, u64::from(raw_len)).to_le_bytes());
+    out.extend_from_slice(&body);
+    Ok(out)
+}
+
+/// Reads an object's bytes; every error names `path`.
+pub(super) fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T> {
+    let corrupt = |reason: String| {
+        let message = format!("catalog object {path}: {reason}; restore it or rebuild the catalog from the segments");
+        Error::new(ErrorKind::Corrupt, message)
+    };
+    let (header, body) = bytes
+        .split_at_checked(HEADER_BYTES)
+        .ok_or_else(|| corrupt(format!("{} bytes are too few", bytes.len())))?;
+    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if &header[..8] != MAGIC {
+        return Err(corrupt("it does not start with GARNCATL".into()));
+    }
+    if field(8) != FORMAT_VERSION {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "catalog object {path} has format version {}, this garner reads {FORMAT_VERSION}; run a newer garner",
+                field(8)
+            ),
+        ));
+    }
+    let checksum = u64::from(field(16)) | (u64::from(field(20)) << 32);
+    let raw_len = field(12) as usize;
+    if xxh3_64_with_seed(body, raw_len as u64) != checksum || raw_len > MAX_RAW_BYTES {
+        return Err(corrupt("its checksum does not match".into()));
+    }
+    let json = zstd::bulk::decompress(body, raw_len).map_err(|e| corrupt(e.to_string()))?;
+    serde_json::from_slice(&json).map_err(|e| corrupt(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn damaged_objects_are_errors() {
+        let delta = StoredDelta::new(
+            CatalogVersion(1),
+            "n",
+            5,
+            &CommitRequest::new(WriterId::new("w").unwrap()),
+        );
+        let good = encode(&delta).unwrap();
+        assert_eq!(decode::<StoredDelta>("p", &good).unwrap().nonce, "n");
+        for cut in 0..good.len() {
+            assert!(decode::<StoredDelta>("p", &good[..cut]).is_err());
+        }
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(decode::<StoredDelta>("p", &bad).is_err(), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The commit protocol over good and bad stores, and every invariant broken once.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use tokio::runtime::Handle;
+
+use super::state::WalPosition;
+use super::*;
+use crate::clock::SharedClock;
+use crate::error::ErrorKind;
+use crate::file::OsFiles;
+use crate::model::{Signal, TenantId, TimeRange};
+use crate::object::paths::{self, WriterId};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
+use crate::segment::{SegmentId, SegmentMeta};
+use crate::testing::{Faults, FaultyStore, ManualClock};
+
+fn bucket(store: &Arc<dyn ObjectStore>, seed: u64) -> Bucket {
+    let policy = RetryPolicy {
+        backoff_initial: Duration::from_micros(50),
+        backoff_max: Duration::from_micros(500),
+        ..Default::default()
+    };
+    Bucket::new(Arc::clone(store), "p", Handle::current(), policy, seed)
+}
+
+fn writer(name: &str) -> WriterId {
+    WriterId::new(name).unwrap()
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+fn segment(object: &str, offset: u64) -> SegmentMeta {
+    SegmentMeta {
+        tenant: tenant("t"),
+        signal: Signal::Metrics,
+        id: SegmentId {
+            object: object.into(),
+            offset,
+        },
+        len: 100,
+        tail_len: 40,
+        range: TimeRange::new(0, 10),
+        rows: 5,
+        series: 2,
+        raw_bytes: 80,
+        level: 0,
+    }
+}
+
+fn request(add: &[SegmentMeta], remove: &[&SegmentMeta]) -> CommitRequest {
+    CommitRequest {
+        add: add.to_vec(),
+        remove: remove.iter().map(|m| m.id.clone()).collect(),
+        ..CommitRequest::new(writer("w"))
+    }
+}
+
+fn position(file: u64, offset: u64) -> Vec<(TenantId, Signal, WalPosition)> {
+    vec![(tenant("t"), Signal::Logs, WalPosition { file, offset })]
+}
+
+async fn open_with(store: &Arc<dyn ObjectStore>, settings: CatalogSettings, instance: u128) -> Arc<Catalog> {
+    let clock: SharedClock = Arc::new(ManualClock::new(1_000));
+    Catalog::open(bucket(store, instance as u64), clock, settings, instance)
+        .await
+        .unwrap()
+}
+
+async fn open(store: &Arc<dyn ObjectStore>, instance: u128) -> Arc<Catalog> {
+    open_with(store, CatalogSettings::default(), instance).await
+}
+
+fn memory() -> Arc<dyn ObjectStore> {
+    Arc::new(InMemory::new())
+}
+
+#[tokio::test]
+async fn commits_are_found_again() {
+    let store = memory();
+    let catalog = open(&store, 1).await;
+    assert_eq!(catalog.state().version(), CatalogVersion(0));
+    let (a, b, mut c) = (segment("o", 0), segment("o", 100), segment("o2", 0));
+    c.level = 1;
+    let mut first = request(&[a.clone(), b.clone()], &[]);
+    first.wal_positions = position(3, 7);
+    catalog.commit(&first).await.unwrap();
+    catalog.commit(&request(&[c.clone()], &[&a])).await.unwrap();
+    let again = open(&store, 2).await;
+    assert_eq!(*again.state(), *catalog.state());
+    let state = again.state();
+    assert_eq!(state.version(), CatalogVersion(2));
+    let ids: Vec<SegmentId> = state
+        .segments(&tenant("t"), Signal::Metrics)
+        .iter()
+        .map(|m| m.id.clone())
+        .collect();
+    assert_eq!(ids, [b.id.clone(), c.id]);
+    assert!(state.segments(&tenant("u"), Signal::Metrics).is_empty());
+    assert!(state.segments(&tenant("t"), Signal::Logs).is_empty());
+    assert_eq!(
+        state.wal_position(&writer("w"), &tenant("t"), Signal::Logs),
+        Some(WalPosition { file: 3, offset: 7 })
+    );
+    assert_eq!(state.wal_position(&writer("v"), &tenant("t"), Signal::Logs), None);
+    assert!(state.is_object_live("o") && !state.is_object_live("o3"));
+    // What is committed already is committed at once, whoever asks.
+    assert_eq!(
+        again.commit(&request(&[b], &[])).await.unwrap().version(),
+        CatalogVersion(2)
+    );
+}
+
+#[tokio::test]
+async fn every_invariant_is_wired() {
+    let store = memory();
+    let catalog = open(&store, 1).await;
+    let live = segment("o", 100);
+    let mut base = request(std::slice::from_ref(&live), &[]);
+    base.wal_positions = position(3, 7);
+    catalog.commit(&base).await.unwrap();
+    let mut broken = BTreeSet::new();
+    let mut cases = Vec::new();
+    let with = |change: fn(&mut SegmentMeta)| {
+        let mut meta = segment("new", 0);
+        change(&mut meta);
+        request(&[meta], &[])
+    };
+    for change in [
+        (|m| m.rows = 0) as fn(&mut SegmentMeta),
+        |m| m.len = 0,
+        |m| m.series = 0,
+        |m| m.range = TimeRange::new(5, 5),
+        |m| m.tail_len = 101,
+        |m| m.tail_len = 0,
+        |m| m.series = 6,
+        |m| m.id.offset = u64::MAX,
+        |m| m.id.object = "".into(),
+    ] {
+        cases.push(("added_segments_are_sane", with(change)));
+    }
+    cases.push(("live_bytes_do_not_overlap", request(&[segment("o", 1)], &[])));
+    cases.push(("live_bytes_do_not_overlap", request(&[segment("o", 199)], &[])));
+    cases.push((
+        "live_bytes_do_not_overlap",
+        request(&[segment("n", 0), segment("n", 99)], &[]),
+    ));
+    cases.push((
+        "removed_segments_are_live",
+        request(&[segment("n", 0)], &[&segment("o", 0)]),
+    ));
+    cases.push((
+        "removed_segments_are_live",
+        request(&[segment("n", 0)], &[&live, &live]),
+    ));
+    let mut foreign = segment("n", 0);
+    foreign.tenant = tenant("u");
+    cases.push(("replaced_and_live_are_disjoint", request(&[foreign], &[&live])));
+    let mut back = request(&[segment("n", 0)], &[]);
+    back.wal_positions = position(3, 6);
+    cases.push(("wal_positions_never_go_back", back));
+    let mut twice = request(&[segment("n", 0)], &[]);
+    twice.wal_positions = [position(4, 0), position(5, 0)].concat();
+    cases.push(("wal_positions_never_go_back", twice));
+    for (name, request) in cases {
+        let error = catalog.commit(&request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(name), "{name}: {error}");
+        broken.insert(name);
+    }
+    assert_eq!(broken, INVARIANTS.iter().map(|i| i.name).collect());
+    assert_eq!(open(&store, 2).await.state().version(), CatalogVersion(1));
+    // Neighbours are no overlap.
+    catalog
+        .commit(&request(&[segment("o", 0), segment("o", 200)], &[]))
+        .await
+        .unwrap();
+}
+
+/// `tasks` catalogs over one store, each with its own writer, commit at once; every commit is there once.
+async fn commit_concurrently(store: Arc<dyn ObjectStore>, tasks: u64, commits: u64) {
+    let settings = CatalogSettings {
+        checkpoint_every: 16,
+        ..Default::default()
+    };
+    let mut handles = Vec::new();
+    for task in 0..tasks {
+        let (store, settings) = (Arc::clone(&store), settings.clone());
+        handles.push(tokio::spawn(async move {
+            let catalog = open_with(&store, settings, u128::from(task) + 10).await;
+            for n in 0..commits {
+                let mut request = CommitRequest::new(writer(&format!("w{task}")));
+                request.add.push(segment(&format!("{task}-{n}"), 0));
+                request.wal_positions = position(n, task);
+                // An unknown outcome is asked again until it is known.
+                loop {
+                    match catalog.commit(&request).await {
+                        Ok(state) => break assert!(state.find(&request.add[0].id).is_some()),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+                    }
+                }
+            }
+        }));
+    }
+    for handle in handles {
+        handle.await.unwrap();
+    }
+    let state = loop {
+        let clock: SharedClock = Arc::new(ManualClock::new(1_000));
+        match Catalog::open(bucket(&store, 99), clock, settings.clone(), 99).await {
+            Ok(catalog) => break catalog.state(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+        }
+    };
+    assert_eq!(state.segment_count() as u64, tasks * commits);
+    assert_eq!(state.version(), CatalogVersion(tasks * commits));
+    for task in 0..tasks {
+        let expected = WalPosition {
+            file: commits - 1,
+            offset: task,
+        };
+        let writer = writer(&format!("w{task}"));
+        assert_eq!(state.wal_position(&writer, &tenant("t"), Signal::Logs), Some(expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_writers_all_succeed_in_memory() {
+    commit_concurrently(memory(), 8, 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_writers_all_succeed_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DurableLocalStore::open(Arc::new(OsFiles), folder.path()).unwrap();
+    commit_concurrently(Arc::new(store), 8, 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_writers_all_succeed_on_a_store_that_loses_answers() {
+    let store = Arc::new(FaultyStore::new(memory(), 5));
+    store.set_faults(Faults {
+        refused: 0.05,
+        answer_lost: 0.15,
+    });
+    commit_concurrently(store.clone(), 4, 25).await;
+    assert!(store.injected() > 50);
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_can_be_given_again() {
+    let store = Arc::new(FaultyStore::new(memory(), 5));
+    let shared: Arc<dyn ObjectStore> = store.clone();
+    let catalog = open(&shared, 1).await;
+    store.set_faults(Faults {
+        answer_lost: 1.0,
+        ..Default::default()
+    });
+    let commit = request(&[segment("o", 0)], &[]);
+    assert_eq!(
+        catalog.commit(&commit).await.unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    store.set_faults(Faults::default());
+    assert_eq!(catalog.commit(&commit).await.unwrap().version(), CatalogVersion(1));
+    assert_eq!(open(&shared, 2).await.state().segment_count(), 1);
+}
+
+#[tokio::test]
+async fn checkpoints_replace_old_deltas_after_the_grace() {
+    let store = memory();
+    let clock = Arc::new(ManualClock::new(0));
+    let settings = CatalogSettings {
+        checkpoint_every: 4,
+        delta_grace: Duration::from_secs(100),
+        ..Default::default()
+    };
+    let behind = open_with(&store, settings.clone(), 5).await;
+    behind.commit(&request(&[segment("first", 0)], &[])).await.unwrap();
+    let shared: SharedClock = clock.clone();
+    let catalog = Catalog::open(bucket(&store, 1), shared, settings.clone(), 1)
+        .await
+        .unwrap();
+    for n in 0..30 {
+        clock.advance(Duration::from_secs(30));
+        catalog
+            .commit(&request(&[segment(&format!("o{n}"), 0)], &[]))
+            .await
+            .unwrap();
+    }
+    let bucket = bucket(&store, 1);
+    let left = bucket.list(paths::CATALOG_PREFIX, None).await.unwrap();
+    assert!(left.len() < 15, "{left:?}");
+    assert!(!left.iter().any(|o| o.path == paths::catalog_delta(2)));
+    let fresh = open_with(&store, settings, 2).await;
+    assert_eq!(*fresh.state(), *catalog.state());
+    // A damaged checkpoint is passed over while the older one and the deltas since are there.
+    let newest = left.iter().rfind(|o| o.path.ends_with(".checkpoint")).unwrap();
+    bucket.put(&newest.path, "garbage".into()).await.unwrap();
+    assert_eq!(*open(&store, 3).await.state(), *catalog.state());
+    // Whoever is far behind finds the way by a checkpoint, in reading and in committing.
+    assert_eq!(*behind.refresh().await.unwrap(), *catalog.state());
+    assert_eq!(catalog.state().segment_count(), 31);
+}
+
+#[tokio::test]
+async fn a_missing_delta_is_named() {
+    let store = memory();
+    let catalog = open(&store, 1).await;
+    for n in 0..3 {
+        catalog
+            .commit(&request(&[segment(&format!("o{n}"), 0)], &[]))
+            .await
+            .unwrap();
+    }
+    bucket(&store, 1).delete(&paths::catalog_delta(2)).await.unwrap();
+    let clock: SharedClock = Arc::new(ManualClock::new(0));
+    let error = Catalog::open(bucket(&store, 2), clock, CatalogSettings::default(), 2)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("00000000000000000002.delta"), "{error}");
+}
+
+#[tokio::test]
+async fn single_writer_mode_notices_a_second_writer() {
+    let store = memory();
+    let settings = CatalogSettings {
+        single_writer: true,
+        ..Default::default()
+    };
+    let first = open_with(&store, settings.clone(), 1).await;
+    first.commit(&request(&[segment("a", 0)], &[])).await.unwrap();
+    first.commit(&request(&[segment("b", 0)], &[])).await.unwrap();
+    assert_eq!(first.second_writers_seen(), 0);
+    let second = open_with(&store, settings, 2).await;
+    second.commit(&request(&[segment("c", 0)], &[])).await.unwrap();
+    assert_eq!(second.second_writers_seen(), 0);
+    first.commit(&request(&[segment("d", 0)], &[])).await.unwrap();
+    assert_eq!(first.second_writers_seen(), 1);
+    // One at a time they do not even lose anything.
+    assert_eq!(open(&store, 3).await.state().segment_count(), 4);
+}

@@ -1,0 +1,85 @@
+//! What a store is opened with: settings are data, components are handed in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::catalog::CatalogSettings;
+use crate::clock::SharedClock;
+use crate::file::SharedFiles;
+use crate::flush::FailPoints;
+use crate::memory::MemoryAccountant;
+use crate::object::Bucket;
+
+/// When an append is durable, `wal.sync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalSync {
+    /// Before it is acknowledged: appends that wait at one time share one fdatasync.
+    Always,
+    /// At the latest after this time: an acknowledged append can be lost when the machine loses power (not when the
+    /// process dies). Saves disk flushes, and waiting for them.
+    Interval(Duration),
+}
+
+/// Settings of the store.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// Folder of lock, writer id and WAL.
+    pub data_dir: PathBuf,
+    /// When an append is durable.
+    pub wal_sync: WalSync,
+    /// Size at which a WAL file is closed and the next begun. Disk space comes back in whole files; each file repeats the
+    /// labels of the series it uses, so smaller files write more.
+    pub wal_file_bytes: u64,
+    /// WAL size at which heads that hold back its oldest file are flushed early. Bounds disk use and replay time; smaller
+    /// makes more and smaller segments, thus more object store requests.
+    pub wal_max_bytes: u64,
+    /// Age of a metric head at which it is flushed. Longer keeps more in memory and makes larger, denser segments.
+    pub metrics_flush_age: Duration,
+    /// Age of a log head at which it is flushed.
+    pub logs_flush_age: Duration,
+    /// Bytes of lines in a log head at which it is flushed.
+    pub logs_flush_bytes: u64,
+    /// Share of the memory limit that heads may hold before the largest are flushed early.
+    pub head_memory_share: f64,
+    /// Bytes of opened segments' tails (directories, series tables, label indexes) kept for later queries.
+    pub tail_cache_bytes: u64,
+    /// How the catalog is kept.
+    pub catalog: CatalogSettings,
+}
+
+impl StorageConfig {
+    /// The defaults, in this data folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        StorageConfig {
+            data_dir: data_dir.into(),
+            wal_sync: WalSync::Always,
+            wal_file_bytes: 64 << 20,
+            wal_max_bytes: 2 << 30,
+            metrics_flush_age: Duration::from_secs(30 * 60),
+            logs_flush_age: Duration::from_secs(5 * 60),
+            logs_flush_bytes: 64 << 20,
+            head_memory_share: 0.4,
+            tail_cache_bytes: 128 << 20,
+            catalog: CatalogSettings::default(),
+        }
+    }
+}
+
+/// What the store works with.
+#[derive(Clone, Debug)]
+pub struct Components {
+    /// Ages of heads.
+    pub clock: SharedClock,
+    /// The disk of the WAL.
+    pub files: SharedFiles,
+    /// Where segments and catalog are kept.
+    pub bucket: Bucket,
+    /// The process's memory account.
+    pub accountant: MemoryAccountant,
+    /// Seeds the writer id of a new data folder and object names; from the system's entropy in a server.
+    pub seed: u64,
+    /// Runtime of replay and flush: apart from the one that answers requests.
+    pub background: tokio::runtime::Handle,
+    /// Places at which tests stop or kill the store; none are armed by default.
+    pub fail_points: FailPoints,
+}

@@ -1,0 +1,34 @@
+//! Reads: a tenant's lanes as one view.
+
+use std::sync::Arc;
+
+use super::Storage;
+use super::lane::LaneView;
+use crate::error::Result;
+use crate::model::{Signal, TenantId};
+use crate::scan::{MergedView, SeriesSource, StoreReader, StoreView};
+
+impl StoreReader for Storage {
+    fn view(&self, tenant: &TenantId) -> Result<Arc<dyn StoreView>> {
+        self.0.check_readable()?;
+        let sources = |signal| match self.0.lane(tenant, signal) {
+            Some(lane) => sources(&lane.view()),
+            None => Vec::new(),
+        };
+        Ok(Arc::new(MergedView::new(
+            sources(Signal::Metrics),
+            sources(Signal::Logs),
+        )))
+    }
+}
+
+/// The sources of one lane, newest first.
+fn sources(view: &LaneView) -> Vec<Arc<dyn SeriesSource>> {
+    let mut sources: Vec<Arc<dyn SeriesSource>> = Vec::with_capacity(1 + view.sealed.len() + view.segments.len());
+    if !view.open.is_empty() {
+        sources.push(view.open.clone());
+    }
+    sources.extend(view.sealed.iter().rev().map(|s| s.head.clone() as _));
+    sources.extend(view.segments.iter().rev().map(|s| s.clone() as _));
+    sources
+}

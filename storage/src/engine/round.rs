@@ -1,0 +1,217 @@
+//! One flush round: seal, build, put, commit, swap, truncate. Each arrow is a fail point.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::lane::Lane;
+use super::shared::Shared;
+use super::stats::FlushSummary;
+use crate::catalog::CommitRequest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush::{BuiltObject, SealedLane, build};
+use crate::memory::MemoryUse;
+use crate::object::paths::segment_object;
+
+/// What rounds hand on to the next.
+#[derive(Debug)]
+pub(crate) struct RoundState {
+    /// Makes object names unique: random at the start of a run, then counting.
+    next_object: u64,
+    /// A round whose commit may or may not have happened: it is settled before anything else, with the same request.
+    unsettled: Option<Round>,
+}
+
+impl RoundState {
+    pub fn new(first_object: u64) -> Self {
+        RoundState {
+            next_object: first_object,
+            unsettled: None,
+        }
+    }
+}
+
+/// A round whose object is stored.
+#[derive(Debug)]
+struct Round {
+    request: CommitRequest,
+    /// Lanes, and how many of their sealed heads are in it.
+    lanes: Vec<(Arc<Lane>, usize)>,
+    rows: u64,
+    bytes: u64,
+}
+
+/// Which heads a round seals; it takes every head that is sealed already.
+pub(super) enum Selection {
+    All,
+    Lanes(Vec<Arc<Lane>>),
+}
+
+/// Runs one round. It goes on to its end even when the caller stops waiting.
+pub(super) async fn flush_round(shared: &Arc<Shared>, selection: Selection) -> Result<FlushSummary> {
+    let owned = shared.clone();
+    let round = shared
+        .components
+        .background
+        .spawn(async move { run(&owned, selection).await });
+    let stopped = |e| Error::with_source(ErrorKind::Closed, "the runtime stopped", e);
+    round.await.map_err(stopped)?
+}
+
+async fn run(shared: &Arc<Shared>, selection: Selection) -> Result<FlushSummary> {
+    let mut state = shared.round.lock().await;
+    let begun = shared.components.clock.now();
+    let outcome = run_locked(shared, &mut state, selection).await;
+    let nanos = shared.components.clock.now().saturating_sub(begun);
+    let counters = &shared.counters;
+    counters
+        .flush_nanos
+        .fetch_add(u64::try_from(nanos).unwrap_or(0), Ordering::Relaxed);
+    match &outcome {
+        Ok(summary) if summary.heads > 0 => {
+            counters.flushes.fetch_add(1, Ordering::Relaxed);
+            counters.rows_flushed.fetch_add(summary.rows, Ordering::Relaxed);
+            tracing::info!(
+                heads = summary.heads,
+                segments = summary.segments,
+                rows = summary.rows,
+                bytes = summary.bytes,
+                wal_files_removed = summary.wal_files_removed,
+                "flushed"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => {
+            counters.flush_errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "flush failed; its rows stay in memory and in the WAL");
+        }
+    }
+    outcome
+}
+
+async fn run_locked(shared: &Arc<Shared>, state: &mut RoundState, selection: Selection) -> Result<FlushSummary> {
+    let mut summary = FlushSummary::default();
+    if let Some(round) = state.unsettled.take() {
+        settle(shared, state, round, &mut summary).await?;
+    }
+    seal(shared, selection).await?;
+    let fail_points = &shared.components.fail_points;
+    fail_points.pass("flush.sealed").await?;
+    if let Some(round) = store(shared, state, &mut summary).await? {
+        fail_points.pass("flush.object_put").await?;
+        settle(shared, state, round, &mut summary).await?;
+    }
+    truncate(shared, &mut summary).await?;
+    Ok(summary)
+}
+
+/// Seals the open heads of the selection. Waits for appends that are under way.
+async fn seal(shared: &Arc<Shared>, selection: Selection) -> Result<()> {
+    let lanes = match selection {
+        Selection::All => shared.all_lanes(),
+        Selection::Lanes(lanes) => lanes,
+    };
+    for lane in lanes {
+        let _gate = lane.gate.write().await;
+        let now = shared.components.clock.now();
+        lane.seal(shared.wal_position(), &shared.components.accountant, now)?;
+    }
+    Ok(())
+}
+
+/// Builds the object of all sealed heads and puts it in the bucket. `None` where no head is sealed.
+async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut FlushSummary) -> Result<Option<Round>> {
+    let mut request = CommitRequest::new(shared.writer.clone());
+    let mut lanes = Vec::new();
+    let mut sealed = Vec::new();
+    for lane in shared.all_lanes() {
+        let view = lane.view();
+        let Some(last) = view.sealed.last() else { continue };
+        request
+            .wal_positions
+            .push((lane.tenant.clone(), lane.signal, last.position));
+        sealed.push(SealedLane {
+            tenant: lane.tenant.clone(),
+            signal: lane.signal,
+            heads: view.sealed.iter().map(|s| s.head.clone()).collect(),
+        });
+        lanes.push((lane, view.sealed.len()));
+    }
+    if sealed.is_empty() {
+        return Ok(None);
+    }
+    let now = shared.components.clock.now();
+    let path: Arc<str> = segment_object(&shared.writer, now, state.next_object).into();
+    state.next_object = state.next_object.wrapping_add(1);
+    let object = build_apart(shared, sealed, path.clone(), now).await?;
+    shared.components.fail_points.pass("flush.built").await?;
+    let mut memory = shared.components.accountant.reservation(MemoryUse::Background);
+    // The bytes are there already, and getting rid of them frees far more.
+    memory.grow(object.bytes.len() as u64);
+    let bytes = object.bytes.len() as u64;
+    if bytes > 0 {
+        shared.components.bucket.put(&path, object.bytes.into()).await?;
+        summary.objects += 1;
+    }
+    let rows = object.segments.iter().map(|m| m.rows).sum();
+    request.add = object.segments;
+    Ok(Some(Round {
+        request,
+        lanes,
+        rows,
+        bytes,
+    }))
+}
+
+async fn build_apart(shared: &Arc<Shared>, sealed: Vec<SealedLane>, path: Arc<str>, now: i64) -> Result<BuiltObject> {
+    let built = shared
+        .components
+        .background
+        .spawn_blocking(move || build(&sealed, &path, now));
+    let failed = |e| Error::with_source(ErrorKind::Internal, "building segments failed", e);
+    built.await.map_err(failed)?
+}
+
+/// Commits a stored round and swaps the views of its lanes.
+async fn settle(shared: &Arc<Shared>, state: &mut RoundState, round: Round, summary: &mut FlushSummary) -> Result<()> {
+    if let Err(error) = shared.catalog.commit(&round.request).await {
+        // Unavailable: it may have happened. Anything else: it did not, and the heads go into another object.
+        if error.kind() == ErrorKind::Unavailable {
+            state.unsettled = Some(round);
+        }
+        return Err(error);
+    }
+    // From here to the swaps nothing else may fail: the catalog has the rows, and the heads have them too. A failure
+    // stands for a commit whose answer was lost.
+    if let Err(error) = shared.components.fail_points.pass("flush.committed").await {
+        state.unsettled = Some(round);
+        return Err(error);
+    }
+    for (lane, heads) in &round.lanes {
+        lane.change(|view| {
+            view.segments = shared.segment_readers(lane, &view.segments);
+            view.sealed.drain(..*heads);
+        });
+        summary.heads += *heads as u64;
+    }
+    summary.segments += round.request.add.len() as u64;
+    summary.rows += round.rows;
+    summary.bytes += round.bytes;
+    shared.components.fail_points.pass("flush.swapped").await
+}
+
+/// Removes the WAL files that are not needed any more.
+async fn truncate(shared: &Arc<Shared>, summary: &mut FlushSummary) -> Result<()> {
+    let fail_points = &shared.components.fail_points;
+    fail_points.pass("flush.before_truncate").await?;
+    let owned = shared.clone();
+    let removed = shared
+        .components
+        .background
+        .spawn_blocking(move || match owned.wal.get() {
+            Some(wal) => wal.truncate(&|lane| owned.committed(lane)),
+            None => Ok(0),
+        });
+    let failed = |e| Error::with_source(ErrorKind::Internal, "removing WAL files failed", e);
+    summary.wal_files_removed += removed.await.map_err(failed)??;
+    fail_points.pass("flush.truncated").await
+}

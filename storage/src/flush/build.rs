@@ -1,0 +1,102 @@
+//! Builds the object of one flush round.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::window::window;
+use crate::error::Result;
+use crate::head::Head;
+use crate::model::{Signal, TenantId, TimeRange, Timestamp};
+use crate::scan::LogColumns;
+use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentMeta};
+
+/// Sealed heads of one (tenant, signal).
+#[derive(Debug, Clone)]
+pub struct SealedLane {
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// Logs or metrics.
+    pub signal: Signal,
+    /// Oldest first. More than one only after a round failed; each gets segments of its own, which reads and compaction
+    /// merge like any others.
+    pub heads: Vec<Arc<Head>>,
+}
+
+/// The object of a round, not yet stored.
+#[derive(Debug)]
+pub struct BuiltObject {
+    /// Its bytes: the segments one behind the other.
+    pub bytes: Vec<u8>,
+    /// Its segments.
+    pub segments: Vec<SegmentMeta>,
+}
+
+/// Sorts and encodes all rows of `lanes` into segments of the object at `path`. CPU work: not for an async thread.
+pub fn build(lanes: &[SealedLane], path: &Arc<str>, now: Timestamp) -> Result<BuiltObject> {
+    let mut object = BuiltObject {
+        bytes: Vec::new(),
+        segments: Vec::new(),
+    };
+    for lane in lanes {
+        for head in &lane.heads {
+            let segments = match lane.signal {
+                Signal::Metrics => sample_segments(&lane.tenant, head, now)?,
+                Signal::Logs => log_segments(&lane.tenant, head, now)?,
+            };
+            for segment in segments {
+                let offset = object.bytes.len() as u64;
+                object.segments.push(segment.meta.at(path.clone(), offset));
+                object.bytes.extend_from_slice(&segment.bytes);
+            }
+        }
+    }
+    Ok(object)
+}
+
+fn sample_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {
+    let mut writers: BTreeMap<i64, SampleSegmentWriter> = BTreeMap::new();
+    for (id, labels) in head.series_in_order() {
+        let rows = head.samples_of(&[id], TimeRange::ALL)?;
+        for (start, run) in windows(&rows.timestamps, now) {
+            let writer = writers
+                .entry(start)
+                .or_insert_with(|| SampleSegmentWriter::new(tenant.clone(), 0));
+            writer.push_series(&labels, &rows.timestamps[run.clone()], &rows.values[run])?;
+        }
+    }
+    let segments = writers.into_values().filter_map(|w| w.finish().transpose());
+    segments.collect()
+}
+
+fn log_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {
+    let columns = LogColumns {
+        lines: true,
+        metadata: true,
+    };
+    let mut writers: BTreeMap<i64, LogSegmentWriter> = BTreeMap::new();
+    for (id, labels) in head.series_in_order() {
+        let rows = head.logs_of(&[id], TimeRange::ALL, columns)?;
+        for (start, run) in windows(&rows.timestamps, now) {
+            let writer = writers
+                .entry(start)
+                .or_insert_with(|| LogSegmentWriter::new(tenant.clone(), 0));
+            writer.push_series(&labels, &rows, run)?;
+        }
+    }
+    let segments = writers.into_values().filter_map(|w| w.finish().transpose());
+    segments.collect()
+}
+
+/// Cuts ascending times into runs of one window each: (start of the window, rows).
+fn windows(times: &[i64], now: Timestamp) -> Vec<(i64, std::ops::Range<usize>)> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    while from < times.len() {
+        let window = window(times[from], now);
+        // A run has at least its first row: at the very end of time a window cannot hold it.
+        let len = times[from..].partition_point(|t| window.contains(*t)).max(1);
+        runs.push((window.start, from..from + len));
+        from += len;
+    }
+    runs
+}

@@ -1,0 +1,120 @@
+//! Named places at which tests stop, fail or kill the store. The registry is handed in, so that tests stay parallel.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What happens at a fail point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailAction {
+    /// It fails with [`ErrorKind::Unavailable`], once.
+    Fail,
+    /// It never returns; [`FailPoints::reached`] tells when it is there.
+    Stall,
+    /// The process ends at once, as by `kill -9`.
+    Abort,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Point → how many times it still passes, and what happens then.
+    armed: Mutex<HashMap<String, (u32, FailAction)>>,
+    stalled: Notify,
+}
+
+/// Fail points by name; without any set, passing one costs a lock. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct FailPoints(Arc<Inner>);
+
+impl FailPoints {
+    /// Names of all points, in the order in which a flush passes them.
+    pub const ALL: [&'static str; 7] = [
+        "flush.sealed",
+        "flush.built",
+        "flush.object_put",
+        "flush.committed",
+        "flush.swapped",
+        "flush.before_truncate",
+        "flush.truncated",
+    ];
+
+    /// Arms `point`: it passes `passes` times, then does `action`.
+    pub fn arm(&self, point: &str, passes: u32, action: FailAction) {
+        self.0.armed.lock().insert(point.to_string(), (passes, action));
+    }
+
+    /// Points from `name=action[:passes]`, comma-separated, actions `fail`, `stall` and `abort`; `None` where it is not of
+    /// that form.
+    pub fn parse(text: &str) -> Option<FailPoints> {
+        let points = FailPoints::default();
+        for part in text.split(',').filter(|p| !p.is_empty()) {
+            let (name, action) = part.split_once('=')?;
+            let (action, passes) = action.split_once(':').unwrap_or((action, "0"));
+            let action = match action {
+                "fail" => FailAction::Fail,
+                "stall" => FailAction::Stall,
+                "abort" => FailAction::Abort,
+                _ => return None,
+            };
+            if !Self::ALL.contains(&name) {
+                return None;
+            }
+            points.arm(name, passes.parse().ok()?, action);
+        }
+        Some(points)
+    }
+
+    /// Returns when some point stalls.
+    pub async fn reached(&self) {
+        self.0.stalled.notified().await;
+    }
+
+    /// Passes `point`, or does what it is armed with.
+    pub(crate) async fn pass(&self, point: &'static str) -> Result<()> {
+        debug_assert!(Self::ALL.contains(&point));
+        let action = {
+            let mut armed = self.0.armed.lock();
+            match armed.get_mut(point) {
+                None => return Ok(()),
+                Some((0, _)) => {}
+                Some((passes, _)) => {
+                    *passes -= 1;
+                    return Ok(());
+                }
+            }
+            armed.remove(point).map(|(_, action)| action)
+        };
+        match action {
+            Some(FailAction::Fail) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("fail point {point} was armed to fail"),
+            )),
+            Some(FailAction::Stall) => {
+                self.0.stalled.notify_one();
+                std::future::pending().await
+            }
+            Some(FailAction::Abort) => std::process::abort(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_name_points_and_actions() {
+        let check = |text: &str, valid: bool| assert_eq!(FailPoints::parse(text).is_some(), valid, "{text}");
+        check("", true);
+        check("flush.committed=abort", true);
+        check("flush.committed=abort:3,flush.built=fail", true);
+        check("flush.committed", false);
+        check("flush.committed=explode", false);
+        check("flush.none=fail", false);
+    }
+}

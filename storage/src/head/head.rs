@@ -1,0 +1,147 @@
+//! The rows of one (tenant, signal) between two seals.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+use super::index::SeriesIndex;
+use super::logs::LogStore;
+use super::rows::Rows;
+use super::samples::SampleStore;
+use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
+use crate::model::{Signal, TimeRange, Timestamp};
+
+/// See the module docs. Open or sealed is decided by who holds it: the engine appends to at most one head per (tenant,
+/// signal).
+#[derive(Debug)]
+pub struct Head {
+    signal: Signal,
+    index: Arc<SeriesIndex>,
+    rows: RwLock<HeadRows>,
+    /// Bytes of `rows`. The index accounts for itself.
+    memory: Mutex<Reservation>,
+}
+
+#[derive(Debug)]
+pub(super) struct HeadRows {
+    pub store: Store,
+    /// Bounds of all rows; empty while there is none.
+    pub range: TimeRange,
+    /// When the first row came.
+    since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(super) enum Store {
+    Samples(SampleStore),
+    Logs(LogStore),
+}
+
+/// Size and age of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadStats {
+    /// Rows in it.
+    pub rows: u64,
+    /// Bytes of lines in it; 0 for metrics.
+    pub line_bytes: u64,
+    /// Bytes of memory it takes.
+    pub memory_bytes: u64,
+    /// When its first row came; `None` while it is empty.
+    pub since: Option<Timestamp>,
+    /// Bounds of its rows.
+    pub range: TimeRange,
+}
+
+impl Head {
+    /// An empty head over the series of `index`.
+    pub fn new(signal: Signal, index: Arc<SeriesIndex>, accountant: &MemoryAccountant) -> Self {
+        let store = match signal {
+            Signal::Metrics => Store::Samples(SampleStore::default()),
+            Signal::Logs => Store::Logs(LogStore::default()),
+        };
+        Head {
+            signal,
+            index,
+            rows: RwLock::new(HeadRows {
+                store,
+                range: TimeRange::new(0, 0),
+                since: None,
+            }),
+            memory: Mutex::new(accountant.reservation(MemoryUse::Head)),
+        }
+    }
+
+    /// Logs or metrics.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The series that ids in rows name.
+    pub fn index(&self) -> &Arc<SeriesIndex> {
+        &self.index
+    }
+
+    /// Adds rows of the head's signal, all of them visible at once. They must be durable already: memory is taken even
+    /// over the limit.
+    pub fn append(&self, rows: &Rows, now: Timestamp) {
+        if rows.is_empty() {
+            return;
+        }
+        let added = rows.time_range();
+        let mut head = self.rows.write();
+        let grown = match (&mut head.store, rows) {
+            (Store::Samples(store), Rows::Samples(rows)) => store.append(rows),
+            (Store::Logs(store), Rows::Logs(rows)) => store.append(rows),
+            // The types of SampleAppend and LogAppend, and replay's check of a record's signal, keep this from happening.
+            _ => return,
+        };
+        head.range = match head.since {
+            None => added,
+            Some(_) => TimeRange::new(head.range.start.min(added.start), head.range.end.max(added.end)),
+        };
+        head.since.get_or_insert(now);
+        drop(head);
+        self.memory.lock().grow(grown as u64);
+    }
+
+    /// Whether no row came yet.
+    pub fn is_empty(&self) -> bool {
+        self.rows.read().since.is_none()
+    }
+
+    /// Size and age.
+    pub fn stats(&self) -> HeadStats {
+        let memory_bytes = self.memory.lock().bytes();
+        let head = self.rows.read();
+        let (rows, line_bytes) = match &head.store {
+            Store::Samples(store) => (store.rows, 0),
+            Store::Logs(store) => (store.rows, store.line_bytes),
+        };
+        HeadStats {
+            rows,
+            line_bytes,
+            memory_bytes,
+            since: head.since,
+            range: head.range,
+        }
+    }
+
+    /// Whether series `id` has a row here.
+    pub fn has_rows(&self, id: u32) -> bool {
+        self.rows.read().series(id).is_some()
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, HeadRows> {
+        self.rows.read()
+    }
+}
+
+impl HeadRows {
+    /// Bounds and number of rows of series `id`; `None` where it has none.
+    pub fn series(&self, id: u32) -> Option<(TimeRange, u64)> {
+        match &self.store {
+            Store::Samples(store) => store.get(id).map(|s| (s.range(), s.rows())),
+            Store::Logs(store) => store.get(id).map(|s| (s.range(), s.rows())),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Recent rows in memory: who the series are, their rows, and reading them while they grow.
+//!
+//! [`SeriesIndex`] knows the series of one (tenant, signal) and outlives heads; [`Head`] holds the rows that came between
+//! two seals. A head is appended to while it is *open*; once sealed it only answers reads until its segment replaces it.
+
+#[allow(clippy::module_inception, reason = "the module's one type has its name")]
+mod head;
+mod index;
+mod logs;
+mod postings;
+mod rows;
+mod samples;
+mod select;
+mod source;
+
+pub use head::Head;
+pub use index::SeriesIndex;
+pub use rows::{LogRows, MetadataTable, Rows, SampleRows};

@@ -1,0 +1,202 @@
+//! The seam inside the store: a source holds series and rows of one tenant and signal (a head, or a segment), and a view
+//! merges what several sources answer.
+//!
+//! A source names a series by its *ordinal*, which means something in that source only. In a segment ordinals rise with
+//! [`crate::model::SeriesKey`], so that neighbours in the order of series are neighbours in its pages; a head numbers
+//! series as they arrive. A view asks for ordinals in the order in which the source's selection named them.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use arrow_array::{Array, BinaryArray};
+use async_trait::async_trait;
+
+use super::{LogColumns, ScanContext};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{LabelMatcher, Labels, TimeRange};
+
+/// One series of a source, as [`SeriesSource::select`] finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSeries {
+    /// Who it is.
+    pub labels: Labels,
+    /// Its name in this source.
+    pub ordinal: u32,
+    /// Bounds of its rows in this source: half open, may be wider than the rows, never narrower.
+    pub range: TimeRange,
+    /// About how many rows it has in this source, over all of `range`.
+    pub rows: u64,
+}
+
+/// Samples of the ordinals asked for: those of the `i`-th ordinal lie at `offsets[i] <= row < offsets[i + 1]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleColumns {
+    /// One more than ordinals were asked for, the first 0, never falling.
+    pub offsets: Vec<u32>,
+    /// Nanoseconds, strictly ascending inside a series.
+    pub timestamps: Vec<i64>,
+    /// Values, staleness markers included.
+    pub values: Vec<f64>,
+}
+
+impl SampleColumns {
+    /// Times and values of the `index`-th ordinal asked for.
+    pub fn rows(&self, index: usize) -> (&[i64], &[f64]) {
+        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        (&self.timestamps[range.clone()], &self.values[range])
+    }
+
+    /// Checks what the field docs promise about an answer to `ordinals` ordinals, so that a defective source fails one
+    /// query with a clear text instead of the process.
+    pub fn check(&self, ordinals: usize) -> Result<()> {
+        let rows = self.timestamps.len();
+        if self.values.len() == rows && offsets_hold(&self.offsets, ordinals, rows) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Internal,
+            "a source answered samples whose columns do not fit together",
+        ))
+    }
+}
+
+/// Log entries of the ordinals asked for: those of the `i`-th ordinal lie at `offsets[i] <= row < offsets[i + 1]`.
+#[derive(Clone, Debug)]
+pub struct LogRows {
+    /// One more than ordinals were asked for, the first 0, never falling.
+    pub offsets: Vec<u32>,
+    /// Nanoseconds, never falling inside a stream; entries of one nanosecond in the order of their arrival.
+    pub timestamps: Vec<i64>,
+    /// Lines; `None` where they were not asked for.
+    pub lines: Option<BinaryArray>,
+    /// Length of each line in bytes, always present.
+    pub line_lengths: Vec<u32>,
+    /// The distinct structured metadata sets. Where metadata was not asked for, this and the two columns below are empty.
+    pub metadata_sets: Vec<Labels>,
+    /// Per row: index into `metadata_sets` of what the client sent.
+    pub metadata: Vec<u32>,
+    /// Per row: index into `metadata_sets` of what the server derived (`detected_level`).
+    pub derived: Vec<u32>,
+}
+
+impl LogRows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Heap bytes held.
+    pub fn size_bytes(&self) -> usize {
+        let lines = self.lines.as_ref().map_or(0, |l| l.value_data().len() + 4 * l.len());
+        let sets: usize = self.metadata_sets.iter().map(|l| l.size_bytes() + 24).sum();
+        self.timestamps.len() * 12 + (self.metadata.len() + self.derived.len()) * 4 + lines + sets
+    }
+
+    /// Checks what the field docs promise about an answer to `ordinals` ordinals, see [`SampleColumns::check`].
+    pub fn check(&self, ordinals: usize, columns: LogColumns) -> Result<()> {
+        let rows = self.timestamps.len();
+        let lines = match &self.lines {
+            Some(lines) => lines.len() == rows,
+            None => !columns.lines,
+        };
+        let sets = self.metadata_sets.len();
+        let codes = |codes: &[u32]| codes.len() == rows && codes.iter().all(|c| (*c as usize) < sets);
+        let metadata = !columns.metadata || (codes(&self.metadata) && codes(&self.derived));
+        if lines && metadata && self.line_lengths.len() == rows && offsets_hold(&self.offsets, ordinals, rows) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Internal,
+            "a source answered log rows whose columns do not fit together",
+        ))
+    }
+}
+
+fn offsets_hold(offsets: &[u32], ordinals: usize, rows: usize) -> bool {
+    offsets.len() == ordinals + 1 && offsets[0] == 0 && offsets[ordinals] as usize == rows && offsets.is_sorted()
+}
+
+/// Time bounds and size of a piece of a source (a page), from statistics: what log scans cut their slabs from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowBounds {
+    /// Bounds of the rows, half open.
+    pub range: TimeRange,
+    /// About how many rows.
+    pub rows: u64,
+    /// About how many bytes of lines.
+    pub bytes: u64,
+}
+
+/// Rows of one tenant and signal that a view can merge with others: a head, or a segment.
+///
+/// Answers do not change while a source lives, except that an open head gains rows; a head answers each call from what
+/// was committed when the call began. What a source holds only while it reads it accounts to `scan.memory` itself; what
+/// it returns is accounted by the caller.
+#[async_trait]
+pub trait SeriesSource: Send + Sync + Debug {
+    /// Bounds of all its rows. A view asks nothing else of a source that does not overlap a request.
+    fn time_range(&self) -> TimeRange;
+
+    /// Series that pass all matchers and whose bounds overlap `range`, in the order of [`crate::model::SeriesKey`].
+    async fn select(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<SourceSeries>>;
+
+    /// Samples of `ordinals` (each once, in the order of the selection) inside `range`, one per time: a source resolves its own duplicates
+    /// (by [`super::dedup`]).
+    async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns>;
+
+    /// Log entries of `ordinals` (each once, in the order of the selection) inside `range`, equal entries once: a source resolves its own
+    /// duplicates (by [`super::dedup`]). Columns not asked for may be left out.
+    async fn read_logs(
+        &self,
+        ordinals: &[u32],
+        range: TimeRange,
+        columns: LogColumns,
+        scan: &ScanContext,
+    ) -> Result<LogRows>;
+
+    /// Bounds of the pieces in which rows of `ordinals` lie, where the source knows finer ones than
+    /// [`SourceSeries::range`]. Reads no page.
+    async fn row_bounds(
+        &self,
+        _ordinals: &[u32],
+        _range: TimeRange,
+        _scan: &ScanContext,
+    ) -> Result<Option<Vec<RowBounds>>> {
+        Ok(None)
+    }
+
+    /// Names of labels on the series that [`SeriesSource::select`] finds, sorted, each once.
+    async fn label_names(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<String>> {
+        let series = self.select(matchers, range, scan).await?;
+        let names: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
+        Ok(names.into_iter().map(str::to_string).collect())
+    }
+
+    /// Values of label `name` on the series that [`SeriesSource::select`] finds, sorted, each once.
+    async fn label_values(
+        &self,
+        name: &str,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<String>> {
+        let series = self.select(matchers, range, scan).await?;
+        let values: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
+        Ok(values.into_iter().map(str::to_string).collect())
+    }
+}

@@ -1,0 +1,31 @@
+//! Immutable segments: the byte format (`FORMAT.md`), its writers, and the reader that answers as a
+//! [`crate::scan::SeriesSource`].
+//!
+//! [`SampleSegmentWriter`] and [`LogSegmentWriter`] cut rows into pages and share `builder`, which puts the tail behind
+//! them: `label_index`, `series_table`, `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`],
+//! then `fetch`es pages and assembles answers in `read_samples` and `read_logs`. The columns' codecs are
+//! [`crate::codec`]'s.
+
+mod builder;
+mod bytes;
+mod cache;
+mod directory;
+mod fetch;
+mod footer;
+mod label_index;
+mod log_writer;
+mod meta;
+mod read_logs;
+mod read_samples;
+mod reader;
+mod sample_writer;
+mod series_table;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use cache::TailCache;
+pub use log_writer::LogSegmentWriter;
+pub use meta::{SegmentBytes, SegmentId, SegmentMeta, UnplacedMeta};
+pub use reader::SegmentReader;
+pub use sample_writer::SampleSegmentWriter;

@@ -1,0 +1,166 @@
+//! An object store that fails as object stores do, from a seed: refused requests, and requests that happened although
+//! their answer was lost.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// How often what goes wrong, each in 0..=1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// A request fails and nothing happened.
+    pub refused: f64,
+    /// A write or deletion happens, and its answer is lost.
+    pub answer_lost: f64,
+}
+
+/// Wraps a store; faults can be changed at any time.
+pub struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    state: Arc<State>,
+}
+
+struct State {
+    rng: Mutex<StdRng>,
+    faults: Mutex<Faults>,
+    injected: AtomicU64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Fine,
+    Refused,
+    AnswerLost,
+}
+
+impl State {
+    fn draw(&self) -> Fate {
+        let faults = *self.faults.lock();
+        let point: f64 = self.rng.lock().random();
+        let fate = if point < faults.refused {
+            Fate::Refused
+        } else if point < faults.refused + faults.answer_lost {
+            Fate::AnswerLost
+        } else {
+            Fate::Fine
+        };
+        if fate != Fate::Fine {
+            self.injected.fetch_add(1, Ordering::Relaxed);
+        }
+        fate
+    }
+}
+
+impl FaultyStore {
+    /// Wraps `inner`; without faults until [`FaultyStore::set_faults`].
+    pub fn new(inner: Arc<dyn ObjectStore>, seed: u64) -> Self {
+        FaultyStore {
+            inner,
+            state: Arc::new(State {
+                rng: Mutex::new(StdRng::seed_from_u64(seed)),
+                faults: Mutex::default(),
+                injected: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.state.faults.lock() = faults;
+    }
+
+    /// How many faults were injected.
+    pub fn injected(&self) -> u64 {
+        self.state.injected.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaultyStore({})", self.inner)
+    }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "faulty {}", self.inner)
+    }
+}
+
+fn injected(what: &str) -> Error {
+    Error::Generic {
+        store: "faulty store",
+        source: format!("injected fault: {what}").into(),
+    }
+}
+
+/// Runs a writing request to its fate.
+async fn fated<T>(fate: Fate, request: impl Future<Output = Result<T>>) -> Result<T> {
+    match fate {
+        Fate::Fine => request.await,
+        Fate::Refused => Err(injected("refused")),
+        Fate::AnswerLost => {
+            // Whatever came of it is not told.
+            let _ = request.await;
+            Err(injected("answer lost"))
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        fated(self.state.draw(), self.inner.put_opts(location, payload, options)).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        fated(self.state.draw(), self.inner.get_opts(location, options)).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        match self.state.draw() {
+            Fate::Refused => futures::stream::once(async { Err(injected("refused")) }).boxed(),
+            Fate::Fine => self.inner.delete_stream(locations),
+            Fate::AnswerLost => self
+                .inner
+                .delete_stream(locations)
+                .map(|_| Err(injected("answer lost")))
+                .boxed(),
+        }
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.state.draw() {
+            Fate::Fine => self.inner.list(prefix),
+            _ => futures::stream::once(async { Err(injected("refused")) }).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        fated(self.state.draw(), self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        fated(self.state.draw(), self.inner.copy_opts(from, to, options)).await
+    }
+}

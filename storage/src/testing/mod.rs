@@ -1,0 +1,14 @@
+//! For tests here and in the crates above: a clock to set, a disk that forgets, an object store that fails, a store in
+//! memory.
+
+mod clock;
+mod disk;
+mod faulty_store;
+mod read;
+mod store;
+
+pub use clock::ManualClock;
+pub use disk::{SimDisk, SimFiles};
+pub use faulty_store::{Faults, FaultyStore};
+pub use read::{Entry, read_entries, read_samples, scan_context};
+pub use store::{StoreFixture, memory_storage};

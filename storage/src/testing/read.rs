@@ -1,0 +1,98 @@
+//! Everything a tenant can read, as plain rows, to compare with what was written.
+
+use std::sync::Arc;
+
+use arrow_array::Array;
+use futures::TryStreamExt;
+
+use crate::error::Result;
+use crate::memory::MemoryAccountant;
+use crate::model::{LabelMatcher, Labels, Signal, TenantId, TimeRange};
+use crate::scan::{LogColumns, LogOrder, ScanContext, SeriesRequest, StoreReader};
+
+/// One log entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The stream.
+    pub stream: Labels,
+    /// Nanoseconds.
+    pub time: i64,
+    /// The line.
+    pub line: Vec<u8>,
+    /// Metadata as sent.
+    pub metadata: Labels,
+    /// Metadata made by the server.
+    pub derived: Labels,
+}
+
+/// A scan without limits worth the name.
+pub fn scan_context() -> ScanContext {
+    ScanContext {
+        memory: MemoryAccountant::new(1 << 40).query(1 << 40),
+        stats: Arc::default(),
+    }
+}
+
+/// All samples of a tenant that pass the matchers, in the order of series and time.
+pub async fn read_samples(
+    reader: &dyn StoreReader,
+    tenant: &TenantId,
+    matchers: &[LabelMatcher],
+    range: TimeRange,
+) -> Result<Vec<(Labels, i64, f64)>> {
+    let scan = scan_context();
+    let request = SeriesRequest {
+        signal: Signal::Metrics,
+        matchers: matchers.to_vec(),
+        range,
+    };
+    let selection = reader.view(tenant)?.select_samples(&request, &scan).await?;
+    let mut rows = Vec::new();
+    let mut batches = selection.scan(0, 1);
+    while let Some(batch) = batches.try_next().await? {
+        for (at, labels) in batch.series.iter().enumerate() {
+            let (times, values) = batch.rows(at);
+            rows.extend(times.iter().zip(values).map(|(t, v)| (labels.clone(), *t, *v)));
+        }
+    }
+    Ok(rows)
+}
+
+/// All log entries of a tenant that pass the matchers, sorted.
+pub async fn read_entries(
+    reader: &dyn StoreReader,
+    tenant: &TenantId,
+    matchers: &[LabelMatcher],
+    range: TimeRange,
+) -> Result<Vec<Entry>> {
+    let scan = scan_context();
+    let request = SeriesRequest {
+        signal: Signal::Logs,
+        matchers: matchers.to_vec(),
+        range,
+    };
+    let columns = LogColumns {
+        lines: true,
+        metadata: true,
+    };
+    let selection = reader.view(tenant)?.select_logs(&request, &scan).await?;
+    let mut rows = Vec::new();
+    let mut slabs = selection.scan(0, 1, LogOrder::Forward, columns);
+    while let Some(slab) = slabs.try_next().await? {
+        let batch = slab.batch;
+        for (at, stream) in batch.streams.iter().enumerate() {
+            for row in batch.offsets[at] as usize..batch.offsets[at + 1] as usize {
+                let line = batch.lines.as_ref().filter(|lines| !lines.is_empty());
+                rows.push(Entry {
+                    stream: stream.clone(),
+                    time: batch.timestamps[row],
+                    line: line.map_or_else(Vec::new, |lines| lines.value(row).to_vec()),
+                    metadata: batch.metadata_sets[batch.metadata[row] as usize].clone(),
+                    derived: batch.metadata_sets[batch.derived[row] as usize].clone(),
+                });
+            }
+        }
+    }
+    rows.sort();
+    Ok(rows)
+}

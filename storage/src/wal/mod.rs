@@ -1,0 +1,21 @@
+//! The write-ahead log: what was acknowledged and is not yet in a segment survives in it. `FORMAT.md` beside this file
+//! describes its bytes.
+//!
+//! One log for all tenants and both signals. [`Wal`] owns a thread that writes appends in groups, so that many of them
+//! share one fdatasync; [`replay`] reads the files back at start; whole files are removed once the catalog holds all rows
+//! in them.
+
+mod body;
+mod committer;
+mod files;
+mod record;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use committer::{PendingRows, Wal, WalSettings};
+pub use files::LaneKey;
+pub use replay::{ReplayedRows, replay};
+
+pub use body::encode_rows;
