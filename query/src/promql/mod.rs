@@ -14,6 +14,8 @@ mod printer;
 mod quote;
 mod regex_error;
 mod selectors;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use error::{ParseError, PosRange};
