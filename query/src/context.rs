@@ -14,6 +14,7 @@ use garner_storage::scan::{ScanContext, StoreView};
 use parking_lot::Mutex;
 
 use crate::error::{QueryError, QueryErrorKind};
+use crate::functions::histogram::Forced;
 use crate::plan::Span;
 
 /// Most distinct warnings or infos of one answer; more say nothing new and would grow with the data.
@@ -36,13 +37,30 @@ pub struct QueryContext {
     annotations: Mutex<Annotations>,
 }
 
+/// Where `histogram_quantile` had to raise counts, over all samples of one expression.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForcedMonotonicity {
+    /// Which expression.
+    pub span: Span,
+    /// First time.
+    pub first_ns: Timestamp,
+    /// Last time.
+    pub last_ns: Timestamp,
+    /// How many histograms and times.
+    pub samples: u64,
+    /// The bounds raised and the greatest fall.
+    pub forced: Forced,
+}
+
 /// Warnings and infos of an answer, each once, sorted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
     /// Texts that say the answer may be wrong.
     pub warnings: BTreeSet<(String, Option<Span>)>,
     /// Texts that say the query may not be what was meant.
     pub infos: BTreeSet<(String, Option<Span>)>,
+    /// One an expression.
+    pub forced: Vec<ForcedMonotonicity>,
 }
 
 /// What a [`QueryContext`] is made of.
@@ -176,6 +194,27 @@ impl QueryContext {
         if annotations.infos.len() < MAX_ANNOTATIONS {
             annotations.infos.insert((text.into(), span));
         }
+    }
+
+    /// Remembers that a histogram's counts were raised at a time; told once an expression, at the end.
+    pub fn force_monotonic(&self, span: Span, time_ns: Timestamp, forced: Forced) {
+        let mut annotations = self.annotations.lock();
+        let Some(seen) = annotations.forced.iter_mut().find(|f| f.span == span) else {
+            annotations.forced.push(ForcedMonotonicity {
+                span,
+                first_ns: time_ns,
+                last_ns: time_ns,
+                samples: 1,
+                forced,
+            });
+            return;
+        };
+        seen.first_ns = seen.first_ns.min(time_ns);
+        seen.last_ns = seen.last_ns.max(time_ns);
+        seen.samples += 1;
+        seen.forced.min_bucket = seen.forced.min_bucket.min(forced.min_bucket);
+        seen.forced.max_bucket = seen.forced.max_bucket.max(forced.max_bucket);
+        seen.forced.max_diff = seen.forced.max_diff.max(forced.max_diff);
     }
 
     /// What was collected.

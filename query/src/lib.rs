@@ -3,6 +3,7 @@
 //! [`plan`] is what both languages lower to, [`vector`] the layout of every batch, [`operators`] the physical operators,
 //! [`functions`] the arithmetic inside them, [`engine`] the way in. No HTTP here: statuses and JSON live in garner-api.
 
+pub mod annotations;
 pub mod context;
 pub mod engine;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod operators;
 pub mod output;
 pub mod plan;
 pub mod promql;
+pub mod run;
 pub mod vector;
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub mod lexer;
 pub mod line_pattern;
 pub mod matchers;
 pub mod parser;
+pub mod pipeline;
 pub mod printer;
+pub mod template;
 pub mod token;
 pub mod units;

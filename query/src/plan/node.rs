@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use garner_storage::model::{LabelMatcher, Labels, Timestamp};
+use garner_storage::model::{LabelMatcher, Labels, METRIC_NAME, MatchOp, Timestamp};
 
-use super::{AggregateOp, BinaryOp, Grouping, LeafPlan, Matching, SetOp, Span};
+use super::{AggregateOp, BinaryOp, Grouping, LeafPlan, Matching, SetOp, Span, Steps};
+use crate::functions::window::Windows;
 use crate::functions::{InstantFunction, RangeFunction};
 
 /// What a node yields.
@@ -155,6 +156,8 @@ pub enum VectorPlan {
         input: Box<VectorPlan>,
         /// Greatest first.
         descending: bool,
+        /// Where it stands.
+        span: Span,
     },
     /// `sort_by_label`, `sort_by_label_desc`, in natural order of label values.
     SortByLabel {
@@ -164,6 +167,8 @@ pub enum VectorPlan {
         labels: Vec<Arc<str>>,
         /// Greatest first.
         descending: bool,
+        /// Where it stands.
+        span: Span,
     },
     /// An input that does not depend on the step (all its selectors are fixed by `@`): evaluated at the first step, and
     /// that value stands at every step.
@@ -259,5 +264,37 @@ impl VectorPlan {
     /// Whether this node yields one value at each step.
     pub fn is_scalar(&self) -> bool {
         self.quantity() == Quantity::Scalar
+    }
+}
+
+impl SamplesNode {
+    /// Whether all series have one metric name, so that dropping it keeps them apart.
+    pub fn has_one_name(&self) -> bool {
+        let names_one = |m: &LabelMatcher| m.name() == METRIC_NAME && m.op() == MatchOp::Equal;
+        self.matchers.iter().any(names_one)
+    }
+
+    /// The windows `(t - width, t]` on a grid.
+    pub fn windows(&self, steps: Steps, width_ns: i64) -> Windows {
+        Windows {
+            steps,
+            width_ns,
+            offset_ns: self.offset_ns,
+            at_ns: self.at_ns,
+        }
+    }
+}
+
+impl SubqueryNode {
+    /// The inner grid and the windows over it.
+    pub fn grid(&self, steps: Steps) -> (Steps, Windows) {
+        let windows = Windows {
+            steps,
+            width_ns: self.range_ns,
+            offset_ns: self.offset_ns,
+            at_ns: self.at_ns,
+        };
+        let outer = self.at_ns.map_or(steps, Steps::instant);
+        (outer.subquery(self.range_ns, self.step_ns, self.offset_ns), windows)
     }
 }

@@ -108,7 +108,7 @@ pub enum Cardinality {
 }
 
 /// How elements of two vectors find each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matching {
     /// Which side may hold several elements of a group.
     pub cardinality: Cardinality,
@@ -118,6 +118,10 @@ pub struct Matching {
     pub labels: Vec<Arc<str>>,
     /// Labels that `group_left(…)`/`group_right(…)` copy from the "one" side.
     pub include: Vec<Arc<str>>,
+    /// `fill`, `fill_left`: the value of a left element that is missing.
+    pub fill_left: Option<f64>,
+    /// `fill`, `fill_right`: the value of a right element that is missing.
+    pub fill_right: Option<f64>,
 }
 
 /// Aggregations over the elements of a group.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::QueryError;
+
 /// A stretch of the query in bytes, half open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PosRange {
@@ -57,6 +59,12 @@ impl fmt::Display for ParseError {
 }
 
 impl std::error::Error for ParseError {}
+
+impl From<ParseError> for QueryError {
+    fn from(error: ParseError) -> Self {
+        QueryError::bad_data(error.to_string())
+    }
+}
 
 /// A mistake that does not know its query yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

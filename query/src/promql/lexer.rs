@@ -415,8 +415,7 @@ impl<'a> Lexer<'a> {
         self.accept(".");
         self.accept(digits);
         let (mut dot, mut exponent) = (false, false);
-        loop {
-            let Some(c) = self.peek() else { break };
+        while let Some(c) = self.peek() {
             if c == '.' {
                 self.position += 1;
                 if dot || self.accept("_.") || digits.len() > 10 {

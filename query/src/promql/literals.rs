@@ -124,7 +124,7 @@ pub fn format_duration(nanos: i64) -> String {
         let length = (length / NANOS_PER_MILLI).unsigned_abs();
         let exact = matches!(unit, "y" | "w");
         let count = left / length;
-        if count == 0 || (exact && left % length != 0) {
+        if count == 0 || (exact && !left.is_multiple_of(length)) {
             continue;
         }
         let _ = write!(out, "{count}{unit}");

@@ -8,6 +8,7 @@ use arrow_buffer::{BooleanBufferBuilder, NullBuffer, OffsetBuffer, ScalarBuffer}
 use arrow_schema::ArrowError;
 
 use super::schema::{value_field, vector_schema};
+use super::{RowBuffer, VectorRow};
 
 /// Values in a batch: 1 MiB of them. A row that alone has more makes a batch of its own.
 pub const MAX_BATCH_VALUES: usize = (1 << 20) / size_of::<f64>();
@@ -92,6 +93,25 @@ impl VectorBuilder {
         }
         self.finish_row(labels, first);
         true
+    }
+
+    /// Adds the values of a row under other labels.
+    pub fn push_copy(&mut self, labels: &[u8], row: VectorRow<'_>) -> bool {
+        if !row.may_have_gaps() {
+            self.push_dense(labels, row.first_step, row.values);
+            return true;
+        }
+        let added = self.push_steps(labels, row.values, |i| row.is_present(i));
+        if added && let Some(first) = self.first_steps.last_mut() {
+            *first += row.first_step as u32;
+        }
+        added
+    }
+
+    /// Adds the row of a scratch buffer, as [`VectorBuilder::push_steps`] does.
+    pub fn push_row(&mut self, labels: &[u8], row: &RowBuffer) -> bool {
+        let present = row.present();
+        !row.is_empty() && self.push_steps(labels, row.values(), |i| present[i])
     }
 
     /// Adds a row of present values from `first_step` on.

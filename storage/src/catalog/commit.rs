@@ -172,7 +172,8 @@ impl Catalog {
             }
             invariants::check(&state, request)?;
             shared.nonces += 1;
-            let nonce = format!("{}-{}", self.instance, shared.nonces);
+            // The time keeps nonces apart even where two runs were given one instance by mistake.
+            let nonce = format!("{}-{}-{}", self.instance, self.clock.now(), shared.nonces);
             if self.try_version(state.version().next(), &nonce, request).await? {
                 return self.publish(&mut shared, &state, request).await;
             }

@@ -91,7 +91,7 @@ mod tests {
         };
         let key = |l: &Labels| -> (String, Vec<(String, String)>) { (lead(l), others(l)) };
         let bound = |l: &Labels| {
-            bucket_bound(l).map(|b| (b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64))
+            bucket_bound(l).map(|b| b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64)
         };
         key(a)
             .cmp(&key(b))

@@ -1,6 +1,7 @@
 //! Buckets over every store: one suite of behaviour, then faults.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 use super::{Bucket, BucketSettings, DurableLocalStore, PutOutcome, RetryPolicy, Verb, open_bucket};
 use crate::error::ErrorKind;
 use crate::file::{OsFiles, SharedFiles};
-use crate::testing::{Faults, FaultyStore};
+use crate::testing::{Faults, FaultyStore, SimDisk};
 
 fn policy() -> RetryPolicy {
     RetryPolicy {
@@ -219,4 +220,64 @@ async fn bad_settings_are_named() {
     assert!(!format!("{settings:?}").contains("secret"));
     let bucket = open_bucket(&settings, &files, Handle::current(), 1).unwrap();
     assert_eq!(bucket.get("x").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+/// What was acknowledged is there after a power loss, whole; what was refused is there whole or as it was before.
+#[tokio::test]
+async fn a_folder_keeps_what_it_acknowledged_through_power_loss() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let root = Path::new("/data/objects");
+        let open = || {
+            let files: SharedFiles = Arc::new(disk.files());
+            let store = DurableLocalStore::open(files, root).unwrap();
+            let quick = RetryPolicy {
+                max_attempts: 1,
+                ..policy()
+            };
+            Bucket::new(Arc::new(store), "", Handle::current(), quick, 1)
+        };
+        let bucket = open();
+        bucket.put("v1/a", "old a".into()).await.unwrap();
+        bucket.put("v1/sub/b", "b".into()).await.unwrap();
+        assert_eq!(
+            bucket.put_if_absent("v1/sub/c", "c".into()).await.unwrap(),
+            PutOutcome::Created
+        );
+        bucket.put("v1/gone", "gone".into()).await.unwrap();
+        bucket.delete("v1/gone").await.unwrap();
+        disk.fail_syncs(true);
+        assert!(bucket.put("v1/a", "new a".into()).await.is_err());
+        assert!(bucket.put_if_absent("v1/sub/d", "d".into()).await.is_err());
+        // An object that exists is only called existing when its name is durable.
+        assert!(bucket.put_if_absent("v1/sub/c", "other".into()).await.is_err());
+        disk.fail_syncs(false);
+        disk.power_loss();
+        let bucket = open();
+        let a = bucket.get("v1/a").await.unwrap();
+        assert!(a == "old a" || a == "new a", "{a:?}");
+        assert_eq!(bucket.get("v1/sub/b").await.unwrap(), "b");
+        assert_eq!(bucket.get("v1/sub/c").await.unwrap(), "c");
+        assert_eq!(bucket.get("v1/gone").await.unwrap_err().kind(), ErrorKind::NotFound);
+        match bucket.get("v1/sub/d").await {
+            Ok(d) => assert_eq!(d, "d"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_that_passes() {
+    let disk = SimDisk::new(1);
+    let files: SharedFiles = Arc::new(disk.files());
+    let store = DurableLocalStore::open(files, Path::new("/o")).unwrap();
+    let bucket = bucket(Arc::new(store), "");
+    bucket.put("a", "first".into()).await.unwrap();
+    disk.set_capacity(Some(disk.used_bytes() + 10));
+    let error = bucket.put("a", vec![0; 100].into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(bucket.get("a").await.unwrap(), "first");
+    disk.set_capacity(None);
+    bucket.put("a", "second".into()).await.unwrap();
+    assert_eq!(bucket.get("a").await.unwrap(), "second");
 }

@@ -51,6 +51,7 @@ impl LogSelection for MergedLogs {
             columns,
             current: None,
             row_bytes,
+            has_read: false,
         };
         let slabs = stream::try_unfold(scan, |mut scan| async move {
             let slab = scan.next_slab().await?;
@@ -68,8 +69,9 @@ struct LogScan {
     rest: Range<usize>,
     /// Series being cut, and where.
     current: Option<(Range<usize>, SlabPlanner)>,
-    /// Bytes a row took in the last slab.
+    /// Bytes a row took in the last slab, or is expected to take in the first.
     row_bytes: u64,
+    has_read: bool,
     /// The memory of a slab, held until the next one is asked for.
     held: Held,
 }
@@ -120,9 +122,18 @@ impl LogScan {
         } else {
             self.pieces(series.clone()).await?
         };
-        let planner = SlabPlanner::new(range, &pieces, self.order == LogOrder::Backward);
-        self.current = Some((series, planner));
+        self.learn_row_bytes(&pieces);
+        self.current = Some((series, SlabPlanner::new(range, &pieces, self.order)));
         Ok(())
+    }
+
+    /// Takes the size of rows from the pages' statistics, until rows themselves show it.
+    fn learn_row_bytes(&mut self, pieces: &[RowBounds]) {
+        let sum = |of: fn(&RowBounds) -> u64| pieces.iter().fold(0u64, |sum, p| sum.saturating_add(of(p)));
+        let (rows, bytes) = (sum(|p| p.rows), sum(|p| p.bytes));
+        if self.columns.lines && !self.has_read && rows > 0 {
+            self.row_bytes = 16 + bytes / rows;
+        }
     }
 
     /// Where the rows of these series lie, as finely as the sources know.
@@ -146,7 +157,7 @@ impl LogScan {
         pieces.extend(parts.map(|p| RowBounds {
             range: p.range,
             rows: p.rows,
-            bytes: p.rows * USUAL_LINE_BYTES,
+            bytes: p.rows.saturating_mul(USUAL_LINE_BYTES),
         }));
         Ok(pieces)
     }
@@ -187,6 +198,7 @@ impl LogScan {
         self.held.set(bytes)?;
         if !batch.is_empty() {
             self.row_bytes = (bytes as u64 / batch.len() as u64).max(1);
+            self.has_read = true;
         }
         self.count(&batch);
         Ok(batch)

@@ -55,7 +55,7 @@ fn next_batch(selection: &Selection, rest: &Range<usize>) -> Range<usize> {
 
 async fn read_batch(selection: &Selection, series: Range<usize>, held: &mut Held) -> Result<SampleBatch> {
     // Refused before anything is read where statistics already say that it does not fit.
-    held.set(selection.rows(series.clone()) as usize * 16)?;
+    held.set((selection.rows(series.clone()) as usize).saturating_mul(16))?;
     let mut ordinals: Vec<Vec<u32>> = vec![Vec::new(); selection.sources.len()];
     for part in series.clone().flat_map(|s| selection.parts(s)) {
         ordinals[part.source as usize].push(part.ordinal);

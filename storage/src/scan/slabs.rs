@@ -11,9 +11,10 @@
 //!             first       the cuts follow the ends of pages where they can
 //! ```
 //!
-//! The first slab is small and ignores that rule, since most queries want the newest hundred lines.
+//! Unless streams are read one by one, the first slab is small and ignores that rule, since most queries want the newest
+//! hundred lines.
 
-use super::RowBounds;
+use super::{LogOrder, RowBounds};
 use crate::model::{TimeRange, Timestamp};
 
 /// Rows of the first slab.
@@ -24,6 +25,8 @@ pub(super) const TARGET_ROWS: u64 = 64 << 10;
 const GROWTH: f64 = 4.0;
 /// A piece of time is taken whole where it brings at most this much more than was wanted.
 const TOLERANCE: f64 = 1.25;
+/// No piece has more rows; keeps sums of statistics from overflowing, whatever is in them.
+const MAX_PIECE_ROWS: u64 = 1 << 40;
 
 /// Cuts the range of a scan into slabs, one after the other.
 #[derive(Debug)]
@@ -56,8 +59,9 @@ pub(super) struct Slab {
 }
 
 impl SlabPlanner {
-    /// Cuts `range`, in which `pieces` lie, from its end if `backward`.
-    pub fn new(range: TimeRange, pieces: &[RowBounds], backward: bool) -> Self {
+    /// Cuts `range`, in which `pieces` lie, for slabs in this order.
+    pub fn new(range: TimeRange, pieces: &[RowBounds], order: LogOrder) -> Self {
+        let small_first = order != LogOrder::Streams;
         let clipped = || {
             pieces
                 .iter()
@@ -74,12 +78,13 @@ impl SlabPlanner {
         let mut ends = starts.clone();
         let index = |time: Timestamp| bounds.partition_point(|b| *b < time);
         for (piece, inside) in clipped() {
-            let per_nano = piece.rows as f64 / nanos(piece.range);
+            let rows = piece.rows.min(MAX_PIECE_ROWS);
+            let per_nano = rows as f64 / nanos(piece.range);
             let (start, end) = (index(inside.start), index(inside.end));
             starts[start].0 += per_nano;
-            starts[start].1 += piece.rows;
+            starts[start].1 += rows;
             ends[end].0 += per_nano;
-            ends[end].1 += piece.rows;
+            ends[end].1 += rows;
         }
         let (mut per_nano, mut touched) = (0.0f64, 0u64);
         let mut intervals = Vec::with_capacity(bounds.len());
@@ -105,9 +110,9 @@ impl SlabPlanner {
             intervals,
             crossing,
             rest: range,
-            backward,
-            wanted: FIRST_ROWS,
-            first: true,
+            backward: order == LogOrder::Backward,
+            wanted: if small_first { FIRST_ROWS } else { TARGET_ROWS as f64 },
+            first: small_first,
         }
     }
 
@@ -201,10 +206,10 @@ mod tests {
         }
     }
 
-    fn slabs(range: TimeRange, pieces: &[RowBounds], backward: bool, max_rows: u64) -> Vec<Slab> {
-        let mut planner = SlabPlanner::new(range, pieces, backward);
+    fn slabs(range: TimeRange, pieces: &[RowBounds], order: LogOrder, max_rows: u64) -> Vec<Slab> {
+        let mut planner = SlabPlanner::new(range, pieces, order);
         let mut slabs: Vec<Slab> = std::iter::from_fn(|| planner.next(max_rows)).take(100_000).collect();
-        if backward {
+        if order == LogOrder::Backward {
             slabs.reverse();
         }
         slabs
@@ -213,12 +218,12 @@ mod tests {
     proptest! {
         #[test]
         fn slabs_cover_the_range_without_overlap(
-            start in -1000i64..1000, len in 1i64..3000, backward in any::<bool>(), max_rows in 1u64..200_000,
+            start in -1000i64..1000, len in 1i64..3000, order in prop_oneof![Just(LogOrder::Forward), Just(LogOrder::Backward), Just(LogOrder::Streams)], max_rows in 1u64..200_000,
             pieces in proptest::collection::vec((-2000i64..2000, 0i64..500, 0u64..200_000), 0..20),
         ) {
             let range = TimeRange::new(start, start + len);
             let pieces: Vec<_> = pieces.into_iter().map(|(s, l, rows)| piece(s, s + l, rows)).collect();
-            let slabs = slabs(range, &pieces, backward, max_rows);
+            let slabs = slabs(range, &pieces, order, max_rows);
             let mut at = range.start;
             for slab in &slabs {
                 prop_assert_eq!(slab.range.start, at);
@@ -233,8 +238,10 @@ mod tests {
     fn cuts_follow_the_ends_of_pages() {
         let hour = 3_600_000_000_000i64;
         let pages: Vec<_> = (0..24).map(|h| piece(h * hour, (h + 1) * hour, 16_384)).collect();
-        let cut = slabs(TimeRange::new(0, 24 * hour), &pages, false, u64::MAX);
+        let cut = slabs(TimeRange::new(0, 24 * hour), &pages, LogOrder::Forward, u64::MAX);
         assert_eq!(cut[0].rows, 4096);
+        let streams = slabs(TimeRange::new(0, 24 * hour), &pages, LogOrder::Streams, u64::MAX);
+        assert_eq!(streams[0].rows, 49_152);
         assert!(cut[1..].iter().all(|s| s.range.end % hour == 0), "{cut:?}");
         assert!(cut.len() <= 12, "{cut:?}");
     }
@@ -242,21 +249,21 @@ mod tests {
     #[test]
     fn many_long_pages_side_by_side_are_not_read_again_and_again() {
         let pages = vec![piece(0, 1_000_000, 10_000); 200];
-        for backward in [false, true] {
-            let cut = slabs(TimeRange::new(0, 1_000_000), &pages, backward, u64::MAX);
+        for order in [LogOrder::Forward, LogOrder::Backward] {
+            let cut = slabs(TimeRange::new(0, 1_000_000), &pages, order, u64::MAX);
             assert_eq!(cut.len(), 2, "{cut:?}");
             // Unless memory asks for it.
-            assert!(slabs(TimeRange::new(0, 1_000_000), &pages, backward, 100_000).len() >= 19);
+            assert!(slabs(TimeRange::new(0, 1_000_000), &pages, order, 100_000).len() >= 19);
         }
     }
 
     #[test]
     fn the_whole_of_time_can_be_cut() {
-        for backward in [false, true] {
+        for order in [LogOrder::Forward, LogOrder::Backward] {
             let cut = slabs(
                 TimeRange::ALL,
                 &[piece(i64::MIN, i64::MAX, 1_000_000), piece(5, 6, 10)],
-                backward,
+                order,
                 u64::MAX,
             );
             assert_eq!(cut.first().map(|s| s.range.start), Some(i64::MIN));

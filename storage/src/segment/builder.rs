@@ -29,6 +29,8 @@ pub(super) struct SegmentBuilder {
     last_key: Option<SeriesKey>,
     rows: u64,
     raw_bytes: u64,
+    /// [`MAX_TAIL_BYTES`], smaller in tests.
+    pub max_tail_bytes: u64,
 }
 
 impl SegmentBuilder {
@@ -45,6 +47,7 @@ impl SegmentBuilder {
             last_key: None,
             rows: 0,
             raw_bytes: 0,
+            max_tail_bytes: MAX_TAIL_BYTES,
         }
     }
 
@@ -147,7 +150,7 @@ impl SegmentBuilder {
             self.out.extend_from_slice(&bytes);
         }
         footer.segment_len = (self.out.len() + footer.encode().len()) as u64;
-        footer.tail_len = tail_len(&footer, self.out.len() as u64);
+        footer.tail_len = tail_len(&footer, self.out.len() as u64, self.max_tail_bytes);
         self.out.extend_from_slice(&footer.encode());
         Ok(Some(SegmentBytes {
             meta: UnplacedMeta {
@@ -167,10 +170,10 @@ impl SegmentBuilder {
 }
 
 /// The footer and as many whole sections before it as fit.
-fn tail_len(footer: &Footer, footer_offset: u64) -> u64 {
+fn tail_len(footer: &Footer, footer_offset: u64, max_bytes: u64) -> u64 {
     let mut start = footer_offset;
     for section in footer.sections.iter().rev() {
-        if footer.segment_len - section.offset > MAX_TAIL_BYTES {
+        if footer.segment_len - section.offset > max_bytes {
             break;
         }
         start = section.offset;

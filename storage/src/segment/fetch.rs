@@ -166,3 +166,70 @@ pub(super) async fn fetch(fetcher: Arc<Fetcher<'_>>, read: PlannedRead) -> Resul
         _held: held,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TimeRange;
+    use crate::segment::directory::PageStats;
+
+    fn page(columns: &[(ColumnId, u64, u32)]) -> PageEntry {
+        PageEntry {
+            first_series: 0,
+            last_series: 0,
+            range: TimeRange::new(0, 1),
+            rows: 1,
+            stats: PageStats::Logs { line_bytes: 0 },
+            columns: columns
+                .iter()
+                .map(|(id, offset, len)| ColumnEntry {
+                    id: *id as u8,
+                    codec: 1,
+                    offset: *offset,
+                    len: *len,
+                    checksum: 0,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn neighbours_are_read_together() {
+        use ColumnId::{Lines, Times};
+        let (gap, far) = (MAX_GAP_BYTES, 2 * MAX_GAP_BYTES);
+        let pages = [
+            page(&[(Times, 0, 10), (Lines, 10, 90)]),
+            page(&[(Times, 100, 10), (Lines, 110, 10)]),
+            page(&[(Times, 120 + gap, 10), (Lines, 130 + gap, far as u32)]),
+            page(&[
+                (Times, 130 + gap + far, 10),
+                (Lines, 140 + gap + far, MAX_READ_BYTES as u32),
+            ]),
+        ];
+        let check = |wanted: &[ColumnId], which: &[u32], expected: &[(Range<u64>, &[u32])]| {
+            let expected: Vec<PlannedRead> = expected
+                .iter()
+                .map(|(range, pages)| PlannedRead {
+                    range: range.clone(),
+                    pages: pages.to_vec(),
+                })
+                .collect();
+            assert_eq!(plan(&pages, which, wanted), expected);
+        };
+        check(&[Times], &[0, 1], &[(0..110, &[0, 1])]);
+        check(&[Times], &[1, 2], &[(100..110, &[1]), (120 + gap..130 + gap, &[2])]);
+        check(&[Times, Lines], &[0, 1, 2], &[(0..130 + gap + far, &[0, 1, 2])]);
+        check(
+            &[Times],
+            &[2, 3],
+            &[(120 + gap..130 + gap, &[2]), (130 + gap + far..140 + gap + far, &[3])],
+        );
+        let end = 140 + gap + far + MAX_READ_BYTES;
+        check(
+            &[Lines],
+            &[2, 3],
+            &[(130 + gap..130 + gap + far, &[2]), (140 + gap + far..end, &[3])],
+        );
+        check(&[ColumnId::Samples], &[0, 1], &[]);
+    }
+}

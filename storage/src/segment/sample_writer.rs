@@ -20,7 +20,7 @@ const SAMPLE_BYTES: u64 = 16;
 /// Fed series by series in the order of [`crate::model::SeriesKey`], gives the bytes of one segment.
 #[derive(Debug)]
 pub struct SampleSegmentWriter {
-    builder: SegmentBuilder,
+    pub(super) builder: SegmentBuilder,
     chunks: Vec<Chunk>,
     times: Vec<i64>,
     values: Vec<f64>,

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt16Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, StringArray, UInt16Array};
-use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use roaring::RoaringBitmap;
 
-use super::bytes::{Broken, Cursor, Parsed, put_slice, put_varint};
+use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_slice, put_varint, unpack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels};
 
 /// Series of one message. Small enough that 16-bit codes name every value and that a reader of one series decodes little.
 const MESSAGE_SERIES: usize = 8192;
+/// Messages are plain IPC inside a zstd frame. Against IPC's own lz4 bodies that halves the table (100,000 series of 7
+/// labels: 14.7 for 29.5 bytes a series), and a table of ten series takes 0.8 KB where IPC's heads alone take 4.
+const ZSTD_LEVEL: i32 = 3;
 const WHAT: &str = "series table";
 
 /// Collects label sets in ordinal order.
@@ -106,11 +108,10 @@ fn encode_message(rows: usize, columns: BTreeMap<String, ColumnBuilder>) -> std:
     let schema = Arc::new(Schema::new(fields));
     let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
-    let ipc = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, ipc)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
     writer.write(&batch)?;
     writer.finish()?;
-    writer.into_inner()
+    Ok(pack(&writer.into_inner()?, ZSTD_LEVEL))
 }
 
 /// The label sets of a segment, opened.
@@ -162,8 +163,10 @@ impl SeriesTable {
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
         let columns = self.messages.iter().flat_map(|m| &m.columns);
+        // Arrays are slices of one buffer a message; each counts its own share of it.
+        let slice_bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or(0);
         columns
-            .map(|c| c.codes.get_array_memory_size() + c.values.get_array_memory_size() + c.name.len())
+            .map(|c| slice_bytes(&c.codes) + slice_bytes(&c.values) + c.name.len())
             .sum()
     }
 
@@ -249,7 +252,8 @@ fn decode_message(bytes: &[u8], rows: usize) -> Parsed<Vec<Column>> {
     if rows > MESSAGE_SERIES {
         return Err(Broken(WHAT));
     }
-    let mut reader = StreamReader::try_new(IoCursor::new(bytes), None).map_err(broken)?;
+    let ipc = unpack(bytes, MAX_RAW_BYTES, WHAT)?;
+    let mut reader = StreamReader::try_new(IoCursor::new(&ipc), None).map_err(broken)?;
     let batch = reader.next().ok_or(Broken(WHAT))?.map_err(broken)?;
     if batch.num_rows() != rows {
         return Err(Broken(WHAT));

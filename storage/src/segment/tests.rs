@@ -10,10 +10,11 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache};
+use super::footer::{Footer, SectionId};
+use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache, UnplacedMeta};
 use crate::error::ErrorKind;
 use crate::memory::{MemoryAccountant, MemoryUse};
-use crate::model::{LabelMatcher, Labels, MatchOp, SeriesKey, TenantId, TimeRange};
+use crate::model::{LabelMatcher, Labels, MatchOp, STALE_NAN_BITS, SeriesKey, TenantId, TimeRange};
 use crate::object::{Bucket, RetryPolicy, Verb};
 use crate::scan::{LogColumns, LogRows, ScanContext, ScanStats, SeriesSource};
 
@@ -591,4 +592,199 @@ fn many_days_widen_the_cut_of_log_pages() {
         .unwrap()
         .unwrap();
     assert!(bounds.len() < 10, "{} pages", bounds.len());
+}
+
+/// What a segment costs beside its pages: thousands of quiet tenants each write a small one at every flush.
+#[test]
+fn tails_are_small() {
+    let check = |n: usize, max_tail_bytes: u64| {
+        let mut series = Samples::new();
+        for i in 0..n {
+            let (pod, instance) = (
+                format!("api-server-7f9c{:05x}", i * 7919),
+                format!("10.0.{}.{}:9100", i / 256, i % 256),
+            );
+            let labels = [
+                ("__name__", "node_cpu_seconds_total"),
+                ("cluster", "prod-eu"),
+                ("namespace", "kube-system"),
+                ("job", "node-exporter"),
+                ("pod", &pod),
+                ("instance", &instance),
+                ("mode", ["idle", "user"][i % 2]),
+            ];
+            series.insert(key(&labels), vec![(0, 1.0)]);
+        }
+        let segment = write_samples(&series).unwrap();
+        assert!(
+            segment.meta.tail_len <= max_tail_bytes,
+            "{n} series: {} bytes",
+            segment.meta.tail_len
+        );
+    };
+    check(1, 1_000);
+    check(10, 1_300);
+    // With the label index.
+    check(5_000, 5_000 * 30);
+}
+
+#[test]
+fn sections_before_the_tail_are_read_apart() {
+    let series = many_series(4500);
+    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    writer.builder.max_tail_bytes = 1_000;
+    for (key, rows) in &series {
+        let (times, values): (Vec<i64>, Vec<f64>) = rows.iter().copied().unzip();
+        writer.push_series(&key.0, &times, &values).unwrap();
+    }
+    let segment = writer.finish().unwrap().unwrap();
+    assert!(segment.meta.tail_len <= 1_000);
+    let fixture = Fixture::new();
+    let reader = fixture.place("o", &segment);
+    assert_eq!(
+        read_all_samples(&fixture, &reader, TimeRange::ALL),
+        inside(&series, TimeRange::ALL)
+    );
+    // Tail, chunks, series table, label index, and the pages.
+    assert_eq!(fixture.bucket.counts(Verb::Get).requests, 5);
+}
+
+#[test]
+fn matching_survives_a_damaged_label_index() {
+    let series = many_series(4500);
+    let mut segment = write_samples(&series).unwrap();
+    let footer = Footer::decode(&segment.bytes).unwrap();
+    let index = footer.section(SectionId::LabelIndex).unwrap();
+    segment.bytes[index.offset as usize + 100] ^= 1;
+    let fixture = Fixture::new();
+    let reader = fixture.place("o", &segment);
+    assert_eq!(
+        read_all_samples(&fixture, &reader, TimeRange::ALL),
+        inside(&series, TimeRange::ALL)
+    );
+}
+
+#[test]
+fn the_cache_keeps_what_was_used_last() {
+    let fixture = Fixture::new();
+    let segment = write_samples(&many_series(200)).unwrap();
+    let readers: Vec<SegmentReader> = (0..3).map(|i| fixture.place(&format!("o{i}"), &segment)).collect();
+    let scan = fixture.scan();
+    let open = |i: usize, cache: &Arc<TailCache>| {
+        let reader = SegmentReader::new(fixture.bucket.clone(), Arc::clone(readers[i].meta()), Arc::clone(cache));
+        let before = fixture.bucket.counts(Verb::Get).requests;
+        fixture
+            .runtime
+            .block_on(reader.select(&[], TimeRange::ALL, &scan))
+            .unwrap();
+        fixture.bucket.counts(Verb::Get).requests - before
+    };
+    open(0, &fixture.cache);
+    let one = fixture.cache.size_bytes();
+    let cache = Arc::new(TailCache::new(fixture.account.clone(), 2 * one));
+    let reads: Vec<u64> = [0, 1, 0, 2, 0, 1].map(|i| open(i, &cache)).into();
+    assert_eq!(reads, [1, 1, 0, 1, 0, 1]);
+    assert_eq!(cache.size_bytes(), 2 * one);
+    // Short of memory, the cache gives way instead of failing the query.
+    let short = Arc::new(TailCache::new(MemoryAccountant::new(one + one / 2), 10 * one));
+    let reads: Vec<u64> = [0, 1, 1, 0].map(|i| open(i, &short)).into();
+    assert_eq!(reads, [1, 1, 0, 1]);
+    let none = Arc::new(TailCache::new(fixture.account.clone(), 0));
+    assert_eq!([open(0, &none), open(0, &none)], [1, 1]);
+}
+
+/// What the kept files of each format version hold.
+fn golden_samples() -> Samples {
+    let mut series = Samples::new();
+    let grid = |n: i64, value: &dyn Fn(i64) -> f64| -> Vec<(i64, f64)> {
+        (0..n)
+            .map(|i| (1_763_000_000_000_000_000 + i * 15_000_000_000, value(i)))
+            .collect()
+    };
+    for pod in ["a", "b"] {
+        for (i, le) in ["0.1", "1", "10", "+Inf"].into_iter().enumerate() {
+            let labels = [("__name__", "seconds_bucket"), ("pod", pod), ("le", le)];
+            series.insert(key(&labels), grid(130, &|t| (t * (i as i64 + 1)) as f64));
+        }
+    }
+    series.insert(key(&[("__name__", "constant")]), grid(200, &|_| 7.0));
+    series.insert(
+        key(&[("__name__", "decimal"), ("ключ", "ü")]),
+        grid(300, &|t| ((t * 7919) % 1000) as f64 / 100.0),
+    );
+    series.insert(key(&[("__name__", "float")]), grid(300, &|t| (t as f64).sin()));
+    let odd = [
+        f64::NAN,
+        f64::from_bits(STALE_NAN_BITS),
+        -0.0,
+        f64::INFINITY,
+        f64::MIN_POSITIVE,
+    ];
+    series.insert(
+        key(&[("__name__", "odd")]),
+        (0..5).map(|i| (i * i - 7, odd[i as usize])).collect(),
+    );
+    series.insert(key(&[]), vec![(i64::MIN, 1.0), (i64::MAX - 1, 2.0)]);
+    series
+}
+
+fn golden_logs() -> Logs {
+    let entry = |i: i64, line: &[u8]| Entry {
+        time: 1_763_000_000_000_000_000 + i * 1_200_000_000_000,
+        line: line.to_vec(),
+        metadata: Labels::from_pairs([("trace_id", format!("{:04x}", i / 2))]),
+        derived: if i % 3 == 0 {
+            Labels::empty()
+        } else {
+            Labels::from_pairs([("detected_level", "info")])
+        },
+    };
+    let streams = ["api", "db"].map(|app| {
+        let lines = (0..20).map(|i| entry(i, format!("GET /{app}/{i} 200").as_bytes()));
+        let odd = [entry(20, b""), entry(20, b"\xff\x00\n")];
+        (key(&[("service_name", app)]), lines.chain(odd).collect())
+    });
+    streams.into()
+}
+
+const GOLDEN_METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-metrics.seg");
+const GOLDEN_LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-logs.seg");
+
+/// Run by hand when a format version is released, never to make the test below pass.
+#[test]
+#[ignore = "writes the golden files"]
+fn write_golden_files() {
+    std::fs::write(GOLDEN_METRICS, write_samples(&golden_samples()).unwrap().bytes).unwrap();
+    std::fs::write(GOLDEN_LOGS, write_logs(&golden_logs()).unwrap().bytes).unwrap();
+}
+
+/// Files of every released format version are read for ever.
+#[test]
+fn golden_files_are_read() {
+    let fixture = Fixture::new();
+    let open = |path: &str| {
+        let bytes = std::fs::read(path).unwrap();
+        let footer = Footer::decode(&bytes).unwrap();
+        let meta = UnplacedMeta {
+            tenant: footer.tenant,
+            signal: footer.signal,
+            len: bytes.len() as u64,
+            tail_len: footer.tail_len,
+            range: footer.range,
+            rows: footer.rows,
+            series: footer.series,
+            raw_bytes: footer.raw_bytes,
+            level: footer.level,
+        };
+        fixture.place(path, &SegmentBytes { bytes, meta })
+    };
+    let samples = inside(&golden_samples(), TimeRange::ALL);
+    assert_eq!(
+        read_all_samples(&fixture, &open(GOLDEN_METRICS), TimeRange::ALL),
+        samples
+    );
+    assert_eq!(
+        read_all_logs(&fixture, &open(GOLDEN_LOGS), TimeRange::ALL, ALL_COLUMNS),
+        golden_logs()
+    );
 }
