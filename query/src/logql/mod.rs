@@ -5,7 +5,6 @@
 
 pub mod ast;
 pub mod error;
-pub mod goregex;
 pub mod lexer;
 pub mod line_pattern;
 pub mod matchers;

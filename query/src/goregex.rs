@@ -44,6 +44,14 @@ pub struct Translated {
     pub group_names: Vec<Option<String>>,
 }
 
+impl Translated {
+    /// The pattern for searching text instead of bytes: there the negated ASCII word boundary does not exist, since it
+    /// matches inside of characters.
+    pub fn for_text(&self) -> String {
+        self.pattern.replace("(?-u:\\B)", "\\B")
+    }
+}
+
 /// Whether the pattern is one.
 pub fn check(pattern: &str) -> Result<(), GoRegexError> {
     let translated = translate(pattern)?;
