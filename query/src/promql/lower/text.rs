@@ -51,13 +51,7 @@ pub(super) fn pattern(expr: &Expr) -> Result<Arc<str>, QueryError> {
     let written = text(expr)?;
     let refused = || QueryError::execution(format!("invalid regular expression in label_replace(): {written}"));
     let translated = goregex::translate(&written).map_err(|_| refused())?;
-    // Translated groups have no names, which the replacement may refer to.
-    let named = translated.group_names.iter().any(Option::is_some);
-    let pattern: Arc<str> = if named {
-        Arc::clone(&written)
-    } else {
-        translated.for_text().into()
-    };
+    let pattern: Arc<str> = translated.for_text_with_names().into();
     // A matcher knows which patterns compile, and within which limits.
     match LabelMatcher::new("pattern", MatchOp::Regex, &pattern) {
         Ok(_) => Ok(pattern),
