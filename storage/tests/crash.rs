@@ -4,7 +4,7 @@
 //! Crashes are of two kinds: the process dies (all it wrote stays), or the machine loses power (what was not synced is
 //! lost, last writes are torn). They come at random moments, or at a fail point inside a flush.
 //!
-//! `GARNER_CRASH_SEED` and `GARNER_CRASH_ROUNDS` choose another run.
+//! `TEST_CRASH_SEED` and `TEST_CRASH_ROUNDS` choose another run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -320,8 +320,8 @@ fn run(run: Run) {
 
 fn run_of(seed: u64) -> Run {
     Run {
-        seed: number("GARNER_CRASH_SEED", seed),
-        rounds: number("GARNER_CRASH_ROUNDS", 50),
+        seed: number("TEST_CRASH_SEED", seed),
+        rounds: number("TEST_CRASH_ROUNDS", 50),
         sync: WalSync::Always,
         power_loss: false,
         faults: Faults::default(),
