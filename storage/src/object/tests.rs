@@ -47,6 +47,14 @@ async fn behaves(bucket: &Bucket) {
         bucket.get_range("v1/catalog/b", 4..99).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
+    for beyond in [11..12, 50..60] {
+        let error = bucket.get_range("v1/catalog/b", beyond).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    assert_eq!(
+        bucket.get_range("v1/none", 1..2).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     bucket.put("v1/catalog/sub/c", "".into()).await.unwrap();
     assert_eq!(bucket.get("v1/catalog/sub/c").await.unwrap(), "");
     bucket.put("v1/other", "x".into()).await.unwrap();
