@@ -314,3 +314,73 @@ fn buckets_are_smaller_as_differences() {
     let (plain, differences) = (size(false), size(true));
     assert!(differences * 10 < plain * 8, "{differences} against {plain} bytes");
 }
+
+/// Series that become constants, decimals, a bucket's differences and floats.
+fn series_of_many_kinds() -> Vec<Series> {
+    let second = 1_000_000_000;
+    let times: Vec<i64> = (0..12)
+        .map(|i| 1_700_000_000 * second + i * 15 * second + i * i % 3 * 1_000_000)
+        .collect();
+    let steps = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0, 3.0, 5.0, 8.0];
+    let mut sum = 0.0;
+    let bucket: Vec<f64> = steps
+        .iter()
+        .map(|s| {
+            sum += s * 100.0;
+            sum
+        })
+        .collect();
+    let next: Vec<f64> = bucket.iter().map(|v| v + 7.0).collect();
+    let mut stale = steps.to_vec();
+    stale[11] = f64::from_bits(STALE_NAN_BITS);
+    let floats: Vec<f64> = steps.iter().map(|s| 1.0 + s.sqrt() / 1e12).collect();
+    let raw: Vec<f64> = steps
+        .iter()
+        .map(|s| f64::from_bits((s * 1e15).sqrt().to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
+    let all = [
+        vec![42.5; 12],
+        vec![f64::NAN; 12],
+        (0..12).map(|i| f64::from(i) * 0.25).collect(),
+        stale,
+        bucket,
+        next,
+        floats,
+        raw,
+    ];
+    all.into_iter()
+        .enumerate()
+        .map(|(i, values)| (times.clone(), values, i == 5))
+        .collect()
+}
+
+/// Bytes written by format version 1 are read for ever; a change of this constant is a new version.
+const PAGE_OF_VERSION_1: &str = "
+    010801230c14001100d2060000000000000000f87f002200003200300106010311006000d8046402070070000e00e02000e0
+    650401105103000441da20b137a91ff07b1ae4ffffffffff7f0e5315ed8602adaeacfa038080d0e2c6bfce972fc0843d0198
+    75000100b60d0b020000000000f07f0400020384512444040056888d3164781e00000000f0bf638c01073078fada278534be
+    4a01800e9704439888492913e2cf4bcaa36a6fb18ce600371d90ee1b00d407808ea747d6f6bcbf08da9d06a39af4a6e55f34
+    02a0c80aa60625da999479534a2466ae3db9088b5c2820000000000000000000000000000000806842f270ab495d9c20fbb2
+    ed372f6b2c9ad7cde6b8bf3f00";
+
+#[test]
+fn pages_of_version_1_are_read() {
+    let series = series_of_many_kinds();
+    let digits: Vec<char> = PAGE_OF_VERSION_1.chars().filter(char::is_ascii_hexdigit).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    let now = page(&series).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let opened = MetricPage::open(&Bytes::from(bytes))
+        .map_err(|e| format!("{e}; now it would be {now}"))
+        .unwrap();
+    assert_eq!(opened.chunk_count(), series.len());
+    for (index, (times, values, _)) in series.iter().enumerate() {
+        let (mut found_times, mut found_values) = (Vec::new(), Vec::new());
+        opened
+            .decoder()
+            .append(index, TimeRange::ALL, &mut found_times, &mut found_values)
+            .unwrap();
+        assert_eq!(&found_times, times, "{index}");
+        assert_eq!(bits(&found_values), bits(values), "{index}");
+    }
+}

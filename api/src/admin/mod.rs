@@ -1,0 +1,6 @@
+//! garner's own endpoints: readiness, metrics, flush, compaction.
+
+pub mod compact;
+pub mod flush;
+pub mod metrics;
+pub mod ready;

@@ -1,0 +1,24 @@
+//! Settings: what may be set, where it may be set, and what it means.
+//!
+//! [`raw`] holds what was given by flags, `GARNER_…` variables and the TOML file; [`reader`] turns it into typed values
+//! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`],
+//! [`log_limits`], [`metric_limits`]); [`Settings`] is the resolved whole. `docs/configuration.md` lists every key.
+
+pub mod duration;
+pub mod error;
+pub mod log_limits;
+pub mod machine;
+pub mod metric_limits;
+pub mod raw;
+pub mod reader;
+pub mod server;
+pub mod settings;
+pub mod size;
+pub mod storage;
+
+pub use error::ConfigError;
+pub use raw::RawSettings;
+pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

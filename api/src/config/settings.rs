@@ -1,0 +1,45 @@
+//! All settings, resolved.
+
+use super::error::ConfigError;
+use super::log_limits::LogSettings;
+use super::metric_limits::MetricSettings;
+use super::raw::RawSettings;
+use super::reader::{Declared, Reader};
+use super::server::ServerSettings;
+use super::storage::StorageSettings;
+
+/// What the process runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[server]`, `[tenancy]` and `[memory]`.
+    pub server: ServerSettings,
+    /// `[storage]`, `[object_store]`, `[wal]`, `[flush]` and `[catalog]`.
+    pub storage: StorageSettings,
+    /// `[limits]`.
+    pub logs: LogSettings,
+    /// `[limits.metrics]`.
+    pub metrics: MetricSettings,
+}
+
+impl Settings {
+    /// Resolves everything that was given; an unknown key or a bad value is refused with one line.
+    pub fn resolve(raw: &RawSettings) -> Result<Self, ConfigError> {
+        Self::resolve_declared(raw).map(|(settings, _)| settings)
+    }
+
+    /// Every setting that exists, in the order of the groups.
+    pub fn declared() -> Result<Vec<Declared>, ConfigError> {
+        Self::resolve_declared(&RawSettings::default()).map(|(_, declared)| declared)
+    }
+
+    fn resolve_declared(raw: &RawSettings) -> Result<(Self, Vec<Declared>), ConfigError> {
+        let mut reader = Reader::new(raw);
+        let settings = Settings {
+            server: ServerSettings::read(&mut reader)?,
+            storage: StorageSettings::read(&mut reader)?,
+            logs: LogSettings::read(&mut reader)?,
+            metrics: MetricSettings::read(&mut reader)?,
+        };
+        Ok((settings, reader.finish()?))
+    }
+}

@@ -1,0 +1,176 @@
+//! Precedence, spellings and refusals of settings, and that the documentation lists every one.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use garner_storage::engine::WalSync;
+
+use super::{RawSettings, Settings};
+
+fn from_file(text: &str) -> Result<Settings, String> {
+    let raw = RawSettings::default()
+        .with_file("garner.toml", text)
+        .map_err(|e| e.to_string())?;
+    Settings::resolve(&raw).map_err(|e| e.to_string())
+}
+
+fn from_env(name: &str, value: &str) -> Result<Settings, String> {
+    let raw = RawSettings::default().with_env([(name.to_string(), value.to_string())]);
+    Settings::resolve(&raw).map_err(|e| e.to_string())
+}
+
+#[test]
+fn defaults_stand_alone() {
+    let settings = Settings::resolve(&RawSettings::default()).unwrap();
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:3100");
+    assert_eq!(settings.storage.store.data_dir, PathBuf::from("./garner-data"));
+    assert_eq!(settings.storage.store.wal_sync, WalSync::Always);
+    assert_eq!(settings.logs.push, garner_ingest::LogLimits::default());
+    assert_eq!(settings.metrics.write, garner_ingest::MetricLimits::default());
+    assert!(!settings.server.tenancy_required);
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\n";
+    let env = [("GARNER_SERVER_LISTEN".to_string(), "127.0.0.1:2".to_string())];
+    let raw = RawSettings::default().with_file("f", file).unwrap();
+    assert_eq!(Settings::resolve(&raw).unwrap().server.listen.port(), 1);
+    let raw = raw.with_env(env);
+    assert_eq!(Settings::resolve(&raw).unwrap().server.listen.port(), 2);
+    let raw = raw.with_flag("server.listen", "--listen", Some("127.0.0.1:3".to_string()));
+    assert_eq!(Settings::resolve(&raw).unwrap().server.listen.port(), 3);
+}
+
+#[test]
+fn values_read_in_the_spelling_of_the_originals() {
+    let settings = from_file(
+        "[tenancy]\nrequired = true\n[limits]\nmax_line_size = \"256KB\"\nmax_query_length = \"30d1h\"\n\
+         reject_old_samples = true\nreject_old_samples_max_age = \"87600h\"\ndiscover_service_name = []\n\
+         [limits.metrics]\nmax_label_names_per_series = 31\n[wal]\nsync = \"interval\"\nsync_interval = \"1s\"\n",
+    )
+    .unwrap();
+    assert!(settings.server.tenancy_required);
+    assert_eq!(settings.logs.push.max_line_size, 262_144);
+    assert_eq!(settings.logs.max_query_length, Duration::from_secs(30 * 86_400 + 3_600));
+    assert_eq!(
+        settings.logs.push.reject_old_samples_max_age,
+        Duration::from_secs(87_600 * 3_600)
+    );
+    assert!(settings.logs.push.discover_service_name.is_empty());
+    assert_eq!(settings.metrics.write.max_label_names_per_series, 31);
+    assert_eq!(
+        settings.storage.store.wal_sync,
+        WalSync::Interval(Duration::from_secs(1))
+    );
+    let settings = from_env("GARNER_LIMITS_DISCOVER_SERVICE_NAME", "a, b").unwrap();
+    assert_eq!(settings.logs.push.discover_service_name, ["a", "b"]);
+}
+
+#[test]
+fn the_usual_aws_variables_are_read_and_own_ones_are_stronger() {
+    let pairs = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:8333"),
+        ("AWS_REGION", "eu-1"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "hush"),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_PROFILE", "ignored"),
+        ("GARNER_OBJECT_STORE_REGION", "eu-2"),
+    ];
+    let raw = RawSettings::default().with_env(pairs.map(|(n, v)| (n.to_string(), v.to_string())));
+    let store = Settings::resolve(&raw).unwrap().storage.object_store;
+    assert_eq!(store.endpoint.as_deref(), Some("http://127.0.0.1:8333"));
+    assert_eq!(store.region.as_deref(), Some("eu-2"));
+    assert!(store.allow_http);
+    assert!(!format!("{store:?}").contains("hush"), "secrets are not shown");
+}
+
+#[test]
+fn what_is_wrong_is_named_in_one_line() {
+    let check = |result: Result<Settings, String>, expected: &str| {
+        assert_eq!(result.map(|_| ()), Err(expected.to_string()));
+        assert_eq!(expected.lines().count(), 1);
+    };
+    check(
+        from_file("[limits]\nmax_lin_size = 1\n"),
+        "unknown setting limits.max_lin_size in garner.toml; did you mean limits.max_line_size?",
+    );
+    check(
+        from_file("listen = 5\n"),
+        "unknown setting listen in garner.toml; did you mean server.listen?",
+    );
+    check(
+        from_file("[frobnicator]\n"),
+        "unknown setting frobnicator in garner.toml; docs/configuration.md lists all settings",
+    );
+    check(
+        from_file("[limits]\nmax_line_size = \"12 apples\"\n"),
+        "bad value \"12 apples\" for limits.max_line_size (garner.toml): expected a size such as \"256KB\", \"4MB\" or a \
+         number of bytes",
+    );
+    check(
+        from_file("[flush]\nlogs_max_age = 0\n"),
+        "bad value \"0\" for flush.logs_max_age (garner.toml): expected a duration above zero such as \"5m\"",
+    );
+    check(
+        from_file("[server]\nlisten = { port = 1 }\n"),
+        "unknown setting server.listen.port in garner.toml; server.listen takes a value, not a section",
+    );
+    check(
+        from_file("[limits]\nmax_line_size = [[1]]\n"),
+        "limits.max_line_size in garner.toml: expected a string, number, boolean or a list of those",
+    );
+    check(
+        from_env("GARNER_LIMITS_QUERY_TIMEOUT", "soon"),
+        "bad value \"soon\" for limits.query_timeout (variable GARNER_LIMITS_QUERY_TIMEOUT): expected a duration such as \
+         \"10m\", \"1w\" or \"30d1h\"",
+    );
+    check(
+        from_env("GARNER_SERVER_LISTN", "x"),
+        "unknown environment variable GARNER_SERVER_LISTN; did you mean GARNER_SERVER_LISTEN?",
+    );
+    let syntax = from_file("[server\nlisten = 5\n").map(|_| ()).unwrap_err();
+    assert!(syntax.starts_with("garner.toml:1:"), "{syntax}");
+    assert_eq!(syntax.lines().count(), 1);
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
+    for name in [
+        "GARNER_SERVICE_HOST",
+        "GARNER_SERVICE_PORT",
+        "GARNER_SERVICE_PORT_HTTP",
+        "GARNER_PORT",
+        "GARNER_PORT_3100_TCP",
+        "GARNER_PORT_3100_TCP_ADDR",
+        "GARNER_HEADLESS_PORT_3100_TCP_PROTO",
+        "GARNER_CONFIG",
+    ] {
+        assert!(from_env(name, "tcp://10.0.0.1:3100").is_ok(), "{name}");
+    }
+    assert!(from_env("GARNER_PORT_X", "1").is_err());
+}
+
+#[test]
+fn every_setting_is_documented_with_its_default_and_variable() {
+    let page = include_str!("../../../docs/configuration.md");
+    for setting in Settings::declared().unwrap() {
+        let start = format!("| `{}` |", setting.key);
+        let row = page.lines().find(|line| line.starts_with(&start));
+        let expected = setting.markdown_row();
+        assert_eq!(
+            row,
+            Some(expected.as_str()),
+            "docs/configuration.md, the row of {}",
+            setting.key
+        );
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(
+        rows,
+        Settings::declared().unwrap().len(),
+        "docs/configuration.md lists a setting that does not exist"
+    );
+}

@@ -1,0 +1,19 @@
+//! The garner server: HTTP dialects of Loki and Prometheus, settings and the command line.
+//!
+//! ```text
+//! cli, config -> server::serve: runtimes, store, engine, listener, signals
+//! request -> server (routes, tenant, body) -> loki | prometheus | admin: one endpoint a file -> answer in its dialect
+//! ```
+//!
+//! The only crate that knows status codes, JSON shapes, environment variables and arguments.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod json;
+pub mod loki;
+pub mod params;
+pub mod prometheus;
+pub mod server;
+pub mod tenant;

@@ -1,0 +1,13 @@
+//! Loki's API: push, queries and metadata. One endpoint a file.
+//!
+//! Sources of paths, parameters and texts: loki `pkg/loghttp/params.go`, `pkg/loghttp/query.go`,
+//! `pkg/util/server/error.go`, `pkg/distributor/http.go`.
+
+pub mod labels;
+mod params;
+pub mod push;
+pub mod query;
+pub mod query_range;
+mod selectors;
+pub mod series;
+pub mod status;

@@ -1,0 +1,229 @@
+//! The answer of a query in Prometheus' JSON, written piece by piece.
+
+use garner_query::output::{QueryOutput, Value};
+use garner_storage::model::{Labels, NANOS_PER_MILLI, Timestamp};
+
+use crate::json::{push_labels, push_prometheus_float, push_seconds, push_string, push_strings};
+use crate::server::Encode;
+
+/// What an answer says when `limit` cut it (prometheus `web/api/v1/api.go`).
+pub const TRUNCATED: &str = "results truncated due to limit";
+
+/// Writes a [`QueryOutput`].
+pub struct QueryAnswer {
+    output: QueryOutput,
+    /// Items (samples or series) written.
+    written: usize,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Head,
+    Items,
+    Done,
+}
+
+impl QueryAnswer {
+    /// An answer that shows at most `limit` series; 0 means all.
+    pub fn new(mut output: QueryOutput, limit: usize) -> Self {
+        let cut = match &mut output.value {
+            Value::Vector(samples) if limit > 0 && samples.len() > limit => {
+                samples.truncate(limit);
+                true
+            }
+            Value::Matrix(series) if limit > 0 && series.len() > limit => {
+                series.truncate(limit);
+                true
+            }
+            _ => false,
+        };
+        if cut {
+            output.warnings.push(TRUNCATED.to_string());
+        }
+        QueryAnswer {
+            output,
+            written: 0,
+            state: State::Head,
+        }
+    }
+
+    fn push_head(&self, out: &mut Vec<u8>) {
+        let (result_type, open) = match &self.output.value {
+            Value::Vector(_) => ("vector", true),
+            Value::Matrix(_) => ("matrix", true),
+            Value::Scalar(..) => ("scalar", false),
+            Value::String(..) => ("string", false),
+            #[allow(unreachable_patterns)]
+            _ => ("streams", true),
+        };
+        out.extend_from_slice(br#"{"status":"success","data":{"resultType":""#);
+        out.extend_from_slice(result_type.as_bytes());
+        out.extend_from_slice(br#"","result":"#);
+        if open {
+            out.push(b'[');
+        }
+    }
+
+    /// Writes the next item; false when there is none.
+    fn push_item(&self, out: &mut Vec<u8>) -> bool {
+        let comma = |out: &mut Vec<u8>| {
+            if self.written > 0 {
+                out.push(b',');
+            }
+        };
+        match &self.output.value {
+            Value::Vector(samples) => {
+                let Some(sample) = samples.get(self.written) else {
+                    return false;
+                };
+                comma(out);
+                push_metric(out, &sample.labels);
+                out.extend_from_slice(br#","value":"#);
+                push_sample(out, sample.time_ns, sample.value);
+                out.push(b'}');
+            }
+            Value::Matrix(series) => {
+                let Some(series) = series.get(self.written) else {
+                    return false;
+                };
+                comma(out);
+                push_metric(out, &series.labels);
+                out.extend_from_slice(br#","values":["#);
+                for (index, (time_ns, value)) in series.samples.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    push_sample(out, *time_ns, *value);
+                }
+                out.extend_from_slice(b"]}");
+            }
+            Value::Scalar(..) | Value::String(..) if self.written > 0 => return false,
+            Value::Scalar(time_ns, value) => push_sample(out, *time_ns, *value),
+            Value::String(time_ns, text) => {
+                out.push(b'[');
+                push_time(out, *time_ns);
+                out.push(b',');
+                push_string(out, text);
+                out.push(b']');
+            }
+            #[allow(unreachable_patterns)]
+            _ => return false,
+        }
+        true
+    }
+
+    fn push_tail(&self, out: &mut Vec<u8>) {
+        if !matches!(self.output.value, Value::Scalar(..) | Value::String(..)) {
+            out.push(b']');
+        }
+        out.push(b'}');
+        for (name, texts) in [("warnings", &self.output.warnings), ("infos", &self.output.infos)] {
+            if !texts.is_empty() {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                push_strings(out, texts);
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+impl Encode for QueryAnswer {
+    fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        match self.state {
+            State::Head => {
+                self.push_head(out);
+                self.state = State::Items;
+            }
+            State::Items if self.push_item(out) => self.written += 1,
+            State::Items => {
+                self.push_tail(out);
+                self.state = State::Done;
+            }
+            State::Done => {}
+        }
+        self.state != State::Done
+    }
+}
+
+fn push_metric(out: &mut Vec<u8>, labels: &Labels) {
+    out.extend_from_slice(br#"{"metric":"#);
+    push_labels(out, labels);
+}
+
+fn push_sample(out: &mut Vec<u8>, time_ns: Timestamp, value: f64) {
+    out.push(b'[');
+    push_time(out, time_ns);
+    out.extend_from_slice(b",\"");
+    push_prometheus_float(out, value);
+    out.extend_from_slice(b"\"]");
+}
+
+fn push_time(out: &mut Vec<u8>, time_ns: Timestamp) {
+    push_seconds(out, time_ns.div_euclid(NANOS_PER_MILLI));
+}
+
+#[cfg(test)]
+mod tests {
+    use garner_query::output::{InstantSample, QueryStats, RangeSeries};
+
+    use super::*;
+
+    fn check(value: Value, limit: usize, expected: &str) {
+        let output = QueryOutput {
+            value,
+            warnings: Vec::new(),
+            infos: vec!["look".to_string()],
+            stats: QueryStats::default(),
+        };
+        let mut answer = QueryAnswer::new(output, limit);
+        let mut out = Vec::new();
+        while answer.next(&mut out) {}
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    #[test]
+    fn each_type_has_its_shape() {
+        let labels = || Labels::from_pairs([("__name__", "up"), ("job", "a\"b")]);
+        let sample = |value| InstantSample {
+            labels: labels(),
+            time_ns: 1_500_000_000,
+            value,
+        };
+        check(
+            Value::Vector(vec![sample(1.0), sample(f64::NAN)]),
+            0,
+            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a\"b"},"value":[1.5,"1"]},{"metric":{"__name__":"up","job":"a\"b"},"value":[1.5,"NaN"]}]},"infos":["look"]}"#,
+        );
+        check(
+            Value::Vector(vec![sample(1.0), sample(2.0)]),
+            1,
+            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a\"b"},"value":[1.5,"1"]}]},"warnings":["results truncated due to limit"],"infos":["look"]}"#,
+        );
+        check(
+            Value::Matrix(vec![RangeSeries {
+                labels: Labels::empty(),
+                samples: vec![(0, 1.0), (60_000_000_000, f64::INFINITY)],
+            }]),
+            0,
+            r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[60,"+Inf"]]}]},"infos":["look"]}"#,
+        );
+        check(
+            Value::Scalar(1_000_000_000, 0.1),
+            0,
+            r#"{"status":"success","data":{"resultType":"scalar","result":[1,"0.1"]},"infos":["look"]}"#,
+        );
+        check(
+            Value::String(0, "x\ny".into()),
+            0,
+            r#"{"status":"success","data":{"resultType":"string","result":[0,"x\ny"]},"infos":["look"]}"#,
+        );
+        check(
+            Value::Matrix(Vec::new()),
+            0,
+            r#"{"status":"success","data":{"resultType":"matrix","result":[]},"infos":["look"]}"#,
+        );
+    }
+}

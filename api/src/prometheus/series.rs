@@ -1,0 +1,30 @@
+//! `/api/v1/series`: label sets that match.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use garner_storage::model::Signal;
+
+use super::list::ListAnswer;
+use super::params::{limit, metadata_range};
+use super::selectors::matcher_sets;
+use crate::error::{Failure, JsonFailure};
+use crate::server::{Ask, MetadataQuery, SharedApp, answer, prometheus_json};
+
+/// Answers one request.
+pub async fn series(State(app): State<SharedApp>, ask: Ask) -> Result<Response, JsonFailure> {
+    let selectors = matcher_sets(&ask.params)?;
+    if selectors.is_empty() {
+        return Err(Failure::bad_data("no match[] parameter provided").into());
+    }
+    let limit = limit(&ask.params)?;
+    let range = metadata_range(&ask.params)?;
+    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    Ok(answer(
+        &app,
+        query.series(),
+        move |series| ListAnswer::new(series, limit),
+        prometheus_json,
+    )
+    .await?)
+}

@@ -1,0 +1,78 @@
+//! The state that all handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use garner_query::engine::{Engine, EngineLimits};
+use garner_storage::clock::SharedClock;
+use garner_storage::engine::Storage;
+use garner_storage::memory::MemoryAccountant;
+use tokio::runtime::Handle;
+
+use super::observe::RequestCounters;
+use crate::config::Settings;
+use crate::error::{Failure, FailureKind};
+
+/// One server's state.
+#[derive(Debug)]
+pub struct App {
+    /// Resolved settings.
+    pub settings: Settings,
+    /// The store.
+    pub storage: Storage,
+    /// The query engine over it.
+    pub engine: Engine,
+    /// Time.
+    pub clock: SharedClock,
+    /// The process' memory.
+    pub accountant: MemoryAccountant,
+    /// Where queries run.
+    pub query_runtime: Handle,
+    /// What was asked so far.
+    pub requests: RequestCounters,
+    /// Whether the server is on its way out.
+    pub stopping: AtomicBool,
+}
+
+/// How handlers hold it.
+pub type SharedApp = Arc<App>;
+
+impl App {
+    /// The state over an open store; queries run on `query_runtime`.
+    pub fn new(
+        settings: Settings,
+        storage: Storage,
+        accountant: MemoryAccountant,
+        clock: SharedClock,
+        query_runtime: Handle,
+    ) -> SharedApp {
+        let limits = EngineLimits {
+            max_query_memory_bytes: settings.logs.max_query_memory_bytes,
+            timeout: settings.logs.query_timeout,
+            target_partitions: query_runtime.metrics().num_workers(),
+            ..EngineLimits::default()
+        };
+        let engine = Engine::new(Arc::new(storage.clone()), accountant.clone(), limits, clock.clone());
+        Arc::new(App {
+            settings,
+            storage,
+            engine,
+            clock,
+            accountant,
+            query_runtime,
+            requests: RequestCounters::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Refuses writes once the server is stopping.
+    pub fn check_accepting(&self) -> Result<(), Failure> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Failure::new(
+                FailureKind::Unavailable,
+                "the server is stopping; send this to it again later",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Series and labels of one tenant, for both dialects: what matches any of several selectors.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use garner_storage::memory::QueryMemory;
+use garner_storage::model::{LabelMatcher, Labels, SeriesKey, Signal, TenantId, TimeRange};
+use garner_storage::scan::{ScanContext, ScanStats, SeriesRequest, StoreReader, StoreView};
+
+use super::app::App;
+use crate::error::Failure;
+
+/// A question about a tenant's series.
+#[derive(Debug)]
+pub struct MetadataQuery {
+    view: Arc<dyn StoreView>,
+    memory: QueryMemory,
+    signal: Signal,
+    range: TimeRange,
+    /// Any of these; none means every series.
+    selectors: Vec<Vec<LabelMatcher>>,
+}
+
+impl MetadataQuery {
+    /// Takes the tenant's view.
+    pub fn new(
+        app: &App,
+        tenant: &TenantId,
+        signal: Signal,
+        range: TimeRange,
+        mut selectors: Vec<Vec<LabelMatcher>>,
+    ) -> Result<Self, Failure> {
+        if selectors.is_empty() {
+            selectors.push(Vec::new());
+        }
+        Ok(MetadataQuery {
+            view: app.storage.view(tenant)?,
+            memory: app.accountant.query(app.settings.logs.max_query_memory_bytes),
+            signal,
+            range,
+            selectors,
+        })
+    }
+
+    fn requests(&self) -> impl Iterator<Item = SeriesRequest> {
+        self.selectors.iter().map(|matchers| SeriesRequest {
+            signal: self.signal,
+            matchers: matchers.clone(),
+            range: self.range,
+        })
+    }
+
+    fn scan(&self) -> ScanContext {
+        ScanContext {
+            memory: self.memory.clone(),
+            stats: Arc::new(ScanStats::default()),
+        }
+    }
+
+    /// The series, each once, in the store's order.
+    pub async fn series(self) -> Result<Vec<Labels>, Failure> {
+        let scan = self.scan();
+        let mut all = Vec::new();
+        for request in self.requests() {
+            let found = self.view.series(&request, &scan).await?;
+            self.memory
+                .try_grow(found.iter().map(|l| l.size_bytes() as u64 + 24).sum())?;
+            all.extend(found);
+        }
+        if self.selectors.len() > 1 {
+            let mut keys: Vec<SeriesKey> = all.into_iter().map(SeriesKey).collect();
+            keys.sort();
+            keys.dedup();
+            all = keys.into_iter().map(|key| key.0).collect();
+        }
+        Ok(all)
+    }
+
+    /// Names of their labels, sorted.
+    pub async fn label_names(self) -> Result<Vec<String>, Failure> {
+        let scan = self.scan();
+        let mut all = BTreeSet::new();
+        for request in self.requests() {
+            all.extend(self.view.label_names(&request, &scan).await?);
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    /// Values of one of their labels, sorted.
+    pub async fn label_values(self, name: &str) -> Result<Vec<String>, Failure> {
+        let scan = self.scan();
+        let mut all = BTreeSet::new();
+        for request in self.requests() {
+            all.extend(self.view.label_values(name, &request, &scan).await?);
+        }
+        Ok(all.into_iter().collect())
+    }
+}

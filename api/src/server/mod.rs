@@ -1,0 +1,21 @@
+//! The server: shared state, request reading, routes, the query runtime, and the life of the process.
+
+mod answer;
+mod app;
+mod body;
+mod lifecycle;
+mod metadata;
+mod observe;
+mod request;
+mod routes;
+mod run;
+
+pub use answer::{Encode, answer};
+pub use app::{App, SharedApp};
+pub use body::read_body;
+pub use lifecycle::{ServeError, serve};
+pub use metadata::MetadataQuery;
+pub use observe::RequestCounters;
+pub use request::{Ask, header_text, loki_json, prometheus_json};
+pub use routes::router;
+pub use run::run_query;

@@ -1,0 +1,66 @@
+//! What handlers of reads get and give: tenant and parameters in, JSON of the right content type out.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, Method, header};
+
+use garner_storage::model::TenantId;
+
+use super::app::SharedApp;
+use super::body::read_body;
+use crate::error::TextFailure;
+use crate::params::Params;
+use crate::tenant::tenant_of;
+
+/// The parts of a read request.
+#[derive(Debug)]
+pub struct Ask {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Query string and form.
+    pub params: Params,
+    /// Headers.
+    pub headers: HeaderMap,
+}
+
+impl FromRequest<SharedApp> for Ask {
+    type Rejection = TextFailure;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, TextFailure> {
+        let (parts, body) = request.into_parts();
+        let tenant = tenant_of(&parts.headers, app.settings.server.tenancy_required)?;
+        let form = match parts.method {
+            Method::POST if is_form(&parts.headers) => {
+                read_body(&parts.headers, body, &app.settings.server, &app.accountant)
+                    .await?
+                    .0
+            }
+            _ => Default::default(),
+        };
+        Ok(Ask {
+            tenant,
+            params: Params::new(parts.uri.query(), &form),
+            headers: parts.headers,
+        })
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    header_text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
+}
+
+/// A header as text; empty where it is missing or no text.
+pub fn header_text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// An answer of Loki's API.
+pub fn loki_json(body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.into()).into_response()
+}
+
+/// An answer of Prometheus' API.
+pub fn prometheus_json(body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
+}

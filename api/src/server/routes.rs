@@ -1,0 +1,148 @@
+//! Which path is answered by what.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
+
+use super::app::SharedApp;
+use super::observe::observe;
+use crate::error::{Failure, FailureKind, TextFailure};
+use crate::{admin, loki, prometheus};
+
+/// All endpoints over the shared state.
+pub fn router(app: SharedApp) -> Router {
+    Router::new()
+        .merge(loki_routes())
+        .merge(prometheus_routes())
+        // As mounted by Mimir, and by Loki for its rules.
+        .nest("/prometheus", prometheus_routes())
+        .merge(admin_routes())
+        .fallback(not_found)
+        .layer(from_fn(redirect_unclean))
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
+fn loki_routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/loki/api/v1/push", post(loki::push::push))
+        .route("/loki/api/v1/query", get(loki::query::query).post(loki::query::query))
+        .route(
+            "/loki/api/v1/query_range",
+            get(loki::query_range::query_range).post(loki::query_range::query_range),
+        )
+        .route(
+            "/loki/api/v1/labels",
+            get(loki::labels::names).post(loki::labels::names),
+        )
+        .route("/loki/api/v1/label", get(loki::labels::names).post(loki::labels::names))
+        .route(
+            "/loki/api/v1/label/{name}/values",
+            get(loki::labels::values).post(loki::labels::values),
+        )
+        .route(
+            "/loki/api/v1/series",
+            get(loki::series::series).post(loki::series::series),
+        )
+        .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
+}
+
+fn prometheus_routes() -> Router<SharedApp> {
+    use prometheus::{labels, query, query_range, series, status, write};
+    Router::new()
+        .route("/api/v1/write", post(write::write))
+        .route("/api/v1/push", post(write::write))
+        .route("/api/v1/query", get(query::query).post(query::query))
+        .route(
+            "/api/v1/query_range",
+            get(query_range::query_range).post(query_range::query_range),
+        )
+        .route("/api/v1/series", get(series::series).post(series::series))
+        .route("/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/api/v1/label/{name}/values", get(labels::values).post(labels::values))
+        .route("/api/v1/status/buildinfo", get(status::buildinfo))
+        .route("/api/v1/status/flags", get(status::flags))
+        .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
+        .route("/api/v1/metadata", get(status::metadata))
+        .route("/api/v1/rules", get(status::rules))
+        .route("/api/v1/alerts", get(status::alerts))
+        .route(
+            "/api/v1/query_exemplars",
+            get(status::exemplars).post(status::exemplars),
+        )
+}
+
+fn admin_routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/ready", get(admin::ready::ready))
+        .route("/-/ready", get(admin::ready::ready))
+        .route("/-/healthy", get(admin::ready::healthy))
+        .route("/metrics", get(admin::metrics::metrics))
+        .route("/flush", post(admin::flush::flush))
+        .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
+}
+
+/// Go's text for what does not exist.
+async fn not_found() -> TextFailure {
+    TextFailure(Failure::new(FailureKind::NotFound, "404 page not found"))
+}
+
+/// Sends clients with an unclean path to the clean one, as Go does (net/http, `ServeMux`).
+async fn redirect_unclean(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !path.contains("//") && !path.contains("/.") {
+        return next.run(request).await;
+    }
+    let clean = clean_path(path);
+    if clean == path {
+        return next.run(request).await;
+    }
+    let location = match request.uri().query() {
+        Some(query) => format!("{clean}?{query}"),
+        None => clean,
+    };
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
+}
+
+/// Without doubled slashes and without `.` and `..` as parts.
+fn clean_path(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let slash = if path.ends_with('/') && !parts.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{slash}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_go_does() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/b/", "/a/b/"),
+            ("/loki/api/v1/label//values", "/loki/api/v1/label/values"),
+            ("//a/./b/../c", "/a/c"),
+            ("/..", "/"),
+            ("//evil.example", "/evil.example"),
+        ] {
+            assert_eq!(clean_path(path), expected);
+        }
+    }
+}

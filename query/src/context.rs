@@ -1,0 +1,224 @@
+//! What all operators of one query share: the tenant's view, memory, counters, annotations and the deadline. Operators find it
+//! in the session config of their task context, so that a plan itself holds no process state.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use datafusion_common::internal_datafusion_err;
+use datafusion_execution::TaskContext;
+use garner_storage::clock::SharedClock;
+use garner_storage::model::{TenantId, Timestamp};
+use garner_storage::scan::{ScanContext, StoreView};
+use parking_lot::Mutex;
+
+use crate::error::{QueryError, QueryErrorKind};
+use crate::functions::histogram::Forced;
+use crate::plan::Span;
+
+/// Most distinct warnings or infos of one answer; more say nothing new and would grow with the data.
+const MAX_ANNOTATIONS: usize = 100;
+
+/// The state of one query.
+#[derive(Debug)]
+pub struct QueryContext {
+    tenant: TenantId,
+    view: Arc<dyn StoreView>,
+    scan: ScanContext,
+    clock: SharedClock,
+    deadline_ns: Timestamp,
+    timeout: Duration,
+    lookback_ns: i64,
+    target_partitions: usize,
+    canceled: AtomicBool,
+    samples: AtomicU64,
+    max_samples: u64,
+    annotations: Mutex<Annotations>,
+}
+
+/// Where `histogram_quantile` had to raise counts, over all samples of one expression.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForcedMonotonicity {
+    /// Which expression.
+    pub span: Span,
+    /// First time.
+    pub first_ns: Timestamp,
+    /// Last time.
+    pub last_ns: Timestamp,
+    /// How many histograms and times.
+    pub samples: u64,
+    /// The bounds raised and the greatest fall.
+    pub forced: Forced,
+}
+
+/// Warnings and infos of an answer, each once, sorted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Annotations {
+    /// Texts that say the answer may be wrong.
+    pub warnings: BTreeSet<(String, Option<Span>)>,
+    /// Texts that say the query may not be what was meant.
+    pub infos: BTreeSet<(String, Option<Span>)>,
+    /// One an expression.
+    pub forced: Vec<ForcedMonotonicity>,
+}
+
+/// What a [`QueryContext`] is made of.
+#[derive(Debug)]
+pub struct QueryContextParts {
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// The one view that all leaves read.
+    pub view: Arc<dyn StoreView>,
+    /// Memory and counters.
+    pub scan: ScanContext,
+    /// Time, for the deadline.
+    pub clock: SharedClock,
+    /// How long the query may run from now.
+    pub timeout: Duration,
+    /// Width of an instant selector's window.
+    pub lookback_ns: i64,
+    /// In how many partitions a large plan runs.
+    pub target_partitions: usize,
+    /// Most samples that leaves may read; 0 means no limit.
+    pub max_samples: u64,
+}
+
+impl QueryContext {
+    /// The state of a query that starts now.
+    pub fn new(parts: QueryContextParts) -> Arc<Self> {
+        let timeout_ns = i64::try_from(parts.timeout.as_nanos()).unwrap_or(i64::MAX);
+        Arc::new(QueryContext {
+            deadline_ns: parts.clock.now().saturating_add(timeout_ns),
+            tenant: parts.tenant,
+            view: parts.view,
+            scan: parts.scan,
+            clock: parts.clock,
+            timeout: parts.timeout,
+            lookback_ns: parts.lookback_ns,
+            target_partitions: parts.target_partitions.max(1),
+            canceled: AtomicBool::new(false),
+            samples: AtomicU64::new(0),
+            max_samples: parts.max_samples,
+            annotations: Mutex::default(),
+        })
+    }
+
+    /// The query that a task belongs to.
+    pub fn of(task: &TaskContext) -> datafusion_common::Result<Arc<QueryContext>> {
+        task.session_config()
+            .get_extension::<QueryContext>()
+            .ok_or_else(|| internal_datafusion_err!("the task context holds no query context"))
+    }
+
+    /// Whose rows.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The one view that all leaves read.
+    pub fn view(&self) -> &Arc<dyn StoreView> {
+        &self.view
+    }
+
+    /// Memory and counters for the view's scans.
+    pub fn scan(&self) -> &ScanContext {
+        &self.scan
+    }
+
+    /// Width of an instant selector's window, nanoseconds.
+    pub fn lookback_ns(&self) -> i64 {
+        self.lookback_ns
+    }
+
+    /// In how many partitions a large plan runs.
+    pub fn target_partitions(&self) -> usize {
+        self.target_partitions
+    }
+
+    /// Makes every operator stop at its next check.
+    pub fn cancel(&self) {
+        self.canceled.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses to go on once the query is canceled or over its time. Called once a batch.
+    pub fn check(&self) -> Result<(), QueryError> {
+        if self.canceled.load(Ordering::Relaxed) {
+            return Err(QueryError::new(
+                QueryErrorKind::Canceled,
+                "query was canceled in query execution",
+            ));
+        }
+        if self.clock.now() >= self.deadline_ns {
+            return Err(QueryError::new(
+                QueryErrorKind::Timeout,
+                "query timed out in query execution",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long the query may run.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Counts samples that a leaf has read, and refuses over the limit (prometheus `ErrTooManySamples`).
+    pub fn count_samples(&self, count: u64) -> Result<(), QueryError> {
+        let total = self.samples.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        if self.max_samples > 0 && total > self.max_samples {
+            return Err(QueryError::new(
+                QueryErrorKind::Limit,
+                "query processing would load too many samples into memory in query execution",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Samples read so far.
+    pub fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    /// Adds a warning; `span` is the place it speaks of.
+    pub fn warn(&self, text: impl Into<String>, span: Option<Span>) {
+        let mut annotations = self.annotations.lock();
+        if annotations.warnings.len() < MAX_ANNOTATIONS {
+            annotations.warnings.insert((text.into(), span));
+        }
+    }
+
+    /// Adds an info; `span` is the place it speaks of.
+    pub fn info(&self, text: impl Into<String>, span: Option<Span>) {
+        let mut annotations = self.annotations.lock();
+        if annotations.infos.len() < MAX_ANNOTATIONS {
+            annotations.infos.insert((text.into(), span));
+        }
+    }
+
+    /// Remembers that a histogram's counts were raised at a time; told once an expression, at the end.
+    pub fn force_monotonic(&self, span: Span, time_ns: Timestamp, forced: Forced) {
+        let mut annotations = self.annotations.lock();
+        let Some(seen) = annotations.forced.iter_mut().find(|f| f.span == span) else {
+            annotations.forced.push(ForcedMonotonicity {
+                span,
+                first_ns: time_ns,
+                last_ns: time_ns,
+                samples: 1,
+                forced,
+            });
+            return;
+        };
+        seen.first_ns = seen.first_ns.min(time_ns);
+        seen.last_ns = seen.last_ns.max(time_ns);
+        seen.samples += 1;
+        seen.forced.min_bucket = seen.forced.min_bucket.min(forced.min_bucket);
+        seen.forced.max_bucket = seen.forced.max_bucket.max(forced.max_bucket);
+        seen.forced.max_diff = seen.forced.max_diff.max(forced.max_diff);
+    }
+
+    /// What was collected.
+    pub fn annotations(&self) -> Annotations {
+        self.annotations.lock().clone()
+    }
+}

@@ -1,0 +1,274 @@
+//! The engine: text and times in, an answer out. Parses, lowers, builds the physical plan and runs it on the caller's runtime.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use datafusion_execution::TaskContext;
+use garner_storage::clock::SharedClock;
+use garner_storage::memory::MemoryAccountant;
+use garner_storage::model::{TenantId, Timestamp};
+use garner_storage::scan::{ScanContext, StoreReader};
+
+use crate::annotations::render;
+use crate::context::{QueryContext, QueryContextParts};
+use crate::error::{QueryError, QueryErrorKind};
+use crate::output::{QueryOutput, QueryStats};
+use crate::plan::{Steps, VectorPlan};
+use crate::promql::{self, LowerRequest, ParseOptions};
+use crate::run::{SharedRuntime, run_plan};
+
+/// What bounds a query.
+#[derive(Clone, Debug)]
+pub struct EngineLimits {
+    /// Most bytes that one query may hold.
+    pub max_query_memory_bytes: u64,
+    /// Most steps of a range query, as in Prometheus (web/api/v1, 11,000).
+    pub max_points_per_series: u32,
+    /// Most samples that one query may read; 0 means that only memory bounds it.
+    pub max_samples: u64,
+    /// How long a query may run.
+    pub timeout: Duration,
+    /// How far back an instant selector looks.
+    pub lookback_delta: Duration,
+    /// Step of a subquery that names none.
+    pub default_subquery_step: Duration,
+    /// In how many partitions a large plan runs.
+    pub target_partitions: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        EngineLimits {
+            max_query_memory_bytes: 1 << 30,
+            max_points_per_series: 11_000,
+            max_samples: 0,
+            timeout: Duration::from_secs(120),
+            lookback_delta: Duration::from_secs(300),
+            default_subquery_step: Duration::from_secs(60),
+            target_partitions: 2,
+        }
+    }
+}
+
+/// What one request may change of the engine's settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueryOptions {
+    /// A shorter timeout.
+    pub timeout: Option<Duration>,
+    /// Another lookback.
+    pub lookback_delta: Option<Duration>,
+}
+
+/// Answers queries of all tenants. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reader: Arc<dyn StoreReader>,
+    accountant: MemoryAccountant,
+    limits: EngineLimits,
+    clock: SharedClock,
+    shared: SharedRuntime,
+}
+
+/// What a language hands to the engine.
+#[derive(Debug)]
+pub struct EngineQuery<'a> {
+    /// Whose rows.
+    pub tenant: &'a TenantId,
+    /// The query as written, for places in messages.
+    pub text: &'a str,
+    /// What it asks.
+    pub plan: &'a VectorPlan,
+    /// When it is evaluated.
+    pub steps: Steps,
+    /// Whether the answer is a matrix over the steps.
+    pub range: bool,
+    /// What the request changed.
+    pub options: QueryOptions,
+}
+
+impl Engine {
+    /// An engine over a store.
+    pub fn new(
+        reader: Arc<dyn StoreReader>,
+        accountant: MemoryAccountant,
+        limits: EngineLimits,
+        clock: SharedClock,
+    ) -> Self {
+        Engine(Arc::new(Inner {
+            reader,
+            accountant,
+            limits,
+            clock,
+            shared: SharedRuntime::new(),
+        }))
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &EngineLimits {
+        &self.0.limits
+    }
+
+    /// The state of one query: a view of the tenant's rows, its memory and its deadline.
+    pub fn context(&self, tenant: &TenantId, options: QueryOptions) -> Result<Arc<QueryContext>, QueryError> {
+        let limits = &self.0.limits;
+        let timeout = options.timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
+        let lookback = options.lookback_delta.unwrap_or(limits.lookback_delta);
+        Ok(QueryContext::new(QueryContextParts {
+            tenant: tenant.clone(),
+            view: self.0.reader.view(tenant)?,
+            scan: ScanContext {
+                memory: self.0.accountant.query(limits.max_query_memory_bytes),
+                stats: Arc::default(),
+            },
+            clock: Arc::clone(&self.0.clock),
+            timeout,
+            lookback_ns: i64::try_from(lookback.as_nanos()).unwrap_or(i64::MAX),
+            target_partitions: limits.target_partitions,
+            max_samples: limits.max_samples,
+        }))
+    }
+
+    /// Evaluates a plan and shapes the answer. Dropping the future cancels the query.
+    pub async fn run(&self, ask: EngineQuery<'_>) -> Result<QueryOutput, QueryError> {
+        let started_ns = self.0.clock.now();
+        let query = self.context(ask.tenant, ask.options)?;
+        let running = run_plan(ask.plan, ask.steps, ask.range, &query, &self.0.shared);
+        let value = match tokio::time::timeout(query.timeout(), running).await {
+            Ok(value) => value?,
+            Err(_) => return Err(timed_out()),
+        };
+        let (warnings, infos) = render(&query.annotations(), ask.text);
+        Ok(QueryOutput {
+            value,
+            warnings,
+            infos,
+            stats: stats(&query, self.0.clock.now().saturating_sub(started_ns)),
+        })
+    }
+
+    /// The task context of a query's operators.
+    pub(crate) fn task(&self, query: &Arc<QueryContext>) -> Arc<TaskContext> {
+        self.0.shared.task(query)
+    }
+
+    /// The time now, nanoseconds.
+    pub(crate) fn now_ns(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// What a query has cost so far.
+    pub(crate) fn stats(&self, query: &QueryContext, elapsed_ns: i64) -> QueryStats {
+        stats(query, elapsed_ns)
+    }
+
+    /// A PromQL query at one time. Dropping the future cancels the query.
+    pub async fn promql_instant(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        time_ns: Timestamp,
+        options: QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let request = LowerRequest::instant(time_ns, self.subquery_step_ns());
+        let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
+        self.run(EngineQuery {
+            tenant,
+            text,
+            plan: &plan,
+            steps: Steps::instant(time_ns),
+            range: false,
+            options,
+        })
+        .await
+    }
+
+    /// A PromQL query at `start_ns`, `start_ns + step_ns`, … up to and including `end_ns`. Dropping the future cancels the
+    /// query.
+    pub async fn promql_range(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        start_ns: Timestamp,
+        end_ns: Timestamp,
+        step_ns: i64,
+        options: QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let steps = self.range_steps(start_ns, end_ns, step_ns)?;
+        let request = LowerRequest::range(start_ns, end_ns, step_ns, self.subquery_step_ns());
+        let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
+        self.run(EngineQuery {
+            tenant,
+            text,
+            plan: &plan,
+            steps,
+            range: true,
+            options,
+        })
+        .await
+    }
+
+    fn subquery_step_ns(&self) -> i64 {
+        i64::try_from(self.0.limits.default_subquery_step.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// The grid of a range query, or why it is refused (prometheus web/api/v1/api.go, `queryRange`).
+    pub fn range_steps(&self, start_ns: Timestamp, end_ns: Timestamp, step_ns: i64) -> Result<Steps, QueryError> {
+        if end_ns < start_ns {
+            return Err(QueryError::bad_data(
+                "invalid parameter \"end\": end timestamp must not be before start time",
+            ));
+        }
+        if step_ns <= 0 {
+            return Err(QueryError::bad_data(
+                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a \
+                 positive integer",
+            ));
+        }
+        let max_points = self.0.limits.max_points_per_series;
+        if end_ns.saturating_sub(start_ns) / step_ns > i64::from(max_points) {
+            return Err(QueryError::bad_data(format!(
+                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution \
+                 (?step=XX)",
+                thousands(max_points)
+            )));
+        }
+        Ok(Steps::range(start_ns, end_ns, step_ns))
+    }
+}
+
+fn timed_out() -> QueryError {
+    QueryError::new(QueryErrorKind::Timeout, "query timed out in query execution")
+}
+
+/// `11,000`: as the message of Prometheus has its limit.
+fn thousands(number: u32) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn stats(query: &QueryContext, elapsed_ns: i64) -> QueryStats {
+    let scan = query.scan();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    QueryStats {
+        rows: read(&scan.stats.rows),
+        bytes: read(&scan.stats.bytes),
+        segments: read(&scan.stats.segments),
+        pages: read(&scan.stats.pages),
+        pages_skipped: read(&scan.stats.pages_skipped),
+        object_requests: read(&scan.stats.object_requests),
+        object_bytes: read(&scan.stats.object_bytes),
+        peak_memory_bytes: scan.memory.peak_bytes(),
+        elapsed_ns: u64::try_from(elapsed_ns).unwrap_or(0),
+    }
+}

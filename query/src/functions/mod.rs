@@ -1,0 +1,24 @@
+//! Functions of PromQL and LogQL vectors, pure and free of plans.
+//!
+//! [`RangeFunction`] and [`InstantFunction`] list them. [`window`] finds the samples that each step sees, [`range`] runs a
+//! function over them in one pass; [`rate`], [`over_time`], [`regression`] compute single windows; [`binary`],
+//! [`kahan`], [`quantile`], [`seconds`] are shared arithmetic.
+
+pub mod annotate;
+pub mod binary;
+pub mod date;
+pub mod histogram;
+pub mod instant;
+pub mod kahan;
+mod name;
+pub mod natural;
+pub mod number;
+pub mod over_time;
+pub mod quantile;
+pub mod range;
+pub mod rate;
+pub mod regression;
+pub mod seconds;
+pub mod window;
+
+pub use name::{InstantFunction, RangeFunction};

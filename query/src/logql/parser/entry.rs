@@ -1,0 +1,68 @@
+//! Text in, checked tree out.
+
+use super::cursor::Cursor;
+use super::metric::{Parsed, parse_expr};
+use super::validate::validate;
+use crate::logql::ast::{Expr, LogExpr, Matcher};
+use crate::logql::error::ParseError;
+use crate::logql::printer;
+use crate::logql::token::Token;
+
+/// Longest query text, as in Loki (`maxInputSize`): longer ones are refused before they are read.
+pub const MAX_QUERY_BYTES: usize = 131_072;
+
+/// Parses and checks a query.
+pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    let expr = parse_unchecked(text)?;
+    validate(&expr)?;
+    reject_quoted_names(&expr)?;
+    Ok(expr)
+}
+
+/// Parses a query that must yield lines.
+pub fn parse_log_selector(text: &str) -> Result<LogExpr, ParseError> {
+    match parse(text)? {
+        Expr::Log(log) => Ok(log),
+        Expr::Metric(_) => Err(ParseError::new("only log selector is supported")),
+    }
+}
+
+/// Parses a stream selector without a pipeline. With `validate` it must have a matcher that not every stream passes.
+pub fn parse_matchers(text: &str, validate_matchers: bool) -> Result<Vec<Matcher>, ParseError> {
+    let expr = if validate_matchers {
+        parse(text)?
+    } else {
+        parse_unchecked(text)?
+    };
+    match expr {
+        Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
+        _ => Err(ParseError::new("only label matchers are supported")),
+    }
+}
+
+fn parse_unchecked(text: &str) -> Result<Expr, ParseError> {
+    if text.len() >= MAX_QUERY_BYTES {
+        return Err(ParseError::new(format!(
+            "input size too long ({} > {MAX_QUERY_BYTES})",
+            text.len()
+        )));
+    }
+    let mut cursor = Cursor::new(text);
+    let parsed = parse_expr(&mut cursor, 0)?;
+    if *cursor.peek()? != Token::End {
+        return Err(cursor.unexpected(&[]));
+    }
+    Ok(match parsed {
+        Parsed::Log(log) => Expr::Log(log),
+        Parsed::Metric(metric) => Expr::Metric(metric),
+    })
+}
+
+/// Label names beyond ASCII letters parse, but Loki prints them quoted on the way to its queriers and refuses to read
+/// that back. The same error is given here, so that such a query fails alike.
+fn reject_quoted_names(expr: &Expr) -> Result<(), ParseError> {
+    if printer::quotes_names(expr) {
+        parse_unchecked(&printer::to_string(expr))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,408 @@
+//! `| json`, `| json a="b.c"` and `| unpack`.
+
+use super::hints::Hints;
+use super::json_scan::{self, Kind, Stop};
+use super::row::{DUPLICATE_SUFFIX, Row};
+use super::stages::Outcome;
+use crate::logql::error::ParseError;
+
+/// The error of a line that is no JSON.
+const JSON_ERROR: &str = "JSONParserErr";
+/// Deepest nesting that is looked into; what lies deeper becomes no label.
+const MAX_DEPTH: usize = 128;
+/// The field of a packed line that holds the line itself.
+const PACKED_ENTRY: &str = "_entry";
+
+/// Why a walk stops before the end of the line.
+enum Enough {
+    /// Every label that the query needs is there.
+    AllFound,
+    /// A label filter refused what was just read.
+    Refused,
+}
+
+/// Sets a label for each field; names of nested ones are joined by `_`.
+pub(super) fn parse_all(row: &mut Row, line: &[u8], hints: &Hints) -> Outcome {
+    if hints.is_satisfied(row) {
+        return Outcome::Keep;
+    }
+    let mut prefix = std::mem::take(&mut row.buffers.key);
+    prefix.clear();
+    let mut value = std::mem::take(&mut row.buffers.value);
+    let result = walk(row, line, hints, &mut prefix, &mut value, 0);
+    row.buffers.key = prefix;
+    row.buffers.value = value;
+    match result {
+        Ok(()) | Err(Stop::Visitor(Enough::AllFound)) => Outcome::Keep,
+        Err(Stop::Visitor(Enough::Refused)) => Outcome::Drop,
+        Err(Stop::Malformed(details)) => {
+            row.set_parser_error(JSON_ERROR, Some(details), hints);
+            Outcome::Keep
+        }
+    }
+}
+
+fn walk(
+    row: &mut Row,
+    data: &[u8],
+    hints: &Hints,
+    prefix: &mut String,
+    value: &mut String,
+    depth: usize,
+) -> Result<(), Stop<Enough>> {
+    // A nested error of the same kind travels through the visitor.
+    let mut inner_error = None;
+    let result = json_scan::each_field(data, &mut String::new(), |key, kind, text, _| {
+        let outer = prefix.len();
+        if kind == Kind::Object {
+            append_sanitized(prefix, key);
+            let result = if hints.wants_prefix(prefix) && depth < MAX_DEPTH {
+                walk(row, text, hints, prefix, value, depth + 1)
+            } else {
+                Ok(())
+            };
+            prefix.truncate(outer);
+            return match result {
+                Ok(()) => Ok(()),
+                Err(Stop::Visitor(enough)) => Err(Some(enough)),
+                Err(Stop::Malformed(details)) => {
+                    inner_error = Some(details);
+                    Err(None)
+                }
+            };
+        }
+        if matches!(kind, Kind::String | Kind::Number | Kind::Boolean) {
+            append_sanitized(prefix, key);
+            let kept = set_field(row, prefix, kind, text, hints, value);
+            prefix.truncate(outer);
+            if !kept {
+                return Err(Some(Enough::Refused));
+            }
+        }
+        if hints.all_required_found(row) {
+            Err(Some(Enough::AllFound))
+        } else {
+            Ok(())
+        }
+    });
+    result.map_err(|stop| match stop {
+        Stop::Malformed(details) => Stop::Malformed(details),
+        Stop::Visitor(Some(enough)) => Stop::Visitor(enough),
+        Stop::Visitor(None) => Stop::Malformed(inner_error.unwrap_or_default()),
+    })
+}
+
+/// Sets one label; false where a filter then refuses the line.
+fn set_field(row: &mut Row, name: &mut String, kind: Kind, text: &[u8], hints: &Hints, value: &mut String) -> bool {
+    if name.is_empty() {
+        return true;
+    }
+    if row.is_taken(name) {
+        name.push_str(DUPLICATE_SUFFIX);
+    }
+    if !hints.wants(name) || row.was_extracted(name) {
+        return true;
+    }
+    match kind {
+        Kind::String => json_scan::label_text(text, value),
+        _ => {
+            value.clear();
+            value.push_str(&String::from_utf8_lossy(text));
+        }
+    }
+    row.set(name, value, hints);
+    hints.passes(name, row)
+}
+
+/// Appends a key to a prefix: blanks around it go, signs become `_`, and a name never starts with a digit.
+pub(super) fn append_sanitized(prefix: &mut String, key: &str) {
+    let key = key.trim();
+    if key.is_empty() {
+        return;
+    }
+    if prefix.is_empty() {
+        if key.starts_with(|c: char| c.is_ascii_digit()) {
+            prefix.push('_');
+        }
+    } else {
+        prefix.push('_');
+    }
+    prefix.extend(
+        key.chars()
+            .map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }),
+    );
+}
+
+/// One step of a path into JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathStep {
+    /// A field.
+    Field(String),
+    /// An element.
+    Index(usize),
+}
+
+/// Reads a path such as `a.b["c"][0]`.
+pub fn parse_path(text: &str) -> Result<Vec<PathStep>, String> {
+    let mut steps = Vec::new();
+    let mut rest = text.trim_start_matches([' ', '\t', '\n']);
+    let mut after_dot = false;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n']);
+        let Some(c) = rest.chars().next() else {
+            return match (after_dot, steps.is_empty()) {
+                (true, _) => Err("syntax error: unexpected $end, expecting FIELD".into()),
+                (false, true) => Err("syntax error: unexpected $end, expecting LSB or FIELD".into()),
+                (false, false) => Ok(steps),
+            };
+        };
+        let may_have_field = after_dot || steps.is_empty();
+        if c == '_' || c.is_ascii_alphabetic() {
+            if !may_have_field {
+                return Err("syntax error: unexpected FIELD".into());
+            }
+            let end = rest
+                .find(|c: char| !(c == '_' || c.is_ascii_alphanumeric()))
+                .unwrap_or(rest.len());
+            steps.push(PathStep::Field(rest[..end].to_string()));
+            rest = &rest[end..];
+            after_dot = false;
+        } else if c == '[' && !after_dot {
+            rest = bracket(rest[1..].trim_start_matches([' ', '\t', '\n']), &mut steps)?;
+        } else if c == '.' && !may_have_field {
+            rest = &rest[1..];
+            after_dot = true;
+        } else {
+            let name = match c {
+                '.' => "DOT",
+                '[' => "LSB",
+                ']' => "RSB",
+                '"' => "STRING",
+                c if c.is_ascii_digit() => "INDEX",
+                c => return Err(format!("unexpected char {c}")),
+            };
+            let expected = match (after_dot, steps.is_empty()) {
+                (true, _) => ", expecting FIELD",
+                (false, true) => ", expecting LSB or FIELD",
+                (false, false) => "",
+            };
+            return Err(format!("syntax error: unexpected {name}{expected}"));
+        }
+    }
+}
+
+fn bracket<'a>(inside: &'a str, steps: &mut Vec<PathStep>) -> Result<&'a str, String> {
+    let rest = match inside.chars().next() {
+        Some('"') => {
+            let body = &inside[1..];
+            let end = body.find(['"', ']']).unwrap_or(body.len());
+            steps.push(PathStep::Field(body[..end].to_string()));
+            body.get(end + 1..).unwrap_or_default()
+        }
+        Some(c) if c.is_ascii_digit() => {
+            let end = inside.find(|c: char| !c.is_ascii_digit()).unwrap_or(inside.len());
+            match inside[end..].chars().next() {
+                Some('.') => return Err("cannot use float as array index".into()),
+                Some(c) if !" \t\n]".contains(c) => return Err(format!("non-integer value: {c}")),
+                _ => {}
+            }
+            steps.push(PathStep::Index(
+                inside[..end].parse().map_err(|_| "index out of range".to_string())?,
+            ));
+            &inside[end..]
+        }
+        None => return Err("syntax error: unexpected $end, expecting STRING or INDEX".into()),
+        Some(c) => {
+            let name = match c {
+                '.' => "DOT",
+                '[' => "LSB",
+                ']' => "RSB",
+                c if c == '_' || c.is_ascii_alphabetic() => "FIELD",
+                c => return Err(format!("unexpected char {c}")),
+            };
+            return Err(format!("syntax error: unexpected {name}, expecting STRING or INDEX"));
+        }
+    };
+    let rest = rest.trim_start_matches([' ', '\t', '\n']);
+    match rest.chars().next() {
+        Some(']') => Ok(&rest[1..]),
+        None => Err("syntax error: unexpected $end, expecting RSB".into()),
+        Some(_) => Err("syntax error: unexpected token, expecting RSB".into()),
+    }
+}
+
+/// The labels of `| json a="b.c"` with their paths.
+#[derive(Debug, Clone)]
+pub struct JsonExpressions(Vec<(String, Vec<PathStep>)>);
+
+impl JsonExpressions {
+    pub(super) fn compile(list: &[crate::logql::ast::Extraction], stage: &str) -> Result<Self, ParseError> {
+        let compiled = list.iter().map(|e| {
+            let path = parse_path(&e.expression)
+                .map_err(|m| ParseError::stage(stage, format!("cannot parse expression [{}]: {m}", e.expression)))?;
+            Ok((e.label.clone(), path))
+        });
+        Ok(JsonExpressions(compiled.collect::<Result<_, ParseError>>()?))
+    }
+
+    pub(super) fn apply(&self, row: &mut Row, line: &[u8], hints: &Hints) -> Outcome {
+        if line.is_empty() || hints.is_satisfied(row) {
+            return Outcome::Keep;
+        }
+        if !matches!(line[0], b'"' | b'{' | b'[') {
+            row.set_parser_error(JSON_ERROR, None, hints);
+            return Outcome::Keep;
+        }
+        let mut value = std::mem::take(&mut row.buffers.value);
+        let mut key = std::mem::take(&mut row.buffers.key);
+        let mut missing = false;
+        for (label, path) in &self.0 {
+            let Some((kind, text)) = find(line, path) else {
+                missing = true;
+                continue;
+            };
+            key.clear();
+            key.push_str(label);
+            if row.is_taken(label) {
+                key.push_str(DUPLICATE_SUFFIX);
+            }
+            match kind {
+                Kind::Null => value.clear(),
+                Kind::Object => {
+                    value.clear();
+                    value.push_str(&String::from_utf8_lossy(text));
+                }
+                _ => json_scan::label_text(text, &mut value),
+            }
+            row.set(&key, &value, hints);
+        }
+        if missing {
+            for (label, _) in &self.0 {
+                if row.get(label).is_none() {
+                    row.set(label, "", hints);
+                }
+            }
+        }
+        row.buffers.value = value;
+        row.buffers.key = key;
+        Outcome::Keep
+    }
+}
+
+fn find<'a>(data: &'a [u8], path: &[PathStep]) -> Option<(Kind, &'a [u8])> {
+    let (step, rest) = path.split_first()?;
+    let (kind, text) = match step {
+        PathStep::Index(index) => json_scan::element(data, *index)?,
+        PathStep::Field(name) => {
+            let base = data.as_ptr() as usize;
+            let mut found = None;
+            // Fields before a malformed part still count.
+            let _ = json_scan::each_field(data, &mut String::new(), |key, kind, text, _| {
+                if key == name {
+                    let start = text.as_ptr() as usize - base;
+                    found = Some((kind, start..start + text.len()));
+                    return Err(());
+                }
+                Ok(())
+            });
+            let (kind, range) = found?;
+            (kind, data.get(range)?)
+        }
+    };
+    if rest.is_empty() {
+        Some((kind, text))
+    } else {
+        find(text, rest)
+    }
+}
+
+/// `| unpack`: string fields become labels and `_entry` the line, where there is one.
+pub(super) fn unpack(row: &mut Row, line: &[u8], hints: &Hints) -> Outcome {
+    if line.is_empty() || hints.is_satisfied(row) {
+        return Outcome::Keep;
+    }
+    if line[0] != b'{' {
+        row.set_parser_error(JSON_ERROR, Some("expecting json object(6), but it is not"), hints);
+        return Outcome::Keep;
+    }
+    let mut value = std::mem::take(&mut row.buffers.value);
+    let mut entry: Option<String> = None;
+    let mut labels: Vec<(String, String)> = Vec::new();
+    let result = json_scan::each_field(line, &mut String::new(), |key, kind, text, _| {
+        if kind != Kind::String {
+            return Ok(());
+        }
+        if key == PACKED_ENTRY {
+            if !json_scan::unescape(text, &mut value) {
+                return Err("Encountered an invalid escape sequence in a string");
+            }
+            entry = Some(value.clone());
+            return Ok(());
+        }
+        let mut name = key.to_string();
+        if row.is_taken(&name) {
+            name.push_str(DUPLICATE_SUFFIX);
+        }
+        if hints.wants(&name) && !row.was_extracted(&name) {
+            json_scan::label_text(text, &mut value);
+            let mut sanitized = String::new();
+            append_sanitized(&mut sanitized, &name);
+            labels.push((sanitized, value.clone()));
+        }
+        Ok(())
+    });
+    row.buffers.value = value;
+    match result {
+        Err(Stop::Malformed(details) | Stop::Visitor(details)) => {
+            row.set_parser_error(JSON_ERROR, Some(details), hints);
+            return Outcome::Keep;
+        }
+        Ok(()) => {}
+    }
+    let Some(entry) = entry else { return Outcome::Keep };
+    for (name, value) in &labels {
+        row.set(name, value, hints);
+        if !hints.passes(name, row) {
+            return Outcome::Drop;
+        }
+    }
+    Outcome::Line(entry.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_their_errors() {
+        let field = |t: &str| PathStep::Field(t.to_string());
+        for (text, expected) in [
+            (
+                "a.b[\"c d\"][0]",
+                Ok(vec![field("a"), field("b"), field("c d"), PathStep::Index(0)]),
+            ),
+            ("[\"user\"][\"name\"]", Ok(vec![field("user"), field("name")])),
+            ("bar[", Err("syntax error: unexpected $end, expecting STRING or INDEX")),
+            ("a.", Err("syntax error: unexpected $end, expecting FIELD")),
+            ("a b", Err("syntax error: unexpected FIELD")),
+            ("a[1.5]", Err("cannot use float as array index")),
+        ] {
+            assert_eq!(parse_path(text), expected.map_err(str::to_string), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_find_values() {
+        let line = br#"{"a":{"b":[1,{"c":"x"}]},"n":null}"#;
+        for (path, expected) in [
+            ("a.b[0]", Some("1")),
+            ("a.b[1].c", Some("x")),
+            ("a.b[2]", None),
+            ("n", Some("null")),
+        ] {
+            let path = parse_path(path).unwrap_or_default();
+            let got = find(line, &path).map(|(_, t)| String::from_utf8_lossy(t).into_owned());
+            assert_eq!(got.as_deref(), expected);
+        }
+    }
+}

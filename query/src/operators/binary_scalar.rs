@@ -1,0 +1,134 @@
+//! Arithmetic and comparison of a vector with a scalar.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion_common::Result;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+
+use super::exec::{Operator, Plan, partitions};
+use super::rows::{RowMapper, map_rows};
+use super::scalar::ScalarExpr;
+use crate::context::QueryContext;
+use crate::error::QueryError;
+use crate::functions::binary::{arithmetic, compare};
+use crate::plan::{BinaryOp, Steps};
+use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow, labels};
+
+/// The operator's parameters.
+#[derive(Clone, Debug)]
+pub struct BinaryScalar {
+    /// The vector.
+    pub input: Plan,
+    /// The scalar.
+    pub scalar: ScalarExpr,
+    /// The operator.
+    pub op: BinaryOp,
+    /// Whether the scalar is the left side.
+    pub scalar_left: bool,
+    /// Whether a comparison gives 0 or 1 instead of filtering.
+    pub return_bool: bool,
+    /// The grid.
+    pub steps: Steps,
+}
+
+impl BinaryScalar {
+    /// Whether the result is no longer the metric it was.
+    pub fn drops_name(op: BinaryOp, return_bool: bool) -> bool {
+        return_bool || !op.is_comparison()
+    }
+}
+
+impl Operator for BinaryScalar {
+    const NAME: &'static str = "BinaryScalarExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bool_text = if self.return_bool { " bool" } else { "" };
+        if self.scalar_left {
+            write!(f, "{} {}{bool_text} input", self.scalar, self.op.as_str())
+        } else {
+            write!(f, "input {}{bool_text} {}", self.op.as_str(), self.scalar)
+        }
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        let mut out = vec![&self.input];
+        self.scalar.inputs(&mut out);
+        out
+    }
+
+    fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
+        let mut inputs = inputs.into_iter();
+        let mut out = self.clone();
+        out.input = inputs.next().unwrap_or(out.input);
+        out.scalar = self.scalar.with_inputs(&mut inputs);
+        Ok(out)
+    }
+
+    fn partitions(&self) -> usize {
+        partitions(&self.input)
+    }
+
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let plan = self.clone();
+        map_rows(&self.input, partition, query, task, move |query, task| {
+            Box::pin(async move {
+                let scalar = plan.scalar.evaluate(plan.steps, &query, &task).await?;
+                Ok(Mapper {
+                    row: RowBuffer::new(plan.steps.len()),
+                    drops_name: BinaryScalar::drops_name(plan.op, plan.return_bool),
+                    label_bytes: Vec::new(),
+                    scalar,
+                    plan,
+                })
+            })
+        })
+    }
+}
+
+struct Mapper {
+    plan: BinaryScalar,
+    scalar: ScalarColumn,
+    row: RowBuffer,
+    drops_name: bool,
+    label_bytes: Vec<u8>,
+}
+
+impl RowMapper for Mapper {
+    fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
+        self.row.clear();
+        let op = self.plan.op;
+        for (step, value) in row.iter() {
+            let scalar = self.scalar.at(step);
+            let (left, right) = if self.plan.scalar_left {
+                (scalar, value)
+            } else {
+                (value, scalar)
+            };
+            if !op.is_comparison() {
+                self.row.set(step, arithmetic(op, left, right));
+                continue;
+            }
+            let holds = compare(op, left, right);
+            if self.plan.return_bool {
+                self.row.set(step, f64::from(u8::from(holds)));
+            } else if holds {
+                // The vector's value stays, whichever side it is on.
+                self.row.set(step, value);
+            }
+        }
+        if self.drops_name {
+            self.label_bytes.clear();
+            labels::drop_metadata_into(row.labels, &mut self.label_bytes);
+            out.push_row(&self.label_bytes, &self.row);
+        } else {
+            out.push_row(row.labels, &self.row);
+        }
+        Ok(())
+    }
+}

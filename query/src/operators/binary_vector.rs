@@ -1,0 +1,322 @@
+//! Arithmetic and comparison of two vectors, matched by labels: one to one, many to one (`group_left`), one to many
+//! (`group_right`).
+//!
+//! Both sides are gathered. Rows of each side fall into match groups by their key; every pair of a "many" and a "one" row of
+//! a group gives values where both are present, and pairs that give one label set become one row. The checks are those
+//! that Prometheus makes step by step (promql/engine.go, `VectorBinop`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion_common::Result;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+
+use super::exec::{Operator, OperatorExec, Plan};
+use super::gather::Gather;
+use super::grouping::KeyLabels;
+use super::match_labels::ResultLabels;
+use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::unique::same_labelset;
+use crate::context::QueryContext;
+use crate::error::QueryError;
+use crate::functions::binary::element_op;
+use crate::plan::{BinaryOp, Cardinality, Matching, Steps};
+use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, labels, vector_schema};
+
+/// The operator's parameters.
+#[derive(Clone, Debug)]
+pub struct BinaryVector {
+    /// Left side.
+    pub left: Plan,
+    /// Right side.
+    pub right: Plan,
+    /// The operator.
+    pub op: BinaryOp,
+    /// Whether a comparison gives 0 or 1 instead of filtering.
+    pub return_bool: bool,
+    /// How elements find each other.
+    pub matching: Matching,
+    /// The grid.
+    pub steps: Steps,
+}
+
+impl BinaryVector {
+    /// The operation as a plan; gathers both sides.
+    pub fn plan(mut self) -> Plan {
+        self.left = Gather::one_partition(self.left);
+        self.right = Gather::one_partition(self.right);
+        OperatorExec::plan(self)
+    }
+}
+
+impl Operator for BinaryVector {
+    const NAME: &'static str = "BinaryVectorExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bool_text = if self.return_bool { " bool" } else { "" };
+        write!(f, "{}{bool_text} {:?}", self.op.as_str(), self.matching)
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        vec![&self.left, &self.right]
+    }
+
+    fn with_inputs(&self, mut inputs: Vec<Plan>) -> Result<Self> {
+        Ok(BinaryVector {
+            right: inputs.swap_remove(1),
+            left: inputs.swap_remove(0),
+            ..self.clone()
+        })
+    }
+
+    fn partitions(&self) -> usize {
+        1
+    }
+
+    fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let plan = self.clone();
+        Ok(gathered(vector_schema(), async move {
+            let fills = plan.matching.fill_left.is_some() || plan.matching.fill_right.is_some();
+            let left = collect(Arc::clone(&plan.left), Arc::clone(&query), Arc::clone(&task)).await?;
+            if left.batches.is_empty() && !fills {
+                return Ok(left);
+            }
+            let right = collect(Arc::clone(&plan.right), Arc::clone(&query), task).await?;
+            let (many, one) = if plan.matching.cardinality == Cardinality::OneToMany {
+                (right, left)
+            } else {
+                (left, right)
+            };
+            join(&plan, &many, &one, &query)
+        }))
+    }
+}
+
+/// Rows of both sides with one match key.
+#[derive(Default)]
+struct MatchGroup<'a> {
+    many: Vec<VectorRow<'a>>,
+    one: Vec<VectorRow<'a>>,
+}
+
+/// What stands at a step of a pair; `None` is a side that a fill value stands in for.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    group: usize,
+    many: Option<VectorRow<'a>>,
+    one: Option<VectorRow<'a>>,
+}
+
+fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryContext) -> Result<Gathered> {
+    let mut memory = MemoryGuard::new(query);
+    let many_readers = many.batches.iter().map(VectorReader::new).collect::<Result<Vec<_>>>()?;
+    let one_readers = one.batches.iter().map(VectorReader::new).collect::<Result<Vec<_>>>()?;
+    let keys = KeyLabels::of_match(&plan.matching);
+    let (mut names, mut groups, mut key) = (Interner::new(), Vec::<MatchGroup<'_>>::new(), Vec::new());
+    let mut many_present = vec![false; plan.steps.len()];
+    for row in many_readers.iter().flat_map(|r| r.rows()) {
+        keys.key_into(row.labels, &mut key);
+        group_of(&mut names, &mut groups, &key, &mut memory)?.many.push(row);
+        row.iter().for_each(|(step, _)| many_present[step] = true);
+    }
+    for row in one_readers.iter().flat_map(|r| r.rows()) {
+        keys.key_into(row.labels, &mut key);
+        group_of(&mut names, &mut groups, &key, &mut memory)?.one.push(row);
+    }
+    let fills = plan.matching.fill_left.is_some() || plan.matching.fill_right.is_some();
+    let mut pairs = Pairs::new(plan);
+    for (index, group) in groups.iter().enumerate() {
+        check_one_side(plan, group, names.bytes(index), |step| fills || many_present[step])?;
+        if plan.matching.cardinality == Cardinality::OneToOne {
+            check_one_to_one(plan, group)?;
+        }
+        pairs.add_group(index, group, &mut memory)?;
+    }
+    let batches = pairs.evaluate(&groups)?;
+    Ok(Gathered { batches, memory })
+}
+
+fn group_of<'g, 'a>(
+    names: &mut Interner,
+    groups: &'g mut Vec<MatchGroup<'a>>,
+    key: &[u8],
+    memory: &mut MemoryGuard,
+) -> Result<&'g mut MatchGroup<'a>, QueryError> {
+    let index = names.intern(key);
+    if index == groups.len() {
+        memory.grow(key.len() + size_of::<MatchGroup<'_>>())?;
+        groups.push(MatchGroup::default());
+    }
+    memory.grow(size_of::<VectorRow<'_>>())?;
+    Ok(&mut groups[index])
+}
+
+/// The "one" side must have one element of a group at each step that has anything to match.
+fn check_one_side(
+    plan: &BinaryVector,
+    group: &MatchGroup<'_>,
+    key: &[u8],
+    matters: impl Fn(usize) -> bool,
+) -> Result<(), QueryError> {
+    if group.one.len() < 2 {
+        return Ok(());
+    }
+    let mut holder: Vec<Option<usize>> = vec![None; plan.steps.len()];
+    for (index, row) in group.one.iter().enumerate() {
+        for (step, _) in row.iter().filter(|(step, _)| matters(*step)) {
+            let Some(first) = holder[step].replace(index) else {
+                continue;
+            };
+            let side = match plan.matching.cardinality {
+                Cardinality::OneToMany => "left",
+                _ => "right",
+            };
+            let mut duplicates = [row, &group.one[first]].map(|r| labels::to_labels(r.labels).to_string());
+            duplicates.sort_unstable();
+            return Err(QueryError::execution(format!(
+                "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
+                 many-to-many matching not allowed: matching labels must be unique on one side",
+                labels::to_labels(key),
+                duplicates[0],
+                duplicates[1],
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One to one, two left elements of a group must not meet at a step where the right side has one.
+fn check_one_to_one(plan: &BinaryVector, group: &MatchGroup<'_>) -> Result<(), QueryError> {
+    if group.many.len() < 2 || (group.one.is_empty() && plan.matching.fill_right.is_none()) {
+        return Ok(());
+    }
+    let mut seen = vec![false; plan.steps.len()];
+    for row in &group.many {
+        for (step, _) in row.iter() {
+            let matched = plan.matching.fill_right.is_some() || group.one.iter().any(|o| o.at(step).is_some());
+            if matched && std::mem::replace(&mut seen[step], true) {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All pairs, by the labels of their result.
+struct Pairs<'a, 'p> {
+    plan: &'p BinaryVector,
+    labels: ResultLabels,
+    results: Interner,
+    pairs: Vec<Vec<Pair<'a>>>,
+}
+
+impl<'a, 'p> Pairs<'a, 'p> {
+    fn new(plan: &'p BinaryVector) -> Self {
+        Pairs {
+            plan,
+            labels: ResultLabels::new(plan.op, plan.return_bool, &plan.matching),
+            results: Interner::new(),
+            pairs: Vec::new(),
+        }
+    }
+
+    fn add_group(&mut self, index: usize, group: &MatchGroup<'a>, memory: &mut MemoryGuard) -> Result<(), QueryError> {
+        let matching = &self.plan.matching;
+        let (fill_many, fill_one) = (matching.fill_left.is_some(), matching.fill_right.is_some());
+        for many in &group.many {
+            for one in &group.one {
+                self.add(index, Some(*many), Some(*one), memory)?;
+            }
+            if fill_one {
+                self.add(index, Some(*many), None, memory)?;
+            }
+        }
+        if fill_many {
+            for one in &group.one {
+                self.add(index, None, Some(*one), memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        group: usize,
+        many: Option<VectorRow<'a>>,
+        one: Option<VectorRow<'a>>,
+        memory: &mut MemoryGuard,
+    ) -> Result<(), QueryError> {
+        let set = self.labels.of(many.map(|r| r.labels), one.map(|r| r.labels));
+        let result = self.results.intern(set);
+        if result == self.pairs.len() {
+            memory.grow(set.len() + size_of::<Vec<Pair<'_>>>() + 16)?;
+            self.pairs.push(Vec::new());
+        }
+        memory.grow(size_of::<Pair<'_>>())?;
+        self.pairs[result].push(Pair { group, many, one });
+        Ok(())
+    }
+
+    fn evaluate(&self, groups: &[MatchGroup<'a>]) -> Result<Vec<arrow_array::RecordBatch>> {
+        let steps = self.plan.steps.len();
+        let mut output = Output::default();
+        let mut row = RowBuffer::new(steps);
+        // The match group whose pair was at a step, also where the comparison did not hold there.
+        let mut touched: Vec<Option<usize>> = vec![None; steps];
+        for (result, pairs) in self.pairs.iter().enumerate() {
+            row.clear();
+            if pairs.len() > 1 {
+                touched.fill(None);
+            }
+            for pair in pairs {
+                self.evaluate_pair(pair, &groups[pair.group], pairs.len() > 1, &mut touched, &mut row)?;
+            }
+            output.row()?.push_row(self.results.bytes(result), &row);
+        }
+        output.finish()
+    }
+
+    fn evaluate_pair(
+        &self,
+        pair: &Pair<'a>,
+        group: &MatchGroup<'a>,
+        shared: bool,
+        touched: &mut [Option<usize>],
+        row: &mut RowBuffer,
+    ) -> Result<(), QueryError> {
+        let matching = &self.plan.matching;
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let Some(driver) = pair.many.or(pair.one) else {
+            return Ok(());
+        };
+        for (step, value) in driver.iter() {
+            let values = match (pair.many, pair.one) {
+                (Some(_), Some(one)) => one.at(step).map(|other| (value, other)),
+                (Some(_), None) => {
+                    let unmatched = group.one.iter().all(|o| o.at(step).is_none());
+                    matching.fill_right.filter(|_| unmatched).map(|fill| (value, fill))
+                }
+                _ => {
+                    let unmatched = group.many.iter().all(|m| m.at(step).is_none());
+                    matching.fill_left.filter(|_| unmatched).map(|fill| (fill, value))
+                }
+            };
+            let Some((many, one)) = values else { continue };
+            if shared && touched[step].replace(pair.group) == Some(pair.group) {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                ));
+            }
+            let (left, right) = if swapped { (one, many) } else { (many, one) };
+            if let Some(value) = element_op(self.plan.op, self.plan.return_bool, left, right) {
+                if row.is_present(step) {
+                    return Err(same_labelset());
+                }
+                row.set(step, value);
+            }
+        }
+        Ok(())
+    }
+}

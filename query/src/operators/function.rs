@@ -1,0 +1,117 @@
+//! A function of each value.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion_common::Result;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+
+use super::exec::{Operator, Plan, partitions};
+use super::rows::{RowMapper, map_rows};
+use super::scalar::{ScalarExpr, evaluate_all};
+use crate::context::QueryContext;
+use crate::error::QueryError;
+use crate::functions::InstantFunction;
+use crate::functions::instant::apply;
+use crate::functions::seconds::seconds;
+use crate::plan::Steps;
+use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow, labels};
+
+/// What is done to each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueFunction {
+    /// A named function.
+    Named(InstantFunction),
+    /// `-x`
+    Negate,
+}
+
+/// The operator's parameters. The result has no metric name.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// The vector.
+    pub input: Plan,
+    /// What is done.
+    pub function: ValueFunction,
+    /// Scalar arguments.
+    pub args: Vec<ScalarExpr>,
+    /// The grid.
+    pub steps: Steps,
+}
+
+impl Operator for Function {
+    const NAME: &'static str = "FunctionExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.function {
+            ValueFunction::Named(function) => f.write_str(function.as_str())?,
+            ValueFunction::Negate => f.write_str("-")?,
+        }
+        self.args.iter().try_for_each(|arg| write!(f, " {arg}"))
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        let mut out = vec![&self.input];
+        self.args.iter().for_each(|a| a.inputs(&mut out));
+        out
+    }
+
+    fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
+        let mut inputs = inputs.into_iter();
+        let mut out = self.clone();
+        out.input = inputs.next().unwrap_or(out.input);
+        out.args = self.args.iter().map(|a| a.with_inputs(&mut inputs)).collect();
+        Ok(out)
+    }
+
+    fn partitions(&self) -> usize {
+        partitions(&self.input)
+    }
+
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let plan = self.clone();
+        map_rows(&self.input, partition, query, task, move |query, task| {
+            Box::pin(async move {
+                Ok(Mapper {
+                    args: evaluate_all(&plan.args, plan.steps, &query, &task).await?,
+                    row: RowBuffer::new(plan.steps.len()),
+                    label_bytes: Vec::new(),
+                    plan,
+                })
+            })
+        })
+    }
+}
+
+struct Mapper {
+    plan: Function,
+    args: Vec<ScalarColumn>,
+    row: RowBuffer,
+    label_bytes: Vec<u8>,
+}
+
+impl RowMapper for Mapper {
+    fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
+        self.row.clear();
+        for (step, value) in row.iter() {
+            let result = match self.plan.function {
+                ValueFunction::Negate => Some(-value),
+                // Of anything but a selector, the time of a value is that of its step.
+                ValueFunction::Named(InstantFunction::Timestamp) => Some(seconds(self.plan.steps.time(step))),
+                ValueFunction::Named(function) => apply(function, value, |i| self.args.get(i).map(|a| a.at(step))),
+            };
+            if let Some(result) = result {
+                self.row.set(step, result);
+            }
+        }
+        self.label_bytes.clear();
+        labels::drop_metadata_into(row.labels, &mut self.label_bytes);
+        out.push_row(&self.label_bytes, &self.row);
+        Ok(())
+    }
+}

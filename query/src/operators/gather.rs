@@ -1,0 +1,109 @@
+//! Brings the partitions of a plan together: one stream, rows in the order of the partitions, which run at the same time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_common::{Result, internal_datafusion_err};
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::exec::{Operator, OperatorExec, Plan, partitions};
+use super::stream::boxed_with;
+use crate::context::QueryContext;
+
+/// Batches that one partition may be ahead of the reader: enough to keep both cores busy, a few MiB at most.
+const CHANNEL_BATCHES: usize = 4;
+
+/// The operator's parameters.
+#[derive(Debug)]
+pub struct Gather {
+    input: Plan,
+}
+
+impl Gather {
+    /// `input` in one partition; the input itself where it has one.
+    pub fn one_partition(input: Plan) -> Plan {
+        if partitions(&input) == 1 {
+            input
+        } else {
+            OperatorExec::plan(Gather { input })
+        }
+    }
+}
+
+impl Operator for Gather {
+    const NAME: &'static str = "GatherExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "inputs={}", partitions(&self.input))
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        vec![&self.input]
+    }
+
+    fn with_inputs(&self, mut inputs: Vec<Plan>) -> Result<Self> {
+        Ok(Gather {
+            input: inputs.swap_remove(0),
+        })
+    }
+
+    fn partitions(&self) -> usize {
+        1
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+
+    fn run(&self, _: usize, _: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        // Dropping the set aborts the tasks, so a reader that leaves stops them.
+        let mut tasks = JoinSet::new();
+        let mut receivers = Vec::new();
+        for partition in 0..partitions(&self.input) {
+            let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+            receivers.push(receiver);
+            let (input, task) = (Arc::clone(&self.input), Arc::clone(&task));
+            tasks.spawn(async move {
+                let mut batches = match input.execute(partition, task) {
+                    Ok(batches) => batches,
+                    Err(error) => {
+                        let _ = sender.send(Err(error)).await;
+                        return;
+                    }
+                };
+                while let Some(batch) = batches.next().await {
+                    let failed = batch.is_err();
+                    if sender.send(batch).await.is_err() || failed {
+                        return;
+                    }
+                }
+            });
+        }
+        let state = (tasks, receivers.into_iter(), None::<mpsc::Receiver<_>>);
+        let batches = stream::unfold(state, |(mut tasks, mut waiting, mut current)| async move {
+            loop {
+                let Some(receiver) = &mut current else {
+                    current = Some(waiting.next()?);
+                    continue;
+                };
+                if let Some(batch) = receiver.recv().await {
+                    return Some((batch, (tasks, waiting, current)));
+                }
+                current = None;
+                // A task that panicked closes its channel early; its partition must not just be missing.
+                while let Some(ended) = tasks.try_join_next() {
+                    if let Err(error) = ended {
+                        let error = internal_datafusion_err!("a partition of the query failed: {error}");
+                        return Some((Err(error), (JoinSet::new(), Vec::new().into_iter(), None)));
+                    }
+                }
+            }
+        });
+        Ok(boxed_with(self.input.schema(), batches))
+    }
+}

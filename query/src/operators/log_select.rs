@@ -1,0 +1,161 @@
+//! The leaf of log queries: scans slab by slab from the wanted end, runs the pipeline row by row in time order, and stops
+//! as soon as it has enough.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use datafusion_common::Result;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use futures::{StreamExt, stream};
+use garner_storage::model::Timestamp;
+use garner_storage::scan::{LogBatch, LogOrder, LogSelection, SeriesRequest};
+
+use super::exec::{Operator, Plan};
+use super::log_input::{FilterWorker, LogFilter, LogRows, log_schema};
+use super::stream::{MemoryGuard, boxed_with};
+use crate::context::QueryContext;
+use crate::error::QueryError;
+
+/// The leaf's parameters.
+#[derive(Clone, Debug)]
+pub struct LogSelect {
+    /// Which streams and times.
+    pub request: SeriesRequest,
+    /// What is made of each line.
+    pub filter: Arc<dyn LogFilter>,
+    /// From which end.
+    pub order: LogOrder,
+    /// Most rows of each partition.
+    pub limit: usize,
+    /// Least distance of two rows in time; 0 keeps all. With a distance there must be one partition.
+    pub interval_ns: i64,
+    /// In how many ranges of streams it runs.
+    pub partitions: usize,
+    /// The streams already resolved by planning.
+    pub selection: Option<Arc<dyn LogSelection>>,
+}
+
+impl Operator for LogSelect {
+    const NAME: &'static str = "LogSelectExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?} limit={}", self.request.matchers, self.order, self.limit)
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        Vec::new()
+    }
+
+    fn with_inputs(&self, _: Vec<Plan>) -> Result<Self> {
+        Ok(self.clone())
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    fn schema(&self) -> SchemaRef {
+        log_schema()
+    }
+
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(boxed_with(
+            log_schema(),
+            stream::once(select(self.clone(), partition, query)),
+        ))
+    }
+}
+
+async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> Result<RecordBatch> {
+    let selection = match &plan.selection {
+        Some(selection) => Arc::clone(selection),
+        None => query
+            .view()
+            .select_logs(&plan.request, query.scan())
+            .await
+            .map_err(QueryError::from)?,
+    };
+    let mut memory = MemoryGuard::new(&query);
+    let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.columns());
+    let mut worker = plan.filter.start();
+    let mut picker = Picker {
+        limit: plan.limit,
+        order: plan.order,
+        interval_ns: plan.interval_ns,
+        last: None,
+        rows: LogRows::default(),
+        selected: Vec::new(),
+    };
+    while picker.rows.len() < plan.limit {
+        let Some(slab) = slabs.next().await else { break };
+        let slab = slab.map_err(QueryError::from)?;
+        query.check()?;
+        tokio::task::coop::consume_budget().await;
+        picker.take(&slab.batch, worker.as_mut(), &query)?;
+        memory.resize(picker.rows.size_bytes())?;
+    }
+    Ok(picker.rows.finish()?)
+}
+
+struct Picker {
+    limit: usize,
+    order: LogOrder,
+    interval_ns: i64,
+    last: Option<Timestamp>,
+    rows: LogRows,
+    selected: Vec<u32>,
+}
+
+impl Picker {
+    /// Rows of a batch between two checks of the deadline.
+    const ROWS_PER_CHECK: usize = 4096;
+
+    fn take(
+        &mut self,
+        batch: &LogBatch,
+        worker: &mut dyn FilterWorker,
+        query: &QueryContext,
+    ) -> Result<(), QueryError> {
+        let mut selected = std::mem::take(&mut self.selected);
+        worker.select(batch, &mut selected);
+        // Streams are sorted, so rows of one time come in the order of their streams.
+        match self.order {
+            LogOrder::Forward | LogOrder::Streams => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
+            LogOrder::Backward => selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize])),
+        }
+        for (i, row) in selected.iter().enumerate() {
+            if self.rows.len() >= self.limit {
+                break;
+            }
+            if i % Self::ROWS_PER_CHECK == 0 {
+                query.check()?;
+            }
+            let time = batch.timestamps[*row as usize];
+            if self.is_too_close(time) {
+                continue;
+            }
+            let stream = batch.offsets.partition_point(|o| *o <= *row).saturating_sub(1);
+            if worker.row(batch, stream, *row as usize, &mut self.rows)? {
+                self.last = Some(time);
+            }
+        }
+        self.selected = selected;
+        Ok(())
+    }
+
+    fn is_too_close(&self, time: Timestamp) -> bool {
+        let Some(last) = self.last else { return false };
+        self.interval_ns > 0
+            && match self.order {
+                LogOrder::Forward | LogOrder::Streams => time < last.saturating_add(self.interval_ns),
+                LogOrder::Backward => time > last.saturating_sub(self.interval_ns),
+            }
+    }
+}

@@ -1,0 +1,35 @@
+//! Physical operators over the vector layout, one a file. They know no language and hold no process state.
+//!
+//! [`exec`] makes an [`exec::Operator`] an execution plan, [`stream`] reads and accounts batches, [`rows`] is the shape of
+//! row-by-row operators, [`grouping`] and [`match_labels`] reduce labels. Leaf: [`samples`]. Row by row: [`function`],
+//! [`binary_scalar`], [`label`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with [`fold`]), [`topk`],
+//! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`absent`], [`sort`], [`unique`], [`gather`]. Without
+//! rows: [`scalar`].
+
+pub mod absent;
+pub mod aggregate;
+pub mod binary_scalar;
+pub mod binary_vector;
+pub mod buckets;
+pub mod collect_groups;
+pub mod exec;
+pub mod fold;
+pub mod function;
+pub mod gather;
+pub mod grouping;
+pub mod label;
+pub mod log_accumulate;
+pub mod log_input;
+pub mod log_range;
+pub mod log_select;
+pub mod match_labels;
+pub mod rows;
+pub mod samples;
+pub mod scalar;
+pub mod set_op;
+pub mod sort;
+pub mod step_invariant;
+pub mod stream;
+pub mod subquery;
+pub mod topk;
+pub mod unique;

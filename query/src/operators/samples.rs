@@ -1,0 +1,276 @@
+//! The metric leaf: selects series, and makes of each series' samples one value a step, in one pass.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use datafusion_common::Result;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use futures::{StreamExt, stream};
+use garner_storage::model::{METRIC_NAME, Signal, TimeRange, Timestamp, is_stale};
+use garner_storage::scan::{BatchStream, SampleBatch, SampleSelection, SeriesRequest};
+
+use super::exec::{Operator, Plan};
+use super::scalar::{ScalarExpr, evaluate_all};
+use super::stream::{MemoryGuard, boxed};
+use crate::context::QueryContext;
+use crate::error::QueryError;
+use crate::functions::range::RangeKernel;
+use crate::functions::seconds::seconds;
+use crate::functions::window::{Windows, without_stale};
+use crate::functions::{RangeFunction, annotate};
+use crate::plan::Span;
+use crate::vector::{RowBuffer, VectorBuilder, labels};
+
+/// What is made of the samples in a window.
+#[derive(Clone, Debug)]
+pub enum SampleFunction {
+    /// The newest, nothing where that is a staleness marker.
+    Newest,
+    /// The time of the newest in seconds.
+    NewestTime,
+    /// A range function with its scalar parameters.
+    Range(RangeFunction, Vec<ScalarExpr>),
+}
+
+impl SampleFunction {
+    /// Whether the result is still the metric it was.
+    pub fn keeps_name(&self) -> bool {
+        match self {
+            SampleFunction::Newest => true,
+            SampleFunction::NewestTime => false,
+            SampleFunction::Range(function, _) => function.keeps_name(),
+        }
+    }
+}
+
+/// The leaf's parameters.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// Which series, over all windows.
+    pub request: SeriesRequest,
+    /// Which samples each step sees.
+    pub windows: Windows,
+    /// What is made of them.
+    pub function: SampleFunction,
+    /// In how many ranges of series it runs.
+    pub partitions: usize,
+    /// Where the selector stands.
+    pub span: Span,
+    /// The series already resolved by planning; a plan that came from elsewhere resolves them itself.
+    pub selection: Option<Arc<dyn SampleSelection>>,
+}
+
+impl Samples {
+    /// The request that covers all windows.
+    pub fn request(matchers: Vec<garner_storage::model::LabelMatcher>, windows: &Windows) -> SeriesRequest {
+        let (first, last) = windows.bounds();
+        SeriesRequest {
+            signal: Signal::Metrics,
+            matchers,
+            range: TimeRange::closed(first, last),
+        }
+    }
+}
+
+impl Operator for Samples {
+    const NAME: &'static str = "SamplesExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            SampleFunction::Newest => f.write_str("newest")?,
+            SampleFunction::NewestTime => f.write_str("timestamp")?,
+            SampleFunction::Range(function, _) => f.write_str(function.as_str())?,
+        }
+        write!(f, " {:?} window={}ns", self.request.matchers, self.windows.width_ns)
+    }
+
+    fn inputs(&self) -> Vec<&Plan> {
+        let mut out = Vec::new();
+        if let SampleFunction::Range(_, params) = &self.function {
+            params.iter().for_each(|p| p.inputs(&mut out));
+        }
+        out
+    }
+
+    fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
+        let mut out = self.clone();
+        if let SampleFunction::Range(_, params) = &mut out.function {
+            let mut inputs = inputs.into_iter();
+            *params = params.iter().map(|p| p.with_inputs(&mut inputs)).collect();
+        }
+        Ok(out)
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let state = stream::once(start(self.clone(), partition, query, task));
+        Ok(boxed(state.flat_map(|started| match started {
+            Ok(leaf) => stream::unfold(leaf, next_batch).left_stream(),
+            Err(error) => stream::iter([Err(error.into())]).right_stream(),
+        })))
+    }
+}
+
+/// A partition while it runs.
+struct Leaf {
+    input: BatchStream<SampleBatch>,
+    evaluator: Evaluator,
+    query: Arc<QueryContext>,
+    memory: MemoryGuard,
+    done: bool,
+}
+
+async fn start(
+    plan: Samples,
+    partition: usize,
+    query: Arc<QueryContext>,
+    task: Arc<TaskContext>,
+) -> Result<Leaf, QueryError> {
+    let selection = match &plan.selection {
+        Some(selection) => Arc::clone(selection),
+        None => query.view().select_samples(&plan.request, query.scan()).await?,
+    };
+    let kernel = match &plan.function {
+        SampleFunction::Range(function, params) => {
+            let params = evaluate_all(params, plan.windows.steps, &query, &task).await?;
+            if *function == RangeFunction::QuantileOverTime {
+                annotate::quantiles(&params, &query, plan.span);
+            }
+            Some(RangeKernel::new(*function, plan.windows, params))
+        }
+        _ => None,
+    };
+    let steps = plan.windows.steps.len();
+    Ok(Leaf {
+        input: selection.scan(partition, plan.partitions),
+        memory: MemoryGuard::new(&query),
+        evaluator: Evaluator {
+            kernel,
+            row: RowBuffer::new(steps),
+            builder: VectorBuilder::new(),
+            keeps_name: plan.function.keeps_name(),
+            wants_counter: matches!(
+                plan.function,
+                SampleFunction::Range(RangeFunction::Rate | RangeFunction::Increase, _)
+            ),
+            times: Vec::new(),
+            values: Vec::new(),
+            label_bytes: Vec::new(),
+            checked_name: Vec::new(),
+            plan,
+        },
+        query,
+        done: false,
+    })
+}
+
+/// The next full batch; each state machine step reads scan batches until one is full or the scan ends.
+async fn next_batch(mut leaf: Leaf) -> Option<(Result<RecordBatch>, Leaf)> {
+    if leaf.done {
+        return None;
+    }
+    let result = fill(&mut leaf).await;
+    match result {
+        Ok(Some(batch)) => Some((Ok(batch), leaf)),
+        Ok(None) => None,
+        Err(error) => {
+            leaf.done = true;
+            Some((Err(error), leaf))
+        }
+    }
+}
+
+async fn fill(leaf: &mut Leaf) -> Result<Option<RecordBatch>> {
+    while let Some(batch) = leaf.input.next().await {
+        let batch = batch.map_err(QueryError::from)?;
+        leaf.query.check()?;
+        leaf.query.count_samples(batch.timestamps.len() as u64)?;
+        // A scan whose rows are all in memory never waits, and a task that never waits cannot be canceled.
+        tokio::task::coop::consume_budget().await;
+        for series in 0..batch.series.len() {
+            leaf.evaluator.eval(&batch, series, &leaf.query)?;
+        }
+        leaf.memory.resize(leaf.evaluator.builder.size_bytes())?;
+        if leaf.evaluator.builder.is_full() {
+            return Ok(Some(leaf.evaluator.builder.finish()?));
+        }
+    }
+    leaf.done = true;
+    if leaf.evaluator.builder.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(leaf.evaluator.builder.finish()?))
+}
+
+/// Scratch and parameters of a partition.
+struct Evaluator {
+    plan: Samples,
+    kernel: Option<RangeKernel>,
+    row: RowBuffer,
+    builder: VectorBuilder,
+    keeps_name: bool,
+    wants_counter: bool,
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    label_bytes: Vec<u8>,
+    checked_name: Vec<u8>,
+}
+
+impl Evaluator {
+    fn eval(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
+        let (times, values) = batch.rows(series);
+        self.row.clear();
+        match &mut self.kernel {
+            Some(kernel) => {
+                if without_stale(times, values, &mut self.times, &mut self.values) {
+                    kernel.eval(&self.times, &self.values, &mut self.row)?;
+                } else {
+                    kernel.eval(times, values, &mut self.row)?;
+                }
+            }
+            None => {
+                let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+                let row = &mut self.row;
+                self.plan.windows.for_each(times, |step, low, high| {
+                    if low < high && !is_stale(values[high - 1]) {
+                        let time = times[high - 1];
+                        row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
+                    }
+                });
+            }
+        }
+        if self.row.is_empty() {
+            return Ok(());
+        }
+        let labels = batch.series[series].as_bytes();
+        if self.wants_counter {
+            self.check_counter_name(labels, query);
+        }
+        if self.keeps_name {
+            self.builder.push_row(labels, &self.row);
+        } else {
+            self.label_bytes.clear();
+            labels::drop_metadata_into(labels, &mut self.label_bytes);
+            self.builder.push_row(&self.label_bytes, &self.row);
+        }
+        Ok(())
+    }
+
+    fn check_counter_name(&mut self, labels: &[u8], query: &QueryContext) {
+        let name = labels::value_of(labels, METRIC_NAME.as_bytes());
+        if name != self.checked_name {
+            self.checked_name.clear();
+            self.checked_name.extend_from_slice(name);
+            annotate::counter_name(labels::text(name), query, self.plan.span);
+        }
+    }
+}

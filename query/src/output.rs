@@ -1,0 +1,74 @@
+//! The answer of a query, in the shape that the HTTP APIs encode.
+
+use std::sync::Arc;
+
+use garner_storage::model::{Labels, Timestamp};
+
+/// What a query gives.
+#[derive(Clone, Debug)]
+pub struct QueryOutput {
+    /// The result itself.
+    pub value: Value,
+    /// Texts that say the answer may be wrong.
+    pub warnings: Vec<String>,
+    /// Texts that say the query may not be what was meant.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// The result of a query, by its type.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `resultType: vector`: one sample a series, in the order to show.
+    Vector(Vec<InstantSample>),
+    /// `resultType: matrix`: series sorted by labels.
+    Matrix(Vec<RangeSeries>),
+    /// `resultType: scalar`
+    Scalar(Timestamp, f64),
+    /// `resultType: string`
+    String(Timestamp, Arc<str>),
+}
+
+/// An element of an instant vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstantSample {
+    /// Its labels.
+    pub labels: Labels,
+    /// Time of the evaluation, nanoseconds.
+    pub time_ns: Timestamp,
+    /// Its value.
+    pub value: f64,
+}
+
+/// A series of a matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RangeSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Times (nanoseconds, ascending) and values.
+    pub samples: Vec<(Timestamp, f64)>,
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Samples or log entries read.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Segments looked at.
+    pub segments: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Pages left out by their statistics.
+    pub pages_skipped: u64,
+    /// Requests to the object store.
+    pub object_requests: u64,
+    /// Bytes read from the object store.
+    pub object_bytes: u64,
+    /// Most bytes of memory held at one time.
+    pub peak_memory_bytes: u64,
+    /// Wall time, nanoseconds.
+    pub elapsed_ns: u64,
+}

@@ -1,0 +1,476 @@
+//! From logical nodes to operators. Plans are built directly, without a planner in between: an instant query over a few
+//! series pays for the nodes it has and nothing else.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::node::{Quantity, SamplesNode, Select, SubqueryNode, VectorPlan};
+use super::{AggregateOp, Steps};
+use crate::context::QueryContext;
+use crate::error::QueryError;
+use crate::functions::annotate;
+use crate::operators::absent::Absent;
+use crate::operators::aggregate::Aggregate;
+use crate::operators::binary_scalar::BinaryScalar;
+use crate::operators::binary_vector::BinaryVector;
+use crate::operators::buckets::{BucketFunction, Buckets};
+use crate::operators::collect_groups::{CollectGroups, Collected};
+use crate::operators::exec::{OperatorExec, Plan};
+use crate::operators::fold::Fold;
+use crate::operators::function::{Function, ValueFunction};
+use crate::operators::label::{LabelChange, LabelChanger};
+use crate::operators::samples::{SampleFunction, Samples};
+use crate::operators::scalar::{Scalar, ScalarExpr};
+use crate::operators::set_op::SetOperation;
+use crate::operators::sort::{Sort, SortKey};
+use crate::operators::step_invariant::StepInvariant;
+use crate::operators::subquery::Subquery;
+use crate::operators::topk::{Pick, TopK};
+use crate::operators::unique::Unique;
+use crate::plan::{SetOp, Span};
+
+/// Samples below which a scan runs in one partition: splitting costs about 70 µs, which is what reading this many takes.
+const MIN_ROWS_TO_SPLIT: u64 = 65_536;
+
+/// Series below which a scan runs in one partition, whatever they hold.
+const MIN_SERIES_TO_SPLIT: usize = 64;
+
+/// A vector as an operator, and what planning above it must know.
+#[derive(Clone, Debug)]
+pub struct PlannedVector {
+    /// Yields the vector layout.
+    pub exec: Plan,
+    /// Whether two rows can have equal labels once the metric name is dropped.
+    pub may_collide: bool,
+}
+
+impl PlannedVector {
+    fn unique(exec: Plan) -> Self {
+        PlannedVector {
+            exec,
+            may_collide: false,
+        }
+    }
+
+    /// The same after the metric name was dropped.
+    fn name_dropped(exec: Plan, may_collide: bool, steps: Steps, strict: bool) -> Self {
+        if may_collide {
+            PlannedVector::unique(Unique::plan(exec, steps, strict))
+        } else {
+            PlannedVector::unique(exec)
+        }
+    }
+}
+
+/// Builds the operators of `plan`, which is a vector, on `steps`.
+pub fn plan_vector<'a>(
+    plan: &'a VectorPlan,
+    steps: Steps,
+    query: &'a Arc<QueryContext>,
+) -> BoxFuture<'a, Result<PlannedVector, QueryError>> {
+    Box::pin(async move {
+        match plan {
+            VectorPlan::Samples(node) => plan_samples(node, steps, query).await,
+            VectorPlan::Subquery(node) => plan_subquery(node, steps, query).await,
+            VectorPlan::Leaf(leaf) => {
+                let planned = leaf.plan(&steps, query).await?;
+                Ok(PlannedVector {
+                    exec: planned.exec,
+                    may_collide: planned.may_collide,
+                })
+            }
+            VectorPlan::Vector(scalar) => {
+                let expr = plan_scalar(scalar, steps, query).await?;
+                Ok(PlannedVector::unique(OperatorExec::plan(Scalar { expr, steps })))
+            }
+            VectorPlan::StepInvariant(input) => {
+                let planned = plan_vector(input, Steps::instant(steps.start_ns), query).await?;
+                Ok(PlannedVector {
+                    exec: StepInvariant::plan(planned.exec, steps),
+                    ..planned
+                })
+            }
+            VectorPlan::Negate(input) => plan_function(input, ValueFunction::Negate, &[], steps, query).await,
+            VectorPlan::Function { function, input, args } => {
+                plan_function(input, ValueFunction::Named(*function), args, steps, query).await
+            }
+            VectorPlan::Binary { .. } => plan_binary(plan, steps, query).await,
+            VectorPlan::Set { .. } => plan_set(plan, steps, query).await,
+            VectorPlan::Aggregate { .. } => plan_aggregate(plan, steps, query).await,
+            _ => plan_other(plan, steps, query).await,
+        }
+    })
+}
+
+/// Builds the expression of `plan`, which is a scalar, on `steps`.
+pub fn plan_scalar<'a>(
+    plan: &'a VectorPlan,
+    steps: Steps,
+    query: &'a Arc<QueryContext>,
+) -> BoxFuture<'a, Result<ScalarExpr, QueryError>> {
+    Box::pin(async move {
+        Ok(match plan {
+            VectorPlan::Number(value) => ScalarExpr::Constant(*value),
+            VectorPlan::Time => ScalarExpr::Time,
+            VectorPlan::Scalar(input) => ScalarExpr::Vector(plan_vector(input, steps, query).await?.exec),
+            VectorPlan::Negate(input) => match plan_scalar(input, steps, query).await? {
+                ScalarExpr::Constant(value) => ScalarExpr::Constant(-value),
+                inner => ScalarExpr::Negate(Box::new(inner)),
+            },
+            VectorPlan::StepInvariant(input) => {
+                let first = Steps::instant(steps.start_ns);
+                match plan_scalar(input, first, query).await? {
+                    ScalarExpr::Constant(value) => ScalarExpr::Constant(value),
+                    inner => ScalarExpr::Invariant(first, Box::new(inner)),
+                }
+            }
+            VectorPlan::Binary { op, left, right, .. } => {
+                let left = plan_scalar(left, steps, query).await?;
+                let right = plan_scalar(right, steps, query).await?;
+                ScalarExpr::Binary(*op, Box::new((left, right)))
+            }
+            _ => return Err(QueryError::internal("a scalar was expected in the plan")),
+        })
+    })
+}
+
+async fn plan_scalars(
+    plans: &[VectorPlan],
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<Vec<ScalarExpr>, QueryError> {
+    let mut out = Vec::with_capacity(plans.len());
+    for plan in plans {
+        out.push(plan_scalar(plan, steps, query).await?);
+    }
+    Ok(out)
+}
+
+async fn plan_samples(
+    node: &SamplesNode,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let (width_ns, function) = match &node.select {
+        Select::Instant { lookback_ns } => (lookback_ns.unwrap_or(query.lookback_ns()), SampleFunction::Newest),
+        Select::Timestamp { lookback_ns } => (lookback_ns.unwrap_or(query.lookback_ns()), SampleFunction::NewestTime),
+        Select::Range {
+            range_ns,
+            function,
+            params,
+        } => {
+            let params = plan_scalars(params, steps, query).await?;
+            (*range_ns, SampleFunction::Range(*function, params))
+        }
+    };
+    let windows = node.windows(steps, width_ns);
+    let request = Samples::request(node.matchers.clone(), &windows);
+    let selection = query.view().select_samples(&request, query.scan()).await?;
+    let small = selection.estimated_rows() < MIN_ROWS_TO_SPLIT || selection.series_count() < MIN_SERIES_TO_SPLIT;
+    let partitions = if small { 1 } else { query.target_partitions() };
+    let strict = matches!(function, SampleFunction::Range(..));
+    let keeps_name = function.keeps_name();
+    let exec = OperatorExec::plan(Samples {
+        request,
+        windows,
+        function,
+        partitions,
+        span: node.span,
+        selection: Some(selection),
+    });
+    let may_collide = !node.has_one_name();
+    if keeps_name {
+        return Ok(PlannedVector { exec, may_collide });
+    }
+    Ok(PlannedVector::name_dropped(exec, may_collide, steps, strict))
+}
+
+async fn plan_subquery(
+    node: &SubqueryNode,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let (inner, windows) = node.grid(steps);
+    let params = plan_scalars(&node.params, steps, query).await?;
+    let input = plan_any(&node.input, inner, query).await?;
+    let exec = OperatorExec::plan(Subquery {
+        input: input.exec,
+        inner,
+        windows,
+        function: node.function,
+        params,
+        span: node.span,
+    });
+    if node.function.keeps_name() {
+        return Ok(PlannedVector { exec, ..input });
+    }
+    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, true))
+}
+
+/// A vector, or a scalar as a vector of one element.
+pub async fn plan_any(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    if plan.quantity() == Quantity::Scalar {
+        let expr = plan_scalar(plan, steps, query).await?;
+        return Ok(PlannedVector::unique(OperatorExec::plan(Scalar { expr, steps })));
+    }
+    plan_vector(plan, steps, query).await
+}
+
+async fn plan_function(
+    input: &VectorPlan,
+    function: ValueFunction,
+    args: &[VectorPlan],
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let args = plan_scalars(args, steps, query).await?;
+    let input = plan_any(input, steps, query).await?;
+    let exec = OperatorExec::plan(Function {
+        input: input.exec,
+        function,
+        args,
+        steps,
+    });
+    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false))
+}
+
+async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    let VectorPlan::Binary {
+        op,
+        return_bool,
+        matching,
+        left,
+        right,
+        ..
+    } = plan
+    else {
+        return Err(unexpected());
+    };
+    if left.is_scalar() || right.is_scalar() {
+        let scalar_left = left.is_scalar();
+        let (vector, scalar) = if scalar_left { (right, left) } else { (left, right) };
+        let scalar = plan_scalar(scalar, steps, query).await?;
+        let input = plan_vector(vector, steps, query).await?;
+        let exec = OperatorExec::plan(BinaryScalar {
+            input: input.exec,
+            scalar,
+            op: *op,
+            scalar_left,
+            return_bool: *return_bool,
+            steps,
+        });
+        if BinaryScalar::drops_name(*op, *return_bool) {
+            return Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false));
+        }
+        return Ok(PlannedVector { exec, ..input });
+    }
+    let left = plan_vector(left, steps, query).await?;
+    let right = plan_vector(right, steps, query).await?;
+    // A comparison keeps names, of which each side may have several.
+    let may_collide = !BinaryScalar::drops_name(*op, *return_bool) && (left.may_collide || right.may_collide);
+    let exec = BinaryVector {
+        left: left.exec,
+        right: right.exec,
+        op: *op,
+        return_bool: *return_bool,
+        matching: matching.clone(),
+        steps,
+    };
+    Ok(PlannedVector {
+        exec: exec.plan(),
+        may_collide,
+    })
+}
+
+async fn plan_set(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    let VectorPlan::Set {
+        op,
+        matching,
+        left,
+        right,
+    } = plan
+    else {
+        return Err(unexpected());
+    };
+    let left = plan_vector(left, steps, query).await?;
+    let right = plan_vector(right, steps, query).await?;
+    let exec = SetOperation::plan(left.exec, right.exec, *op, matching, steps);
+    if *op != SetOp::Or {
+        return Ok(PlannedVector {
+            exec,
+            may_collide: left.may_collide,
+        });
+    }
+    Ok(PlannedVector {
+        exec: Unique::plan(exec, steps, false),
+        may_collide: true,
+    })
+}
+
+async fn plan_aggregate(
+    plan: &VectorPlan,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let VectorPlan::Aggregate {
+        op,
+        grouping,
+        param,
+        label,
+        input,
+        span,
+    } = plan
+    else {
+        return Err(unexpected());
+    };
+    let param = match param {
+        Some(param) => plan_scalar(param, steps, query).await?,
+        None => ScalarExpr::Constant(f64::NAN),
+    };
+    let input = plan_vector(input, steps, query).await?;
+    let pick = match op {
+        AggregateOp::TopK => Some(Pick::Top),
+        AggregateOp::BottomK => Some(Pick::Bottom),
+        AggregateOp::LimitK => Some(Pick::Any),
+        _ => None,
+    };
+    if let Some(pick) = pick {
+        return Ok(PlannedVector {
+            exec: TopK::plan(input.exec, pick, param, grouping, steps),
+            ..input
+        });
+    }
+    let names_group = !grouping.without && grouping.labels.iter().any(|l| &**l == "__name__");
+    let exec = match (Fold::of(*op), op) {
+        (Some(fold), _) => Aggregate::plan(input.exec, fold, grouping, steps),
+        (None, AggregateOp::Quantile) => {
+            let what = Collected::Quantile(param, *span);
+            CollectGroups::plan(input.exec, what, grouping.clone(), steps)
+        }
+        (None, _) => {
+            let label = Arc::clone(label.as_ref().ok_or_else(unexpected)?);
+            CollectGroups::plan(input.exec, Collected::CountValues(label), grouping.clone(), steps)
+        }
+    };
+    Ok(PlannedVector {
+        exec,
+        may_collide: names_group,
+    })
+}
+
+async fn plan_other(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    match plan {
+        VectorPlan::HistogramQuantile { quantile, input, spans } => {
+            let function = BucketFunction::Quantile(plan_scalar(quantile, steps, query).await?, spans.0);
+            plan_buckets(input, function, spans.1, steps, query).await
+        }
+        VectorPlan::HistogramFraction {
+            lower,
+            upper,
+            input,
+            span,
+        } => {
+            let lower = plan_scalar(lower, steps, query).await?;
+            let upper = plan_scalar(upper, steps, query).await?;
+            plan_buckets(input, BucketFunction::Fraction(lower, upper), *span, steps, query).await
+        }
+        VectorPlan::LabelReplace {
+            input,
+            target,
+            replacement,
+            source,
+            pattern,
+        } => {
+            let change = LabelChange::replace(
+                Arc::clone(target),
+                Arc::clone(replacement),
+                Arc::clone(source),
+                Arc::clone(pattern),
+            )?;
+            plan_label(input, change, target, steps, query).await
+        }
+        VectorPlan::LabelJoin {
+            input,
+            target,
+            separator,
+            sources,
+        } => {
+            let change = LabelChange::Join {
+                target: Arc::clone(target),
+                separator: Arc::clone(separator),
+                sources: sources.clone(),
+            };
+            plan_label(input, change, target, steps, query).await
+        }
+        VectorPlan::Absent { input, labels } => {
+            let input = plan_vector(input, steps, query).await?;
+            Ok(PlannedVector::unique(Absent::plan(input.exec, labels.clone(), steps)))
+        }
+        VectorPlan::Sort {
+            input,
+            descending,
+            span,
+        } => plan_sort(input, SortKey::Value, *descending, *span, steps, query).await,
+        VectorPlan::SortByLabel {
+            input,
+            labels,
+            descending,
+            span,
+        } => plan_sort(input, SortKey::Labels(labels.clone()), *descending, *span, steps, query).await,
+        _ => Err(unexpected()),
+    }
+}
+
+async fn plan_buckets(
+    input: &VectorPlan,
+    function: BucketFunction,
+    span: Span,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let input = plan_vector(input, steps, query).await?;
+    let exec = Buckets::plan(input.exec, function, steps, span);
+    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false))
+}
+
+async fn plan_label(
+    input: &VectorPlan,
+    change: LabelChange,
+    target: &str,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let input = plan_vector(input, steps, query).await?;
+    let exec = OperatorExec::plan(LabelChanger {
+        input: input.exec,
+        change,
+    });
+    Ok(PlannedVector {
+        exec: Unique::plan(exec, steps, false),
+        may_collide: input.may_collide || target == "__name__",
+    })
+}
+
+async fn plan_sort(
+    input: &VectorPlan,
+    key: SortKey,
+    descending: bool,
+    span: Span,
+    steps: Steps,
+    query: &Arc<QueryContext>,
+) -> Result<PlannedVector, QueryError> {
+    let input = plan_vector(input, steps, query).await?;
+    if steps.count != 1 {
+        annotate::sort_in_range(query, span);
+        return Ok(input);
+    }
+    Ok(PlannedVector {
+        exec: Sort::plan(input.exec, key, descending),
+        ..input
+    })
+}
+
+fn unexpected() -> QueryError {
+    QueryError::internal("a vector was expected in the plan")
+}

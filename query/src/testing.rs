@@ -1,0 +1,306 @@
+//! A store in memory for tests of the languages and operators: rows in vectors, scanned as the real store hands them out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_array::BinaryArray;
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use garner_storage::clock::Clock;
+use garner_storage::error::Result;
+use garner_storage::model::{Labels, SeriesKey, Signal, TenantId, Timestamp};
+use garner_storage::scan::{
+    BatchStream, LogBatch, LogColumns, LogOrder, LogSelection, LogSlab, SampleBatch, SampleSelection, ScanContext,
+    ScanStats, SeriesRequest, StoreReader, StoreView,
+};
+
+/// A log entry of the test store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestEntry {
+    /// Nanoseconds.
+    pub time_ns: Timestamp,
+    /// The line.
+    pub line: String,
+    /// Structured metadata as sent.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// All rows of one tenant; every tenant sees the same.
+#[derive(Clone, Debug, Default)]
+pub struct TestStore {
+    samples: BTreeMap<SeriesKey, BTreeMap<Timestamp, f64>>,
+    logs: BTreeMap<SeriesKey, Vec<TestEntry>>,
+    /// Series in one batch of a scan; small numbers show errors at the seams of batches.
+    pub batch_series: usize,
+}
+
+impl TestStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        TestStore {
+            batch_series: 3,
+            ..TestStore::default()
+        }
+    }
+
+    /// Adds a sample.
+    pub fn push(&mut self, labels: &Labels, time_ns: Timestamp, value: f64) -> &mut Self {
+        self.samples
+            .entry(SeriesKey(labels.clone()))
+            .or_default()
+            .insert(time_ns, value);
+        self
+    }
+
+    /// Adds samples `step_ns` apart from time 0 on; `None` leaves a gap.
+    pub fn load(&mut self, pairs: &[(&str, &str)], step_ns: i64, values: &[Option<f64>]) -> &mut Self {
+        let labels = Labels::from_pairs(pairs.iter().copied());
+        for (i, value) in values.iter().enumerate() {
+            if let Some(value) = value {
+                self.push(&labels, step_ns * i as i64, *value);
+            }
+        }
+        self
+    }
+
+    /// Adds a log entry.
+    pub fn push_log(
+        &mut self,
+        stream: &Labels,
+        time_ns: Timestamp,
+        line: &str,
+        metadata: &[(&str, &str)],
+    ) -> &mut Self {
+        let entries = self.logs.entry(SeriesKey(stream.clone())).or_default();
+        entries.push(TestEntry {
+            time_ns,
+            line: line.to_string(),
+            metadata: metadata.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+        });
+        entries.sort_by_key(|e| e.time_ns);
+        self
+    }
+
+    /// The store as the engine reads it.
+    pub fn reader(self) -> Arc<dyn StoreReader> {
+        Arc::new(Reader(Arc::new(self)))
+    }
+}
+
+#[derive(Debug)]
+struct Reader(Arc<TestStore>);
+
+impl StoreReader for Reader {
+    fn view(&self, _tenant: &TenantId) -> Result<Arc<dyn StoreView>> {
+        Ok(Arc::new(View(Arc::clone(&self.0))))
+    }
+}
+
+#[derive(Debug)]
+struct View(Arc<TestStore>);
+
+impl View {
+    fn labels(&self, request: &SeriesRequest) -> Vec<Labels> {
+        let passes = |l: &Labels| request.matchers.iter().all(|m| m.matches_labels(l));
+        match request.signal {
+            Signal::Metrics => {
+                let inside = |rows: &BTreeMap<Timestamp, f64>| rows.keys().any(|t| request.range.contains(*t));
+                let found = self.0.samples.iter().filter(|(k, rows)| passes(&k.0) && inside(rows));
+                found.map(|(k, _)| k.0.clone()).collect()
+            }
+            Signal::Logs => {
+                let inside = |rows: &[TestEntry]| rows.iter().any(|e| request.range.contains(e.time_ns));
+                let found = self.0.logs.iter().filter(|(k, rows)| passes(&k.0) && inside(rows));
+                found.map(|(k, _)| k.0.clone()).collect()
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl StoreView for View {
+    async fn series(&self, request: &SeriesRequest, _scan: &ScanContext) -> Result<Vec<Labels>> {
+        Ok(self.labels(request))
+    }
+
+    async fn label_names(&self, request: &SeriesRequest, _scan: &ScanContext) -> Result<Vec<String>> {
+        let names: BTreeSet<String> = self
+            .labels(request)
+            .iter()
+            .flat_map(|l| l.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>())
+            .collect();
+        Ok(names.into_iter().collect())
+    }
+
+    async fn label_values(&self, name: &str, request: &SeriesRequest, _scan: &ScanContext) -> Result<Vec<String>> {
+        let values: BTreeSet<String> = self
+            .labels(request)
+            .iter()
+            .filter_map(|l| l.get(name).map(str::to_string))
+            .collect();
+        Ok(values.into_iter().collect())
+    }
+
+    async fn select_samples(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn SampleSelection>> {
+        let mut series = Vec::new();
+        for labels in self.labels(request) {
+            let Some(rows) = self.0.samples.get(&SeriesKey(labels.clone())) else {
+                continue;
+            };
+            let range = rows.range(request.range.start..request.range.end);
+            series.push((labels, range.map(|(t, v)| (*t, *v)).collect()));
+        }
+        Ok(Arc::new(Samples {
+            series,
+            batch_series: self.0.batch_series.max(1),
+            scan: scan.clone(),
+        }))
+    }
+
+    async fn select_logs(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn LogSelection>> {
+        let mut streams = Vec::new();
+        for labels in self.labels(request) {
+            let Some(rows) = self.0.logs.get(&SeriesKey(labels.clone())) else {
+                continue;
+            };
+            let inside = rows.iter().filter(|e| request.range.contains(e.time_ns));
+            streams.push((labels, inside.cloned().collect()));
+        }
+        Ok(Arc::new(Logs {
+            streams,
+            request: request.clone(),
+            scan: scan.clone(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Samples {
+    series: Vec<(Labels, Vec<(Timestamp, f64)>)>,
+    batch_series: usize,
+    scan: ScanContext,
+}
+
+/// Rows `partition * n / partitions ..` of `n`.
+fn split<T>(rows: &[T], partition: usize, partitions: usize) -> &[T] {
+    let bound = |p: usize| rows.len() * p / partitions;
+    &rows[bound(partition)..bound(partition + 1)]
+}
+
+impl SampleSelection for Samples {
+    fn series_count(&self) -> usize {
+        self.series.len()
+    }
+
+    fn estimated_rows(&self) -> u64 {
+        self.series.iter().map(|(_, rows)| rows.len() as u64).sum()
+    }
+
+    fn scan(&self, partition: usize, partitions: usize) -> BatchStream<SampleBatch> {
+        let mut batches = Vec::new();
+        for chunk in split(&self.series, partition, partitions).chunks(self.batch_series) {
+            let mut batch = SampleBatch {
+                offsets: vec![0],
+                ..SampleBatch::default()
+            };
+            for (labels, rows) in chunk {
+                batch.series.push(labels.clone());
+                for (time, value) in rows {
+                    batch.timestamps.push(*time);
+                    batch.values.push(*value);
+                }
+                batch.offsets.push(batch.timestamps.len() as u32);
+            }
+            ScanStats::add(&self.scan.stats.rows, batch.timestamps.len() as u64);
+            batches.push(Ok(batch));
+        }
+        stream::iter(batches).boxed()
+    }
+}
+
+#[derive(Debug)]
+struct Logs {
+    streams: Vec<(Labels, Vec<TestEntry>)>,
+    request: SeriesRequest,
+    scan: ScanContext,
+}
+
+impl LogSelection for Logs {
+    fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn estimated_rows(&self) -> u64 {
+        self.streams.iter().map(|(_, rows)| rows.len() as u64).sum()
+    }
+
+    /// Two slabs, cut at the middle of the rows' times, so that consumers meet more than one.
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab> {
+        let streams = split(&self.streams, partition, partitions);
+        let times = || streams.iter().flat_map(|(_, rows)| rows.iter().map(|e| e.time_ns));
+        let (first, last) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+        let middle = (first + (last - first) / 2 + 1).clamp(self.request.range.start, self.request.range.end);
+        let mut ranges = [self.request.range, self.request.range];
+        ranges[0].end = middle;
+        ranges[1].start = middle;
+        if order == LogOrder::Backward {
+            ranges.reverse();
+        }
+        let mut slabs = Vec::new();
+        for range in ranges {
+            let mut batch = LogBatch {
+                streams: Vec::new(),
+                offsets: vec![0],
+                timestamps: Vec::new(),
+                lines: None,
+                line_lengths: Vec::new(),
+                metadata_sets: Vec::new(),
+                metadata: Vec::new(),
+                derived: Vec::new(),
+            };
+            if columns.metadata {
+                batch.metadata_sets.push(Labels::empty());
+            }
+            let mut lines: Vec<&[u8]> = Vec::new();
+            for (labels, rows) in streams {
+                let inside: Vec<_> = rows.iter().filter(|e| range.contains(e.time_ns)).collect();
+                if inside.is_empty() {
+                    continue;
+                }
+                batch.streams.push(labels.clone());
+                for entry in inside {
+                    batch.timestamps.push(entry.time_ns);
+                    batch.line_lengths.push(entry.line.len() as u32);
+                    lines.push(entry.line.as_bytes());
+                    if columns.metadata {
+                        let set = Labels::from_pairs(entry.metadata.iter().map(|(n, v)| (n, v)));
+                        let found = batch.metadata_sets.iter().position(|s| *s == set);
+                        let index = found.unwrap_or(batch.metadata_sets.len());
+                        if found.is_none() {
+                            batch.metadata_sets.push(set);
+                        }
+                        batch.metadata.push(index as u32);
+                        batch.derived.push(0);
+                    }
+                }
+                batch.offsets.push(batch.timestamps.len() as u32);
+            }
+            ScanStats::add(&self.scan.stats.rows, batch.timestamps.len() as u64);
+            if columns.lines {
+                batch.lines = Some(BinaryArray::from_vec(lines));
+            }
+            slabs.push(Ok(LogSlab { batch, range }));
+        }
+        stream::iter(slabs).boxed()
+    }
+}
+
+/// A clock that stands still.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TestClock(pub Timestamp);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}

@@ -1,0 +1,117 @@
+//! Canonical label bytes as operators handle them: walked and filtered as slices, without building strings.
+//!
+//! The bytes come from [`garner_storage::model::Labels`], which checked them (format: its module docs), so a walk ends
+//! silently at bytes that would not be canonical.
+
+use std::cmp::Ordering;
+
+use garner_storage::model::{Labels, METRIC_NAME};
+
+/// Labels that describe a metric rather than a series; what changes the meaning of values drops them (prometheus
+/// schema/labels.go, `IsMetadataLabel`).
+const METADATA_LABELS: [&[u8]; 3] = [METRIC_NAME.as_bytes(), b"__type__", b"__unit__"];
+
+/// One name and value, and the bytes of both with their lengths.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    /// The pair as it stands in the canonical bytes.
+    pub bytes: &'a [u8],
+}
+
+/// The pairs of canonical bytes in name order.
+pub fn pairs(bytes: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (name, after_name) = take(rest)?;
+        let (value, after) = take(after_name)?;
+        let pair = &rest[..rest.len() - after.len()];
+        rest = after;
+        Some(Pair {
+            name,
+            value,
+            bytes: pair,
+        })
+    })
+}
+
+fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (mut len, mut shift, mut at) = (0usize, 0, 0);
+    loop {
+        let byte = *bytes.get(at)?;
+        at += 1;
+        len |= ((byte & 0x7f) as usize) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        shift += 7;
+        if shift > 28 {
+            return None;
+        }
+    }
+    let end = at.checked_add(len)?;
+    Some((bytes.get(at..end)?, &bytes[end..]))
+}
+
+/// The value of `name`, empty where it is absent.
+pub fn value_of<'a>(bytes: &'a [u8], name: &[u8]) -> &'a [u8] {
+    pairs(bytes).find(|p| p.name == name).map_or(b"", |p| p.value)
+}
+
+/// Text of a label name or value. Canonical bytes are UTF-8; anything else reads as empty.
+pub fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Appends the pairs for which `keep` holds to `out`.
+pub fn filter_into(bytes: &[u8], out: &mut Vec<u8>, mut keep: impl FnMut(&[u8]) -> bool) {
+    for pair in pairs(bytes) {
+        if keep(pair.name) {
+            out.extend_from_slice(pair.bytes);
+        }
+    }
+}
+
+/// Appends the labels without the metric name and its like.
+pub fn drop_metadata_into(bytes: &[u8], out: &mut Vec<u8>) {
+    filter_into(bytes, out, |name| !is_metadata(name));
+}
+
+/// Whether a label describes the metric (`__name__`, `__type__`, `__unit__`).
+pub fn is_metadata(name: &[u8]) -> bool {
+    METADATA_LABELS.contains(&name)
+}
+
+/// The label set of checked canonical bytes.
+pub fn to_labels(bytes: &[u8]) -> Labels {
+    Labels::from_canonical(bytes).unwrap_or_default()
+}
+
+/// The order in which Prometheus sorts series: pair by pair by name, then value (prometheus model/labels, `Compare`).
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let keys = |bytes| pairs(bytes).map(|p| (p.name, p.value));
+    keys(a).cmp(keys(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_walked_as_labels_walk_them() {
+        let long = "v".repeat(300);
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "1"), ("z", long.as_str())]);
+        let walked: Vec<_> = pairs(labels.as_bytes())
+            .map(|p| (text(p.name), text(p.value)))
+            .collect();
+        assert_eq!(walked, labels.iter().collect::<Vec<_>>());
+        assert_eq!(value_of(labels.as_bytes(), b"a"), b"1");
+        assert_eq!(value_of(labels.as_bytes(), b"b"), b"");
+        let mut out = Vec::new();
+        drop_metadata_into(labels.as_bytes(), &mut out);
+        assert_eq!(to_labels(&out), labels.filtered(|n| n != "__name__"));
+    }
+}
