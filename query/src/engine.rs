@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use datafusion_execution::TaskContext;
 use garner_storage::clock::SharedClock;
 use garner_storage::memory::MemoryAccountant;
 use garner_storage::model::{TenantId, Timestamp};
@@ -151,6 +152,21 @@ impl Engine {
             infos,
             stats: stats(&query, self.0.clock.now().saturating_sub(started_ns)),
         })
+    }
+
+    /// The task context of a query's operators.
+    pub(crate) fn task(&self, query: &Arc<QueryContext>) -> Arc<TaskContext> {
+        self.0.shared.task(query)
+    }
+
+    /// The time now, nanoseconds.
+    pub(crate) fn now_ns(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// What a query has cost so far.
+    pub(crate) fn stats(&self, query: &QueryContext, elapsed_ns: i64) -> QueryStats {
+        stats(query, elapsed_ns)
     }
 
     /// A PromQL query at one time. Dropping the future cancels the query.

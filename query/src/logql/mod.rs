@@ -1,17 +1,24 @@
 //! LogQL: text to plans.
 //!
 //! [`lexer`] and [`parser`] make the tree of [`ast`], [`printer`] writes it out again. [`goregex`], [`line_pattern`] and
-//! [`units`] are Go's and Loki's small languages inside it.
+//! [`units`] are Go's and Loki's small languages inside it. [`pipeline`] is what happens to each line (with [`template`]),
+//! [`sampler`] and [`selector`] put it behind the log operators, [`lower`] makes plans, [`run`] is the way in.
 
 pub mod ast;
 pub mod error;
-pub mod goregex;
 pub mod lexer;
 pub mod line_pattern;
+pub mod lower;
 pub mod matchers;
+pub mod output;
 pub mod parser;
 pub mod pipeline;
 pub mod printer;
+pub mod run;
+pub mod sampler;
+pub mod selector;
 pub mod template;
 pub mod token;
 pub mod units;
+
+pub(crate) use crate::goregex;

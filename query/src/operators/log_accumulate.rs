@@ -59,8 +59,15 @@ impl LogWindows {
 
     /// The times that some window holds, first and last.
     pub fn bounds(&self) -> (Timestamp, Timestamp) {
-        let first = self.steps.start_ns.saturating_sub(self.offset_ns).saturating_sub(self.range_ns);
-        (first.saturating_add(1), self.steps.end_ns().saturating_sub(self.offset_ns))
+        let first = self
+            .steps
+            .start_ns
+            .saturating_sub(self.offset_ns)
+            .saturating_sub(self.range_ns);
+        (
+            first.saturating_add(1),
+            self.steps.end_ns().saturating_sub(self.offset_ns),
+        )
     }
 
     fn seconds(&self) -> f64 {
@@ -146,7 +153,11 @@ impl Accumulator {
         out.clear();
         match self {
             Accumulator::Count(steps) => {
-                let divisor = if function == LogRangeFunction::CountRate { windows.seconds() } else { 1.0 };
+                let divisor = if function == LogRangeFunction::CountRate {
+                    windows.seconds()
+                } else {
+                    1.0
+                };
                 let mut count = 0i64;
                 for delta in &steps[..windows.steps.len()] {
                     count += delta;
@@ -316,7 +327,9 @@ fn quantile(q: f64, values: &mut [f64]) -> f64 {
 /// Prometheus' extrapolated rate of a counter over nanosecond samples (grafana/loki `pkg/logql/range_vector.go`,
 /// `extrapolatedRate`); one sample gives 0.
 fn counter_rate(samples: &[(Timestamp, f64)], range_ns: i64, end_ns: Timestamp) -> f64 {
-    let [(first_time, first), .., (last_time, last)] = samples else { return 0.0 };
+    let [(first_time, first), .., (last_time, last)] = samples else {
+        return 0.0;
+    };
     let mut increase = last - first;
     let mut previous = 0.0;
     for (_, value) in samples {
@@ -382,11 +395,26 @@ mod tests {
         // The sample at 0 s lies on the open edge, the one at 10 s on the closed edge of the first window.
         let samples = [(0, 100.0), (S, 1.0), (6 * S, 5.0), (10 * S, 3.0)];
         for (function, expected) in FUNCTIONS.into_iter().zip([
-            3.0, 0.3, 9.0, 0.9, 3.0, 1.0, 5.0, 8.0 / 3.0, (8.0f64 / 3.0).sqrt(), 3.0, 1.0, 3.0, 0.7777777777777778,
+            3.0,
+            0.3,
+            9.0,
+            0.9,
+            3.0,
+            1.0,
+            5.0,
+            8.0 / 3.0,
+            (8.0f64 / 3.0).sqrt(),
+            3.0,
+            1.0,
+            3.0,
+            0.7777777777777778,
         ]) {
             let got = run(function, &windows, &samples);
             assert_eq!(got[1], None, "{function:?}");
-            assert!(got[0].is_some_and(|v| (v - expected).abs() < 1e-12), "{function:?}: {got:?}");
+            assert!(
+                got[0].is_some_and(|v| (v - expected).abs() < 1e-12),
+                "{function:?}: {got:?}"
+            );
         }
     }
 

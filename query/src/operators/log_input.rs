@@ -36,6 +36,9 @@ pub trait SampleSink {
     /// One sample.
     fn sample(&mut self, group: u32, time_ns: Timestamp, value: f64);
 
+    /// Whether some window holds this time.
+    fn is_seen(&self, time_ns: Timestamp) -> bool;
+
     /// A sample of value 1 at each of these ascending times.
     fn ones(&mut self, group: u32, times_ns: &[Timestamp]);
 }
@@ -59,7 +62,7 @@ pub trait FilterWorker: Send {
 }
 
 /// Rows of a log query's answer on their way to a batch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct LogRows {
     /// Nanoseconds.
     pub times: Vec<Timestamp>,
@@ -111,6 +114,12 @@ impl LogRows {
             columns.push(Arc::new(set.finish()));
         }
         RecordBatch::try_new(log_schema(), columns)
+    }
+}
+
+impl Debug for LogRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogRows({} rows)", self.times.len())
     }
 }
 

@@ -53,7 +53,11 @@ impl Operator for LogRange {
     const NAME: &'static str = "LogRangeExec";
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?} window={}ns", self.function, self.request.matchers, self.windows.range_ns)
+        write!(
+            f,
+            "{:?} {:?} window={}ns",
+            self.function, self.request.matchers, self.windows.range_ns
+        )
     }
 
     fn inputs(&self) -> Vec<&Plan> {
@@ -70,14 +74,22 @@ impl Operator for LogRange {
 
     fn run(&self, _: usize, query: Arc<QueryContext>, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = stream::once(evaluate(self.clone(), query));
-        Ok(boxed(batches.map_ok(|batches| stream::iter(batches.into_iter().map(Ok))).try_flatten()))
+        Ok(boxed(
+            batches
+                .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
+                .try_flatten(),
+        ))
     }
 }
 
 async fn evaluate(plan: LogRange, query: Arc<QueryContext>) -> Result<Vec<RecordBatch>> {
     let selection = match &plan.selection {
         Some(selection) => Arc::clone(selection),
-        None => query.view().select_logs(&plan.request, query.scan()).await.map_err(QueryError::from)?,
+        None => query
+            .view()
+            .select_logs(&plan.request, query.scan())
+            .await
+            .map_err(QueryError::from)?,
     };
     let scans = plan.scans.max(1);
     let mut groups = if scans == 1 {
@@ -86,7 +98,9 @@ async fn evaluate(plan: LogRange, query: Arc<QueryContext>) -> Result<Vec<Record
         // One task a scan, so that lines are parsed on all cores.
         let tasks = (0..scans).map(|partition| {
             let (plan, selection, query) = (plan.clone(), Arc::clone(&selection), Arc::clone(&query));
-            AbortOnDrop(tokio::spawn(async move { scan(&plan, &selection, partition, scans, &query).await }))
+            AbortOnDrop(tokio::spawn(async move {
+                scan(&plan, &selection, partition, scans, &query).await
+            }))
         });
         let tasks: Vec<_> = tasks.collect();
         let mut merged: Option<Groups> = None;
@@ -124,7 +138,7 @@ async fn scan(
     partitions: usize,
     query: &Arc<QueryContext>,
 ) -> Result<Groups, QueryError> {
-    let mut slabs = selection.scan(partition, partitions, LogOrder::Forward, plan.sampler.columns());
+    let mut slabs = selection.scan(partition, partitions, LogOrder::Streams, plan.sampler.columns());
     let mut worker = plan.sampler.start();
     let mut groups = Groups::new(plan, query);
     while let Some(slab) = slabs.next().await {
@@ -161,7 +175,10 @@ impl Groups {
     }
 
     fn size_bytes(&self) -> usize {
-        self.rows.iter().map(|(labels, state)| labels.len() + state.size_bytes() + 64).sum()
+        self.rows
+            .iter()
+            .map(|(labels, state)| labels.len() + state.size_bytes() + 64)
+            .sum()
     }
 
     fn merge(&mut self, other: Groups) -> Result<(), QueryError> {
@@ -199,9 +216,11 @@ impl SampleSink for Groups {
             return Ok(*found);
         }
         let number = u32::try_from(self.rows.len()).map_err(|_| QueryError::internal("too many groups"))?;
-        self.rows.push((labels.into(), Accumulator::new(self.function, &self.windows)));
+        self.rows
+            .push((labels.into(), Accumulator::new(self.function, &self.windows)));
         let (hasher, rows) = (&self.hasher, &self.rows);
-        self.index.insert_unique(hash, number, |i| hasher.hash_one(&*rows[*i as usize].0));
+        self.index
+            .insert_unique(hash, number, |i| hasher.hash_one(&*rows[*i as usize].0));
         Ok(number)
     }
 
@@ -211,9 +230,16 @@ impl SampleSink for Groups {
         }
     }
 
+    fn is_seen(&self, time_ns: Timestamp) -> bool {
+        let (first, end) = self.windows.steps_of(time_ns);
+        first < end
+    }
+
     fn ones(&mut self, group: u32, times_ns: &[Timestamp]) {
         if let Some((_, state)) = self.rows.get_mut(group as usize) {
-            times_ns.iter().for_each(|t| state.add(self.function, &self.windows, *t, 1.0));
+            times_ns
+                .iter()
+                .for_each(|t| state.add(self.function, &self.windows, *t, 1.0));
         }
     }
 }

@@ -14,7 +14,7 @@ use garner_storage::scan::{LogBatch, LogOrder, LogSelection, SeriesRequest};
 
 use super::exec::{Operator, Plan};
 use super::log_input::{FilterWorker, LogFilter, LogRows, log_schema};
-use super::stream::{MemoryGuard, boxed};
+use super::stream::{MemoryGuard, boxed_with};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 
@@ -60,18 +60,27 @@ impl Operator for LogSelect {
         log_schema()
     }
 
-    fn run(&self, partition: usize, query: Arc<QueryContext>, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok(Box::pin(datafusion_physical_plan::stream::RecordBatchStreamAdapter::new(
+    fn run(
+        &self,
+        partition: usize,
+        query: Arc<QueryContext>,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        Ok(boxed_with(
             log_schema(),
             stream::once(select(self.clone(), partition, query)),
-        )))
+        ))
     }
 }
 
 async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> Result<RecordBatch> {
     let selection = match &plan.selection {
         Some(selection) => Arc::clone(selection),
-        None => query.view().select_logs(&plan.request, query.scan()).await.map_err(QueryError::from)?,
+        None => query
+            .view()
+            .select_logs(&plan.request, query.scan())
+            .await
+            .map_err(QueryError::from)?,
     };
     let mut memory = MemoryGuard::new(&query);
     let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.columns());
@@ -118,7 +127,7 @@ impl Picker {
         worker.select(batch, &mut selected);
         // Streams are sorted, so rows of one time come in the order of their streams.
         match self.order {
-            LogOrder::Forward => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
+            LogOrder::Forward | LogOrder::Streams => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
             LogOrder::Backward => selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize])),
         }
         for (i, row) in selected.iter().enumerate() {
@@ -145,11 +154,8 @@ impl Picker {
         let Some(last) = self.last else { return false };
         self.interval_ns > 0
             && match self.order {
-                LogOrder::Forward => time < last.saturating_add(self.interval_ns),
+                LogOrder::Forward | LogOrder::Streams => time < last.saturating_add(self.interval_ns),
                 LogOrder::Backward => time > last.saturating_sub(self.interval_ns),
             }
     }
 }
-
-#[allow(unused_imports)]
-use boxed as _;

@@ -28,6 +28,10 @@ pub enum BinaryOp {
     Pow,
     /// `atan2`
     Atan2,
+    /// `/` of LogQL: division by zero gives NaN.
+    DivOrNan,
+    /// `%` of LogQL: modulo zero gives NaN.
+    ModOrNan,
     /// `==`
     Eq,
     /// `!=`
@@ -49,8 +53,8 @@ impl BinaryOp {
             BinaryOp::Add => "+",
             BinaryOp::Sub => "-",
             BinaryOp::Mul => "*",
-            BinaryOp::Div => "/",
-            BinaryOp::Mod => "%",
+            BinaryOp::Div | BinaryOp::DivOrNan => "/",
+            BinaryOp::Mod | BinaryOp::ModOrNan => "%",
             BinaryOp::Pow => "^",
             BinaryOp::Atan2 => "atan2",
             BinaryOp::Eq => "==",

@@ -12,7 +12,6 @@ mod parser;
 mod prettier;
 mod printer;
 mod quote;
-mod regex_error;
 mod selectors;
 #[cfg(test)]
 mod tests;

@@ -181,6 +181,10 @@ fn matching_and_aggregation() {
         "{__name__=info,job=a,team=x,x=xy} 1",
     );
     check("histogram_count(gauge)", "");
+    check(
+        "count(c_total{pod=~\"[[:digit:]]\", job=~\"a{0,1}|\\\\Qb\\\\E\"})",
+        "{} 3",
+    );
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use super::cursor::Cursor;
 use super::label_filter::literal;
 use super::log::{log_expr, log_range};
+use crate::goregex;
 use crate::logql::ast::{
     BinaryModifier, BinaryOp, Cardinality, Grouping, LogExpr, LogRange, MetricExpr, RangeOp, VectorOp,
 };
 use crate::logql::error::ParseError;
-use crate::logql::goregex;
 use crate::logql::token::Token;
 use crate::logql::units;
 
@@ -127,7 +127,7 @@ fn checked_range(
 ) -> Result<MetricExpr, ParseError> {
     let name = op.as_str();
     let parameter = match parameter {
-        Some(text) if op != RangeOp::Quantile => {
+        Some(text) if op != Quantile => {
             return Err(ParseError::new(format!(
                 "parameter {text} not supported for operation {name}"
             )));
@@ -136,7 +136,7 @@ fn checked_range(
             units::parse_float(&text)
                 .map_err(|e| ParseError::new(format!("invalid parameter for operation {name}: {e}")))?,
         ),
-        None if op == RangeOp::Quantile => {
+        None if op == Quantile => {
             return Err(ParseError::new(format!("parameter required for operation {name}")));
         }
         None => None,

@@ -78,7 +78,6 @@ pub(super) struct Buffers {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) sorted: Vec<(Span, Span, Source)>,
-    pub(super) details: String,
 }
 
 /// Which text a sorted label refers to.

@@ -190,6 +190,11 @@ fn selectors() {
     refuse("up{", "1:4: unexpected end of input inside braces");
     refuse("up{a=~\"(\"}", "1:4: error parsing regexp: missing closing ): `(`");
     refuse(
+        "up{a=~\"a**\"}",
+        "1:4: error parsing regexp: invalid nested repetition operator: `**`",
+    );
+    check("up{a=~`x{,2}\\d`}", "up{a=~\"x{,2}\\\\d\"}");
+    refuse(
         "up{a=\"\\xzz\"}",
         "1:6: illegal character U+007A 'z' in escape sequence",
     );

@@ -44,6 +44,49 @@ pub struct Translated {
     pub group_names: Vec<Option<String>>,
 }
 
+impl Translated {
+    /// The pattern for searching text instead of bytes: there the negated ASCII word boundary does not exist, since it
+    /// matches inside of characters.
+    pub fn for_text(&self) -> String {
+        text_only(&self.pattern)
+    }
+
+    /// The pattern of [`Translated::for_text`] with its groups named again.
+    pub fn for_text_with_names(&self) -> String {
+        text_only(&self.with_names())
+    }
+
+    /// The pattern with its groups named again, for replacements that refer to them; a name that the regex crate does not
+    /// take stays out.
+    pub fn with_names(&self) -> String {
+        let mut out = String::with_capacity(self.pattern.len() + 16);
+        let mut names = self.group_names.iter();
+        let mut in_class = false;
+        let mut chars = self.pattern.char_indices();
+        while let Some((at, c)) = chars.next() {
+            out.push(c);
+            match c {
+                '\\' => out.extend(chars.next().map(|(_, c)| c)),
+                '[' => in_class = true,
+                ']' => in_class = false,
+                '(' if !in_class && !self.pattern[at + 1..].starts_with('?') => {
+                    if let Some(Some(name)) = names.next()
+                        && !name.starts_with(|c: char| c.is_ascii_digit())
+                    {
+                        out.push_str(&format!("?P<{name}>"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+}
+
+fn text_only(pattern: &str) -> String {
+    pattern.replace("(?-u:\\B)", "\\B")
+}
+
 /// Whether the pattern is one.
 pub fn check(pattern: &str) -> Result<(), GoRegexError> {
     let translated = translate(pattern)?;

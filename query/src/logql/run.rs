@@ -1,0 +1,349 @@
+//! The way in: text and parameters of a LogQL query to its answer.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{DictionaryArray, RecordBatch};
+use futures::TryStreamExt;
+use garner_storage::model::{Signal, TenantId, TimeRange, Timestamp};
+use garner_storage::scan::{LogOrder, SeriesRequest};
+
+use super::ast::{Expr, LogExpr, MetricExpr};
+use super::lower::lower;
+use super::output::{LogEntry, LogStream, LogqlOutput, LogqlValue};
+use super::parser::parse;
+use super::pipeline::decode_pairs;
+use super::selector::LineSelector;
+use super::{matchers, printer};
+use crate::context::QueryContext;
+use crate::engine::{Engine, EngineQuery, QueryOptions};
+use crate::error::{QueryError, QueryErrorKind};
+use crate::operators::exec::{OperatorExec, Plan, partitions};
+use crate::operators::log_select::LogSelect;
+use crate::output::Value;
+use crate::plan::Steps;
+
+/// Lines below which a log query runs in one partition.
+const MIN_ROWS_TO_SPLIT: u64 = 100_000;
+
+/// What a request asks beside its text and times.
+#[derive(Clone, Copy, Debug)]
+pub struct LogqlOptions {
+    /// Most lines of a log query.
+    pub limit: usize,
+    /// From which end lines come.
+    pub order: LogOrder,
+    /// Least distance of two lines of a log query in nanoseconds; 0 keeps all.
+    pub interval_ns: i64,
+    /// Tells labels apart by where they come from.
+    pub categorize_labels: bool,
+    /// Most series of a metric query; 0 means no limit.
+    pub max_series: usize,
+    /// Answers with the first `max_series` series and a warning instead of an error (Logs Drilldown).
+    pub partial_series: bool,
+    /// A shorter timeout.
+    pub timeout: Option<std::time::Duration>,
+}
+
+impl Default for LogqlOptions {
+    fn default() -> Self {
+        LogqlOptions {
+            limit: 100,
+            order: LogOrder::Backward,
+            interval_ns: 0,
+            categorize_labels: false,
+            max_series: 500,
+            partial_series: false,
+            timeout: None,
+        }
+    }
+}
+
+/// The query printed for reading (`/loki/api/v1/format_query`).
+pub fn format_query(text: &str) -> Result<String, QueryError> {
+    Ok(printer::prettify(&parse(text)?))
+}
+
+impl Engine {
+    /// A LogQL metric query at one time; log queries are refused, as in Loki.
+    pub async fn logql_instant(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        time_ns: Timestamp,
+        options: LogqlOptions,
+    ) -> Result<LogqlOutput, QueryError> {
+        match parse(text)? {
+            Expr::Log(_) => Err(QueryError::bad_data(
+                "log queries are not supported as an instant query type, please change your query to a range query type",
+            )),
+            Expr::Metric(metric) => {
+                self.metric(tenant, text, &metric, Steps::instant(time_ns), false, options)
+                    .await
+            }
+        }
+    }
+
+    /// A LogQL query over a range: lines with `start_ns <= time < end_ns`, or a metric at each step, the first and last
+    /// being multiples of the step around the range, as in Loki.
+    pub async fn logql_range(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        start_ns: Timestamp,
+        end_ns: Timestamp,
+        step_ns: i64,
+        options: LogqlOptions,
+    ) -> Result<LogqlOutput, QueryError> {
+        match parse(text)? {
+            Expr::Log(log) => {
+                self.lines(tenant, &log, TimeRange::new(start_ns, end_ns), options)
+                    .await
+            }
+            Expr::Metric(metric) => {
+                let step_ns = step_ns.max(1);
+                let first = start_ns - start_ns.rem_euclid(step_ns);
+                let last = end_ns.saturating_add((-end_ns).rem_euclid(step_ns));
+                let max_points = i64::from(self.limits().max_points_per_series);
+                if last.saturating_sub(first) / step_ns > max_points.saturating_add(1) {
+                    return Err(QueryError::bad_data(
+                        "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of \
+                         the step parameter",
+                    ));
+                }
+                self.metric(tenant, text, &metric, Steps::range(first, last, step_ns), true, options)
+                    .await
+            }
+        }
+    }
+
+    async fn metric(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        metric: &MetricExpr,
+        steps: Steps,
+        range: bool,
+        options: LogqlOptions,
+    ) -> Result<LogqlOutput, QueryError> {
+        let plan = lower(metric)?;
+        let ask = EngineQuery {
+            tenant,
+            text,
+            plan: &plan,
+            steps,
+            range,
+            options: QueryOptions {
+                timeout: options.timeout,
+                ..QueryOptions::default()
+            },
+        };
+        let mut output = self.run(ask).await.map_err(as_loki_says)?;
+        let mut warnings = Vec::new();
+        limit_series(&mut output.value, &options, &mut warnings)?;
+        Ok(LogqlOutput {
+            value: LogqlValue::Metric(output.value),
+            warnings,
+            stats: output.stats,
+        })
+    }
+
+    async fn lines(
+        &self,
+        tenant: &TenantId,
+        log: &LogExpr,
+        range: TimeRange,
+        options: LogqlOptions,
+    ) -> Result<LogqlOutput, QueryError> {
+        let request = SeriesRequest {
+            signal: Signal::Logs,
+            matchers: matchers::compile_all(&log.matchers)?,
+            range,
+        };
+        let filter = Arc::new(LineSelector::compile(log)?);
+        let started = self.now_ns();
+        let query = self.context(
+            tenant,
+            QueryOptions {
+                timeout: options.timeout,
+                ..QueryOptions::default()
+            },
+        )?;
+        let running = async {
+            let selection = query.view().select_logs(&request, query.scan()).await?;
+            let split = options.interval_ns == 0
+                && selection.estimated_rows() >= MIN_ROWS_TO_SPLIT
+                && selection.stream_count() > 1;
+            let plan = OperatorExec::plan(LogSelect {
+                request: request.clone(),
+                filter,
+                order: options.order,
+                limit: options.limit,
+                interval_ns: options.interval_ns,
+                partitions: if split { query.target_partitions() } else { 1 },
+                selection: Some(selection),
+            });
+            self.collect_lines(plan, &query, &options).await
+        };
+        let streams = match tokio::time::timeout(query.timeout(), running).await {
+            Ok(streams) => streams?,
+            Err(_) => {
+                return Err(QueryError::new(
+                    QueryErrorKind::Timeout,
+                    "query timed out in query execution",
+                ));
+            }
+        };
+        Ok(LogqlOutput {
+            value: LogqlValue::Streams(streams),
+            warnings: Vec::new(),
+            stats: self.stats(&query, self.now_ns().saturating_sub(started)),
+        })
+    }
+
+    /// Merges the partitions' lines in time and groups them into streams.
+    async fn collect_lines(
+        &self,
+        plan: Plan,
+        query: &Arc<QueryContext>,
+        options: &LogqlOptions,
+    ) -> Result<Vec<LogStream>, QueryError> {
+        let task = self.task(query);
+        let runs = (0..partitions(&plan)).map(|partition| {
+            let (plan, task) = (Arc::clone(&plan), Arc::clone(&task));
+            async move {
+                let batches: Vec<RecordBatch> = plan.execute(partition, task)?.try_collect().await?;
+                Ok::<_, QueryError>(batches)
+            }
+        });
+        let batches: Vec<RecordBatch> = futures::future::try_join_all(runs)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut rows: Vec<(Timestamp, usize, usize)> = Vec::new();
+        for (at, batch) in batches.iter().enumerate() {
+            let times = batch.column(0).as_primitive::<Int64Type>().values();
+            rows.extend(times.iter().enumerate().map(|(row, time)| (*time, at, row)));
+        }
+        match options.order {
+            LogOrder::Forward | LogOrder::Streams => rows.sort_by_key(|(time, at, row)| (*time, *at, *row)),
+            LogOrder::Backward => rows.sort_by_key(|(time, at, row)| (std::cmp::Reverse(*time), *at, *row)),
+        }
+        rows.truncate(options.limit);
+        let mut streams: BTreeMap<Vec<(String, String)>, Vec<LogEntry>> = BTreeMap::new();
+        let mut readers: Vec<BatchReader<'_>> = batches.iter().map(BatchReader::new).collect();
+        for (time_ns, at, row) in rows {
+            let (labels, mut entry) = readers[at].row(row, options.categorize_labels);
+            entry.time_ns = time_ns;
+            streams.entry(labels).or_default().push(entry);
+        }
+        Ok(streams
+            .into_iter()
+            .map(|(labels, entries)| LogStream { labels, entries })
+            .collect())
+    }
+}
+
+/// Label sets of one row: stream, metadata, parsed, by dictionary keys.
+type SetKeys = (u32, u32, u32);
+
+struct BatchReader<'a> {
+    batch: &'a RecordBatch,
+    merged: HashMap<SetKeys, Vec<(String, String)>>,
+}
+
+impl<'a> BatchReader<'a> {
+    fn new(batch: &'a RecordBatch) -> Self {
+        BatchReader {
+            batch,
+            merged: HashMap::new(),
+        }
+    }
+
+    fn set(&self, column: usize) -> &'a DictionaryArray<UInt32Type> {
+        self.batch.column(column).as_dictionary::<UInt32Type>()
+    }
+
+    fn pairs(&self, column: usize, key: u32) -> Vec<(String, String)> {
+        decode_pairs(self.set(column).values().as_binary::<i32>().value(key as usize))
+    }
+
+    fn row(&mut self, row: usize, categorize: bool) -> (Vec<(String, String)>, LogEntry) {
+        let line = self.batch.column(1).as_binary::<i32>().value(row);
+        let mut entry = LogEntry {
+            time_ns: 0,
+            line: String::from_utf8_lossy(line).into_owned(),
+            metadata: Vec::new(),
+            parsed: Vec::new(),
+        };
+        let key = |column: usize| self.set(column).keys().value(row);
+        let keys = (key(2), key(3), key(4));
+        if categorize {
+            entry.metadata = self.pairs(3, keys.1);
+            entry.parsed = self.pairs(4, keys.2);
+            return (self.pairs(2, keys.0), entry);
+        }
+        if let Some(labels) = self.merged.get(&keys) {
+            return (labels.clone(), entry);
+        }
+        let mut labels = self.pairs(2, keys.0);
+        labels.extend(self.pairs(3, keys.1));
+        labels.extend(self.pairs(4, keys.2));
+        labels.sort();
+        self.merged.insert(keys, labels.clone());
+        (labels, entry)
+    }
+}
+
+/// Refuses (or cuts) answers with more series than allowed.
+fn limit_series(value: &mut Value, options: &LogqlOptions, warnings: &mut Vec<String>) -> Result<(), QueryError> {
+    let max = options.max_series;
+    let count = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        _ => 0,
+    };
+    if max == 0 || count <= max {
+        return Ok(());
+    }
+    if !options.partial_series {
+        return Err(QueryError::new(
+            QueryErrorKind::Limit,
+            format!(
+                "maximum number of series ({max}) reached for a single query; consider reducing query cardinality by \
+                 adding more specific stream selectors, reducing the time range, or aggregating results with \
+                 functions like sum(), count() or topk()"
+            ),
+        ));
+    }
+    warnings.push(format!(
+        "maximum number of series ({max}) reached for a single query; returning partial results"
+    ));
+    match value {
+        Value::Vector(samples) => samples.truncate(max),
+        Value::Matrix(series) => series.truncate(max),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Loki's words for failures of shared operators.
+fn as_loki_says(error: QueryError) -> QueryError {
+    let text = error.message();
+    if text.starts_with("found duplicate series for the match group") {
+        let side = if text.contains(" on the left hand-side") {
+            "left"
+        } else {
+            "right"
+        };
+        return QueryError::execution(format!(
+            "found duplicate series on the {side} hand-side;many-to-many matching not allowed: matching labels must \
+             be unique on one side"
+        ));
+    }
+    error
+}

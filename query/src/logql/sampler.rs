@@ -1,0 +1,301 @@
+//! What a range function makes of each line: pipelines and unwraps behind [`LogSampler`].
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use garner_storage::model::Labels;
+use garner_storage::scan::{LogBatch, LogColumns};
+
+use super::ast::{Conversion, LogRange, RangeOp};
+use super::error::ParseError;
+use super::pipeline::{Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
+use super::units;
+use crate::error::QueryError;
+use crate::operators::log_input::{LogSampler, SampleSink, SampleWorker};
+
+/// The error of an unwrapped value that is no number.
+const SAMPLE_ERROR: &str = "SampleExtractionErr";
+
+/// Makes a sample of each line.
+#[derive(Debug, Clone)]
+pub struct LineSampler(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    pipeline: Pipeline,
+    value: SampleValue,
+    /// Labels of the answer's `by` or `without`, sorted.
+    groups: Vec<String>,
+    without: bool,
+    no_labels: bool,
+}
+
+#[derive(Debug)]
+enum SampleValue {
+    /// 1 a line.
+    One,
+    /// The line's length in bytes.
+    Length,
+    /// A label's number.
+    Label {
+        name: String,
+        conversion: Conversion,
+        filters: Vec<Filter>,
+    },
+}
+
+impl LineSampler {
+    /// Compiles the lines' side of a range function. `groups` are the labels that the answer keeps, `None` all.
+    pub fn compile(op: RangeOp, range: &LogRange, grouping: Option<&super::ast::Grouping>) -> Result<Self, ParseError> {
+        let mut groups = grouping.map(|g| g.labels.clone()).unwrap_or_default();
+        let mut without = grouping.is_some_and(|g| g.without);
+        // Absence has no labels of its own.
+        let no_labels = op == RangeOp::Absent || grouping.is_some_and(super::ast::Grouping::is_single_group);
+        let value = match &range.unwrap {
+            Some(unwrap) => {
+                if groups.is_empty() || without {
+                    without = true;
+                    groups.push(unwrap.label.clone());
+                }
+                let filters = unwrap.filters.iter().map(Filter::compile).collect::<Result<_, _>>();
+                SampleValue::Label {
+                    name: unwrap.label.clone(),
+                    conversion: unwrap.conversion,
+                    filters: filters.map_err(ParseError::new)?,
+                }
+            }
+            None if matches!(op, RangeOp::Bytes | RangeOp::BytesRate) => SampleValue::Length,
+            None => SampleValue::One,
+        };
+        groups.sort();
+        groups.dedup();
+        let wanted = Wanted {
+            groups: groups.clone(),
+            without,
+            no_labels,
+            value: range.unwrap.as_ref().map(|u| u.label.clone()),
+            filters_after: range.unwrap.as_ref().map(|u| u.filters.clone()).unwrap_or_default(),
+        };
+        Ok(LineSampler(Arc::new(Parts {
+            pipeline: Pipeline::compile(&range.log.stages, &wanted)?,
+            value,
+            groups,
+            without,
+            no_labels,
+        })))
+    }
+}
+
+impl LogSampler for LineSampler {
+    fn columns(&self) -> LogColumns {
+        let parts = &self.0;
+        let labels_only = !parts.pipeline.has_steps() && !matches!(parts.value, SampleValue::Label { .. });
+        LogColumns {
+            lines: parts.pipeline.reads_lines(),
+            metadata: !(labels_only && parts.no_labels),
+        }
+    }
+
+    fn start(&self) -> Box<dyn SampleWorker> {
+        Box::new(Worker {
+            parts: Arc::clone(&self.0),
+            row: Row::default(),
+            selected: Vec::new(),
+            labels: Vec::new(),
+            groups: AHashMap::new(),
+        })
+    }
+}
+
+struct Worker {
+    parts: Arc<Parts>,
+    row: Row,
+    selected: Vec<u32>,
+    labels: Vec<u8>,
+    /// Groups of one stream by metadata, where only these make the group.
+    groups: AHashMap<(u32, u32), u32>,
+}
+
+impl SampleWorker for Worker {
+    fn run(&mut self, batch: &LogBatch, sink: &mut dyn SampleSink) -> Result<(), QueryError> {
+        let parts = Arc::clone(&self.parts);
+        let by_set = !parts.pipeline.has_steps() && !matches!(parts.value, SampleValue::Label { .. });
+        let filtered = !parts.pipeline.is_empty();
+        let mut selected = std::mem::take(&mut self.selected);
+        if filtered {
+            parts.pipeline.select(batch, &mut selected);
+        }
+        let mut from = 0;
+        for (index, labels) in batch.streams.iter().enumerate() {
+            let (start, end) = (batch.offsets[index], batch.offsets[index + 1]);
+            let to = if filtered {
+                from + selected[from..].partition_point(|row| *row < end)
+            } else {
+                0
+            };
+            if start == end || (filtered && from == to) {
+                continue;
+            }
+            self.row.set_stream(StreamLabels::new(labels));
+            self.groups.clear();
+            let whole = !filtered && by_set && matches!(parts.value, SampleValue::One);
+            if whole && batch.metadata.is_empty() {
+                let group = self.group(batch, start as usize, sink)?;
+                sink.ones(group, &batch.timestamps[start as usize..end as usize]);
+                continue;
+            }
+            if filtered {
+                for at in from..to {
+                    self.sample(batch, selected[at] as usize, by_set, sink)?;
+                }
+                from = to;
+            } else {
+                for row in start..end {
+                    self.sample(batch, row as usize, by_set, sink)?;
+                }
+            }
+        }
+        self.selected = selected;
+        Ok(())
+    }
+}
+
+/// The metadata sets of a row, as sent and derived.
+fn metadata(batch: &LogBatch, row: usize) -> [Option<&Labels>; 2] {
+    let set = |column: &[u32]| column.get(row).and_then(|i| batch.metadata_sets.get(*i as usize));
+    [set(&batch.metadata), set(&batch.derived)]
+}
+
+/// Starts a line: its metadata, nothing of the line before.
+pub(super) fn start_row(row: &mut Row, batch: &LogBatch, index: usize) {
+    row.reset();
+    for set in metadata(batch, index).into_iter().flatten() {
+        row.add_metadata(set);
+    }
+}
+
+impl Worker {
+    fn sample(
+        &mut self,
+        batch: &LogBatch,
+        row: usize,
+        by_set: bool,
+        sink: &mut dyn SampleSink,
+    ) -> Result<(), QueryError> {
+        let time = batch.timestamps[row];
+        if by_set {
+            let key = (
+                batch.metadata.get(row).copied().unwrap_or(u32::MAX),
+                batch.derived.get(row).copied().unwrap_or(u32::MAX),
+            );
+            let group = match self.groups.get(&key) {
+                Some(group) => *group,
+                None => {
+                    let group = self.group(batch, row, sink)?;
+                    self.groups.insert(key, group);
+                    group
+                }
+            };
+            let value = match self.parts.value {
+                SampleValue::Length => f64::from(batch.line_lengths[row]),
+                _ => 1.0,
+            };
+            sink.sample(group, time, value);
+            return Ok(());
+        }
+        start_row(&mut self.row, batch, row);
+        let line = batch.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default();
+        if !self.parts.pipeline.process(&mut self.row, time, line) {
+            return Ok(());
+        }
+        let Some(value) = self.value(line, batch.line_lengths[row]) else {
+            return Ok(());
+        };
+        self.refuse_error(time, sink)?;
+        self.encode();
+        let group = sink.group(&self.labels)?;
+        sink.sample(group, time, value);
+        Ok(())
+    }
+
+    /// The group of a row that no stage but the first line filters touches.
+    fn group(&mut self, batch: &LogBatch, row: usize, sink: &mut dyn SampleSink) -> Result<u32, QueryError> {
+        start_row(&mut self.row, batch, row);
+        self.encode();
+        sink.group(&self.labels)
+    }
+
+    fn value(&mut self, input: &[u8], input_len: u32) -> Option<f64> {
+        let parts = Arc::clone(&self.parts);
+        match &parts.value {
+            SampleValue::One => Some(1.0),
+            // Without the lines no stage can have changed them.
+            SampleValue::Length if input.is_empty() && self.row.line(input).is_empty() => {
+                Some(if parts.pipeline.reads_lines() {
+                    0.0
+                } else {
+                    f64::from(input_len)
+                })
+            }
+            SampleValue::Length => Some(self.row.line(input).len() as f64),
+            SampleValue::Label {
+                name,
+                conversion,
+                filters,
+            } => {
+                let text = self.row.get(name).filter(|t| !t.is_empty())?;
+                let number = match conversion {
+                    Conversion::Float => units::parse_float(text),
+                    Conversion::Bytes => units::parse_bytes(text).map(|b| b as f64),
+                    Conversion::Duration | Conversion::DurationSeconds => {
+                        units::parse_go_duration(text).map(|ns| ns as f64 / 1e9)
+                    }
+                };
+                let number = number.unwrap_or_else(|details| {
+                    self.row.set_error(SAMPLE_ERROR);
+                    self.row.set_error_details(&details);
+                    0.0
+                });
+                filters.iter().all(|f| f.passes(&mut self.row)).then_some(number)
+            }
+        }
+    }
+
+    /// A line with an error inside some window fails the query, unless it asked for errors.
+    fn refuse_error(&mut self, time: i64, sink: &dyn SampleSink) -> Result<(), QueryError> {
+        if !self.row.has_error() || self.row.get(PRESERVE_ERROR) == Some("true") || !sink.is_seen(time) {
+            return Ok(());
+        }
+        self.encode();
+        let error = self.row.error();
+        let series: Vec<String> = decode_pairs(&self.labels)
+            .iter()
+            .map(|(n, v)| format!("{n}={}", units::quote(v)))
+            .collect();
+        Err(QueryError::bad_data(format!(
+            "pipeline error: '{error}' for series: '{{{}}}'.\n\
+             Use a label filter to intentionally skip this error. (e.g | __error__!=\"{error}\").\n\
+             To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
+             The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n",
+            series.join(", ")
+        )))
+    }
+
+    /// Writes the labels of the row's group.
+    fn encode(&mut self) {
+        let parts = &self.parts;
+        self.labels.clear();
+        if self.row.has_error() {
+            self.row.encode(&mut self.labels, false, |_, _| true);
+        } else if parts.no_labels {
+        } else if parts.groups.is_empty() {
+            self.row.encode(&mut self.labels, false, |_, _| true);
+        } else if parts.without {
+            self.row.encode(&mut self.labels, false, |_, name| {
+                !parts.groups.iter().any(|g| g == name)
+            });
+        } else {
+            self.row.encode_by(&mut self.labels, &parts.groups);
+        }
+    }
+}
