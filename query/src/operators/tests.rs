@@ -128,6 +128,30 @@ async fn a_query_over_its_memory_is_refused_and_gives_everything_back() {
     assert!(range(&engine, "requests_total").await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_whose_client_left_stops_and_gives_everything_back() {
+    let accountant = MemoryAccountant::new(1 << 30);
+    let limits = partitioned(3);
+    let engine = Engine::new(store().reader(), accountant.clone(), limits, Arc::new(TestClock(0)));
+    for polls in 0..20 {
+        let mut query = Box::pin(range(
+            &engine,
+            "requests_total / on (job) group_left sum(requests_total) by (job)",
+        ));
+        // So many looks at the query, then the client is gone.
+        for _ in 0..polls {
+            if futures::poll!(&mut query).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(query);
+        while accountant.total_bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn limits_on_samples_points_and_time_are_told_apart() {
     let limits = EngineLimits {
