@@ -11,15 +11,31 @@ pub struct ParseError {
     pub line: usize,
     /// 1-based column in characters.
     pub column: usize,
+    /// Whether the message stands alone, without "parse error".
+    pub bare: bool,
 }
 
 impl ParseError {
     /// An error without a position.
     pub fn new(message: impl Into<String>) -> Self {
+        ParseError::at(message, 0, 0)
+    }
+
+    /// An error at a position.
+    pub fn at(message: impl Into<String>, line: usize, column: usize) -> Self {
         ParseError {
             message: message.into(),
-            line: 0,
-            column: 0,
+            line,
+            column,
+            bare: false,
+        }
+    }
+
+    /// An error whose message stands alone.
+    pub fn bare(message: impl Into<String>) -> Self {
+        ParseError {
+            bare: true,
+            ..ParseError::new(message)
         }
     }
 
@@ -31,6 +47,9 @@ impl ParseError {
 
 impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.bare {
+            return f.write_str(&self.message);
+        }
         if self.line == 0 && self.column == 0 {
             return write!(f, "parse error : {}", self.message);
         }

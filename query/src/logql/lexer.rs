@@ -84,13 +84,7 @@ impl<'a> Lexer<'a> {
         let (line, column) = (self.line, self.column);
         let at = |token| Ok(Spanned { token, line, column });
         let looked_past = |token| Ok(Spanned { token, line: 0, column });
-        let error = |message: &str, line| {
-            Err(ParseError {
-                message: message.to_string(),
-                line,
-                column,
-            })
-        };
+        let error = |message: &str, line| Err(ParseError::at(message, line, column));
         let Some(c) = self.peek() else { return at(Token::End) };
         let second = self.rest[c.len_utf8()..].chars().next();
         if c.is_ascii_digit() || (c == '.' && second.is_some_and(|s| s.is_ascii_digit())) {
@@ -291,7 +285,7 @@ fn string_len(text: &str) -> Result<usize, &'static str> {
 }
 
 /// The text of a quoted string; `None` where an escape names no character. Bytes that form no UTF-8 become U+FFFD.
-fn unquote(raw: &str) -> Option<String> {
+pub(super) fn unquote(raw: &str) -> Option<String> {
     if let Some(body) = raw.strip_prefix('`') {
         return Some(body.strip_suffix('`')?.replace('\r', ""));
     }

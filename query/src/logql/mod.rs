@@ -22,3 +22,6 @@ pub mod token;
 pub mod units;
 
 pub(crate) use crate::goregex;
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub struct LogqlOptions {
     pub limit: usize,
     /// From which end lines come.
     pub order: LogOrder,
-    /// Least distance of two lines of a log query in nanoseconds; 0 keeps all.
+    /// Least distance of two lines of a log query in nanoseconds, among the first `limit` lines; 0 keeps all.
     pub interval_ns: i64,
     /// Tells labels apart by where they come from.
     pub categorize_labels: bool,
@@ -174,15 +174,12 @@ impl Engine {
         )?;
         let running = async {
             let selection = query.view().select_logs(&request, query.scan()).await?;
-            let split = options.interval_ns == 0
-                && selection.estimated_rows() >= MIN_ROWS_TO_SPLIT
-                && selection.stream_count() > 1;
+            let split = selection.estimated_rows() >= MIN_ROWS_TO_SPLIT && selection.stream_count() > 1;
             let plan = OperatorExec::plan(LogSelect {
                 request: request.clone(),
                 filter,
                 order: options.order,
                 limit: options.limit,
-                interval_ns: options.interval_ns,
                 partitions: if split { query.target_partitions() } else { 1 },
                 selection: Some(selection),
             });
@@ -234,6 +231,7 @@ impl Engine {
             LogOrder::Backward => rows.sort_by_key(|(time, at, row)| (std::cmp::Reverse(*time), *at, *row)),
         }
         rows.truncate(options.limit);
+        thin_out(&mut rows, options.interval_ns);
         let mut streams: BTreeMap<Vec<(String, String)>, Vec<LogEntry>> = BTreeMap::new();
         let mut readers: Vec<BatchReader<'_>> = batches.iter().map(BatchReader::new).collect();
         for (time_ns, at, row) in rows {
@@ -246,6 +244,33 @@ impl Engine {
             .map(|(labels, entries)| LogStream { labels, entries })
             .collect())
     }
+}
+
+/// The text of a line: each byte that is no UTF-8 becomes U+FFFD, as in Go's JSON.
+fn printable(line: &[u8]) -> String {
+    match std::str::from_utf8(line) {
+        Ok(text) => text.to_string(),
+        Err(_) => line
+            .utf8_chunks()
+            .flat_map(|chunk| chunk.valid().chars().chain(chunk.invalid().iter().map(|_| '\u{fffd}')))
+            .collect(),
+    }
+}
+
+/// Keeps rows that lie at least `interval_ns` from the one kept before. Loki does this after the limit, so an answer can
+/// have fewer lines than the limit although more would fit.
+fn thin_out(rows: &mut Vec<(Timestamp, usize, usize)>, interval_ns: i64) {
+    if interval_ns <= 0 {
+        return;
+    }
+    let mut last: Option<Timestamp> = None;
+    rows.retain(|(time, _, _)| {
+        let keep = last.is_none_or(|l| time.abs_diff(l) >= interval_ns.unsigned_abs());
+        if keep {
+            last = Some(*time);
+        }
+        keep
+    });
 }
 
 /// Label sets of one row: stream, metadata, parsed, by dictionary keys.
@@ -276,7 +301,7 @@ impl<'a> BatchReader<'a> {
         let line = self.batch.column(1).as_binary::<i32>().value(row);
         let mut entry = LogEntry {
             time_ns: 0,
-            line: String::from_utf8_lossy(line).into_owned(),
+            line: printable(line),
             metadata: Vec::new(),
             parsed: Vec::new(),
         };

@@ -30,26 +30,27 @@ pub fn parse_prometheus_duration(text: &str) -> Result<i64, String> {
     let invalid = || format!("not a valid duration string: {}", quote(text));
     let mut rest = text;
     let mut total: i64 = 0;
-    for (unit, nanos, _) in PROMETHEUS_UNITS {
+    let mut units = PROMETHEUS_UNITS.iter();
+    while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 {
-            break;
+        let value: i64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let unit = &rest[..rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len())];
+        if unit.is_empty() {
+            return Err(invalid());
         }
-        let after = &rest[digits..];
-        let Some(next) = after.strip_prefix(unit) else { continue };
-        if unit == "m" && after.starts_with("ms") {
-            continue;
+        rest = &rest[unit.len()..];
+        if !PROMETHEUS_UNITS.iter().any(|(u, _, _)| *u == unit) {
+            return Err(format!("unknown unit {} in duration {}", quote(unit), quote(text)));
         }
-        let value: i64 = rest[..digits]
-            .parse()
-            .map_err(|_| "duration out of range".to_string())?;
+        // Units stand from large to small, each once.
+        let (_, nanos, _) = units.find(|(u, _, _)| *u == unit).ok_or_else(invalid)?;
         total = value
-            .checked_mul(nanos)
+            .checked_mul(*nanos)
             .and_then(|v| total.checked_add(v))
             .ok_or("duration out of range")?;
-        rest = next;
     }
-    if rest.is_empty() { Ok(total) } else { Err(invalid()) }
+    Ok(total)
 }
 
 /// Prometheus' spelling of a duration.
@@ -235,7 +236,7 @@ pub fn format_bytes(bytes: u64) -> String {
 pub fn parse_float(text: &str) -> Result<f64, String> {
     let invalid = || format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text));
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if unsigned.len() > 2 && unsigned[..2].eq_ignore_ascii_case("0x") {
+    if unsigned.len() > 2 && unsigned.get(..2).is_some_and(|p| p.eq_ignore_ascii_case("0x")) {
         let value = parse_hex_float(&unsigned[2..]).ok_or_else(invalid)?;
         return Ok(if text.starts_with('-') { -value } else { value });
     }
@@ -256,11 +257,21 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
     }
     let plain = unsigned
         .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-' | b'_'));
     if !plain || !unsigned.bytes().any(|b| b.is_ascii_digit()) {
         return Err(invalid());
     }
-    let value: f64 = text.parse().map_err(|_| invalid())?;
+    let value: f64 = if text.contains('_') {
+        // Go takes underscores between digits.
+        let bytes = text.as_bytes();
+        let digit = |at: Option<usize>| at.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+        if (0..bytes.len()).any(|i| bytes[i] == b'_' && !(digit(i.checked_sub(1)) && digit(Some(i + 1)))) {
+            return Err(invalid());
+        }
+        text.replace('_', "").parse().map_err(|_| invalid())?
+    } else {
+        text.parse().map_err(|_| invalid())?
+    };
     if value.is_infinite() {
         return Err(format!(
             "strconv.ParseFloat: parsing {}: value out of range",
@@ -285,7 +296,7 @@ fn parse_hex_float(text: &str) -> Option<f64> {
     Some(value * 2f64.powi(exponent.saturating_sub(4 * i32::try_from(fraction.len()).ok()?)))
 }
 
-/// A float in Go's `%v` form: shortest digits, exponent form below 1e-4 and from 1e21 on.
+/// A float in Go's `%v` form: shortest digits; the exponent form below 1e-4 and from 1e6 on.
 pub fn format_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
@@ -294,7 +305,7 @@ pub fn format_float(value: f64) -> String {
         return if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
     let abs = value.abs();
-    if abs != 0.0 && !(1e-4..1e21).contains(&abs) {
+    if abs != 0.0 && !(1e-4..1e6).contains(&abs) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -422,11 +433,19 @@ mod tests {
         assert_eq!(format_bytes(1500), "1.5kB");
         assert_eq!(format_bytes(10_000_000), "10MB");
         assert_eq!(parse_float("0x1p-2"), Ok(0.25));
+        assert_eq!(parse_float("1_000"), Ok(1000.0));
+        assert!(parse_float("1__0").is_err() && parse_float("_1").is_err());
         assert_eq!(
             parse_float("x"),
             Err("strconv.ParseFloat: parsing \"x\": invalid syntax".into())
         );
-        for (value, text) in [(1e21, "1e+21"), (0.5, "0.5"), (1e-7, "1e-07"), (3.0, "3")] {
+        for (value, text) in [
+            (1572864.0, "1.572864e+06"),
+            (1e5, "100000"),
+            (0.5, "0.5"),
+            (1e-7, "1e-07"),
+            (3.0, "3"),
+        ] {
             assert_eq!(format_float(value), text);
         }
         assert_eq!(quote("a\"\n\u{2028}"), "\"a\\\"\\n\\u2028\"");

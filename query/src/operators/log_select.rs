@@ -9,7 +9,6 @@ use arrow_schema::SchemaRef;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::{StreamExt, stream};
-use garner_storage::model::Timestamp;
 use garner_storage::scan::{LogBatch, LogOrder, LogSelection, SeriesRequest};
 
 use super::exec::{Operator, Plan};
@@ -29,8 +28,6 @@ pub struct LogSelect {
     pub order: LogOrder,
     /// Most rows of each partition.
     pub limit: usize,
-    /// Least distance of two rows in time; 0 keeps all. With a distance there must be one partition.
-    pub interval_ns: i64,
     /// In how many ranges of streams it runs.
     pub partitions: usize,
     /// The streams already resolved by planning.
@@ -88,8 +85,6 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
     let mut picker = Picker {
         limit: plan.limit,
         order: plan.order,
-        interval_ns: plan.interval_ns,
-        last: None,
         rows: LogRows::default(),
         selected: Vec::new(),
     };
@@ -107,8 +102,6 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
 struct Picker {
     limit: usize,
     order: LogOrder,
-    interval_ns: i64,
-    last: Option<Timestamp>,
     rows: LogRows,
     selected: Vec<u32>,
 }
@@ -137,25 +130,10 @@ impl Picker {
             if i % Self::ROWS_PER_CHECK == 0 {
                 query.check()?;
             }
-            let time = batch.timestamps[*row as usize];
-            if self.is_too_close(time) {
-                continue;
-            }
             let stream = batch.offsets.partition_point(|o| *o <= *row).saturating_sub(1);
-            if worker.row(batch, stream, *row as usize, &mut self.rows)? {
-                self.last = Some(time);
-            }
+            worker.row(batch, stream, *row as usize, &mut self.rows)?;
         }
         self.selected = selected;
         Ok(())
-    }
-
-    fn is_too_close(&self, time: Timestamp) -> bool {
-        let Some(last) = self.last else { return false };
-        self.interval_ns > 0
-            && match self.order {
-                LogOrder::Forward | LogOrder::Streams => time < last.saturating_add(self.interval_ns),
-                LogOrder::Backward => time > last.saturating_sub(self.interval_ns),
-            }
     }
 }

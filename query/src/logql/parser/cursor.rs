@@ -122,11 +122,7 @@ impl Cursor {
                     message.push_str(", expecting ");
                     message.push_str(&expected.join(" or "));
                 }
-                ParseError {
-                    message,
-                    line: spanned.line,
-                    column: spanned.column,
-                }
+                ParseError::at(message, spanned.line, spanned.column)
             }
             None => ParseError::new("syntax error: unexpected $end"),
         }

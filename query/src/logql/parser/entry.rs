@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 pub fn parse_log_selector(text: &str) -> Result<LogExpr, ParseError> {
     match parse(text)? {
         Expr::Log(log) => Ok(log),
-        Expr::Metric(_) => Err(ParseError::new("only log selector is supported")),
+        Expr::Metric(_) => Err(ParseError::bare("only log selector is supported")),
     }
 }
 
@@ -36,7 +36,7 @@ pub fn parse_matchers(text: &str, validate_matchers: bool) -> Result<Vec<Matcher
     };
     match expr {
         Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
-        _ => Err(ParseError::new("only label matchers are supported")),
+        _ => Err(ParseError::bare("only label matchers are supported")),
     }
 }
 

@@ -144,7 +144,12 @@ impl Filter {
                 pattern,
             } => Filter::Ip(label.clone(), IpSet::parse(pattern)?, *negative),
             LabelFilter::Duration(label, op, value) => Filter::Duration(label.clone(), *op, *value),
-            LabelFilter::Bytes(label, op, value) => Filter::Bytes(label.clone(), *op, *value),
+            LabelFilter::Bytes(label, op, value) => {
+                // Loki prints the query on the way to its queriers, with sizes rounded to two digits of decimal units,
+                // and compares with what is read back: `1KiB` is 1.0 kB there.
+                let printed = units::parse_bytes(&units::format_bytes(*value)).unwrap_or(*value);
+                Filter::Bytes(label.clone(), *op, printed)
+            }
             LabelFilter::Number(label, op, value) => Filter::Number(label.clone(), *op, *value),
             LabelFilter::And(a, b) => Filter::And(Box::new(Self::compile(a)?), Box::new(Self::compile(b)?)),
             LabelFilter::Or(a, b) => Filter::Or(Box::new(Self::compile(a)?), Box::new(Self::compile(b)?)),
