@@ -12,9 +12,9 @@ use crate::process::{Process, free_port};
 /// How long a server may take until `/ready`; generous, since debug builds replay slowly.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// The garner binary: `GARNER_BIN`, or the one that `cargo build` left beside the running program.
+/// The garner binary: `TEST_GARNER_BIN`, or the one that `cargo build` left beside the running program.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("GARNER_BIN") {
+    if let Some(path) = std::env::var_os("TEST_GARNER_BIN") {
         return Ok(path.into());
     }
     // This program is target/<profile>/<program> or target/<profile>/deps/<test>.
@@ -27,7 +27,7 @@ pub fn binary() -> Result<PathBuf> {
         .find(|p| p.is_file())
     {
         Some(path) => Ok(path),
-        None => bail!("no garner binary: run `cargo build --bin garner` (make compat does), or set GARNER_BIN"),
+        None => bail!("no garner binary: run `cargo build --bin garner` (make compat does), or set TEST_GARNER_BIN"),
     }
 }
 

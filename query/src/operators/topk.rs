@@ -129,13 +129,14 @@ impl Operator for TopK {
 /// k at each step; nothing where it never reaches 1 (prometheus promql/engine.go, `rangeEvalAgg`).
 fn limits(k: &ScalarColumn, steps: Steps) -> Result<Option<Vec<usize>>, QueryError> {
     let values = k.values();
+    // A NaN makes upstream's greatest value NaN, which is not less than 1.
+    if values.iter().any(|v| v.is_nan()) {
+        return Err(QueryError::execution("Parameter value is NaN"));
+    }
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     if max < 1.0 {
         return Ok(None);
-    }
-    if values.iter().any(|v| v.is_nan()) {
-        return Err(QueryError::execution("Parameter value is NaN"));
     }
     if min <= i64::MIN as f64 {
         return Err(QueryError::execution(format!("Scalar value {min} underflows int64")));

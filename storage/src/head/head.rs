@@ -15,7 +15,6 @@ use crate::model::{Signal, TimeRange, Timestamp};
 /// signal).
 #[derive(Debug)]
 pub struct Head {
-    signal: Signal,
     index: Arc<SeriesIndex>,
     rows: RwLock<HeadRows>,
     /// Bytes of `rows`. The index accounts for itself.
@@ -60,7 +59,6 @@ impl Head {
             Signal::Logs => Store::Logs(LogStore::default()),
         };
         Head {
-            signal,
             index,
             rows: RwLock::new(HeadRows {
                 store,
@@ -69,11 +67,6 @@ impl Head {
             }),
             memory: Mutex::new(accountant.reservation(MemoryUse::Head)),
         }
-    }
-
-    /// Logs or metrics.
-    pub fn signal(&self) -> Signal {
-        self.signal
     }
 
     /// The series that ids in rows name.
@@ -143,5 +136,10 @@ impl HeadRows {
             Store::Samples(store) => store.get(id).map(|s| (s.range(), s.rows())),
             Store::Logs(store) => store.get(id).map(|s| (s.range(), s.rows())),
         }
+    }
+
+    /// Whether series `id` may have a row inside `range`.
+    pub fn overlaps(&self, id: u32, range: TimeRange) -> bool {
+        self.series(id).is_some_and(|(bounds, _)| bounds.overlaps(&range))
     }
 }
