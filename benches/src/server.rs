@@ -46,7 +46,7 @@ impl Program {
         let data = folder.join("data");
         Ok(match self {
             Program::Garner => {
-                let mut command = Command::new(garner::binary()?);
+                let mut command = garner::command()?;
                 command
                     .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
                     .arg(data);

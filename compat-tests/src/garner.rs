@@ -31,6 +31,18 @@ pub fn binary() -> Result<PathBuf> {
     }
 }
 
+/// The binary to be started without the variables of these tests: they are no settings, and an unknown one would rightly
+/// stop the server.
+pub fn command() -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GARNER_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
 /// How a server is started.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -62,7 +74,7 @@ impl Garner {
     /// Starts a server and does not wait.
     pub fn spawn(data_dir: &Path, options: &Options) -> Result<Garner> {
         let port = free_port()?;
-        let mut command = Command::new(binary()?);
+        let mut command = command()?;
         command
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{port}")])

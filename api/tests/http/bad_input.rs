@@ -251,3 +251,41 @@ async fn a_stopping_server_takes_no_writes() {
     server.get("/ready", &[]).await.expect(503);
     assert_empty(&server).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_is_408() {
+    let server = Server::with("[server]\nread_timeout = \"50ms\"\n").await;
+    let start = futures::stream::iter([Ok::<_, std::io::Error>(b"{".to_vec())]);
+    let body = Body::from_stream(futures::StreamExt::chain(start, futures::stream::pending()));
+    server.push_json(body).await.expect(408);
+    assert_empty(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_ends_when_its_client_leaves_and_a_panic_is_an_answer() {
+    use garner_api::error::{Failure, FailureKind};
+    use garner_api::server::run_query;
+
+    let server = Server::new().await;
+    let (held, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
+    let (started, running) = tokio::sync::oneshot::channel();
+    let work = async move {
+        let _held = held;
+        let _ = started.send(());
+        std::future::pending::<Result<(), Failure>>().await
+    };
+    let mut query = Box::pin(run_query(&server.app, work));
+    tokio::select! {
+        _ = &mut query => panic!("the work never ends by itself"),
+        _ = running => {}
+    }
+    drop(query);
+    // Closed once the work, the only holder of the sender, is dropped.
+    assert_eq!(dropped.recv().await, None);
+
+    let broken = run_query(&server.app, async { Err::<(), Failure>(panic!("a defect")) });
+    assert_eq!(
+        broken.await.map_err(|failure| failure.kind()),
+        Err(FailureKind::Internal)
+    );
+}

@@ -49,8 +49,11 @@ pub fn remote_write(series: &[Series<'_>]) -> Vec<u8> {
     snappy(&write_request(series))
 }
 
+/// Time in nanoseconds, line and structured metadata.
+pub type Entry<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
+
 /// `logproto.PushRequest` of one stream in a snappy block, as Promtail sends it.
-pub fn promtail_push(labels: &str, entries: &[(i64, &str, &[(&str, &str)])]) -> Vec<u8> {
+pub fn promtail_push(labels: &str, entries: &[Entry<'_>]) -> Vec<u8> {
     let mut stream = Vec::new();
     bytes_field(&mut stream, 1, labels.as_bytes());
     for (time_ns, line, metadata) in entries {

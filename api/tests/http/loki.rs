@@ -1,6 +1,6 @@
 //! Loki's API: parameters, texts, shapes.
 
-use super::bodies::promtail_push;
+use super::bodies::{Entry, promtail_push};
 use super::harness::{NOW_S, Server};
 
 const RANGE: &str = "/loki/api/v1/query_range";
@@ -9,7 +9,7 @@ const NOW_NS: i64 = NOW_S * 1_000_000_000;
 
 async fn with_data() -> Server {
     let server = Server::new().await;
-    let entries: [(i64, &str, &[(&str, &str)]); 3] = [
+    let entries: [Entry<'_>; 3] = [
         (NOW_NS - 2_000_000_000, "first level=warn", &[]),
         (
             NOW_NS - 1_000_000_000,
