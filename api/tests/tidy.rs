@@ -102,7 +102,8 @@ fn contains_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !before.is_some_and(is_name) && !(after.is_some_and(is_name) && word.ends_with(is_name))
+        let inside = before.is_some_and(is_name) || after.is_some_and(is_name) && word.ends_with(is_name);
+        !inside
     })
 }
 

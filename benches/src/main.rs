@@ -1,8 +1,8 @@
 //! `garner-bench [--small | --full] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
-//! Peers run where they are found: VictoriaMetrics by `GARNER_BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
-//! VictoriaLogs by `GARNER_BENCH_VICTORIALOGS`, Loki by `GARNER_BENCH_LOKI` (paths of binaries). A server's CPU is read
+//! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
+//! VictoriaLogs by `BENCH_VICTORIALOGS`, Loki by `BENCH_LOKI` (paths of binaries). A server's CPU is read
 //! from the operating system from the first write until its background work is quiet.
 
 mod fleet;

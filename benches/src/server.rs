@@ -46,7 +46,7 @@ impl Program {
         let data = folder.join("data");
         Ok(match self {
             Program::Garner => {
-                let mut command = Command::new(garner::binary()?);
+                let mut command = garner::command()?;
                 command
                     .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
                     .arg(data);
@@ -113,7 +113,7 @@ fn loki_config(data: &Path, port: u16, grpc: u16) -> String {
 
 /// Peers for metrics that are at hand.
 pub fn metric_peers() -> Vec<Program> {
-    let named = std::env::var_os("GARNER_BENCH_VICTORIAMETRICS").map(PathBuf::from);
+    let named = std::env::var_os("BENCH_VICTORIAMETRICS").map(PathBuf::from);
     let packaged = Some(PathBuf::from("/usr/bin/victoria-metrics"));
     named
         .or(packaged)
@@ -126,8 +126,8 @@ pub fn metric_peers() -> Vec<Program> {
 /// Peers for logs that are at hand.
 pub fn log_peers() -> Vec<Program> {
     let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let victorialogs = path("GARNER_BENCH_VICTORIALOGS").map(Program::VictoriaLogs);
-    let loki = path("GARNER_BENCH_LOKI").map(Program::Loki);
+    let victorialogs = path("BENCH_VICTORIALOGS").map(Program::VictoriaLogs);
+    let loki = path("BENCH_LOKI").map(Program::Loki);
     victorialogs.into_iter().chain(loki).collect()
 }
 

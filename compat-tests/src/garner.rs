@@ -12,9 +12,9 @@ use crate::process::{Process, free_port};
 /// How long a server may take until `/ready`; generous, since debug builds replay slowly.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// The garner binary: `GARNER_BIN`, or the one that `cargo build` left beside the running program.
+/// The garner binary: `TEST_GARNER_BIN`, or the one that `cargo build` left beside the running program.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("GARNER_BIN") {
+    if let Some(path) = std::env::var_os("TEST_GARNER_BIN") {
         return Ok(path.into());
     }
     // This program is target/<profile>/<program> or target/<profile>/deps/<test>.
@@ -27,8 +27,20 @@ pub fn binary() -> Result<PathBuf> {
         .find(|p| p.is_file())
     {
         Some(path) => Ok(path),
-        None => bail!("no garner binary: run `cargo build --bin garner` (make compat does), or set GARNER_BIN"),
+        None => bail!("no garner binary: run `cargo build --bin garner` (make compat does), or set TEST_GARNER_BIN"),
     }
+}
+
+/// The binary to be started without the variables of these tests: they are no settings, and an unknown one would rightly
+/// stop the server.
+pub fn command() -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GARNER_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
 }
 
 /// How a server is started.
@@ -62,7 +74,7 @@ impl Garner {
     /// Starts a server and does not wait.
     pub fn spawn(data_dir: &Path, options: &Options) -> Result<Garner> {
         let port = free_port()?;
-        let mut command = Command::new(binary()?);
+        let mut command = command()?;
         command
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{port}")])

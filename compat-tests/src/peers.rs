@@ -81,7 +81,7 @@ pub const S3_SECRET_KEY: &str = "garner-test-secret";
 
 /// Starts SeaweedFS as an S3 server with one bucket `garner`.
 pub fn s3_server(folder: &Path) -> Result<Peer> {
-    let peers: PathBuf = match std::env::var_os("GARNER_PEERS_DIR").filter(|d| !d.is_empty()) {
+    let peers: PathBuf = match std::env::var_os("TEST_PEERS_DIR").filter(|d| !d.is_empty()) {
         Some(dir) => dir.into(),
         None => {
             let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

@@ -1,6 +1,6 @@
 //! kill -9 at random moments, also inside a flush: everything acknowledged is there exactly once afterwards.
 //!
-//! `GARNER_CRASH_SEED` repeats a run, `GARNER_CRASH_ROUNDS` makes it longer.
+//! `TEST_CRASH_SEED` repeats a run, `TEST_CRASH_ROUNDS` makes it longer.
 #![allow(missing_docs)]
 
 use std::collections::BTreeMap;
@@ -133,11 +133,11 @@ fn verify(client: &Client, w: usize, progress: Progress, from: i64) -> Result<()
 
 #[test]
 fn everything_acknowledged_survives_kill_9_exactly_once() -> Result<()> {
-    let seed: u64 = std::env::var("GARNER_CRASH_SEED")
+    let seed: u64 = std::env::var("TEST_CRASH_SEED")
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(20_261_122);
-    let rounds: u64 = std::env::var("GARNER_CRASH_ROUNDS")
+    let rounds: u64 = std::env::var("TEST_CRASH_ROUNDS")
         .ok()
         .and_then(|s| s.parse().ok())
         .unwrap_or(ROUNDS);

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use garner_compat_tests::garner::{Garner, Options, binary};
+use garner_compat_tests::garner::{Garner, Options, command as garner_command};
 use garner_compat_tests::process::Process;
 
 /// The lines of the README's block that begins with `marker`.
@@ -60,10 +60,7 @@ fn a_second_server_on_one_folder_is_refused_and_settings_are_checked() -> Result
         ("listen = 5\n", "listen"),
     ] {
         std::fs::write(&config, text)?;
-        let output = Command::new(binary()?)
-            .args(["serve", "--config"])
-            .arg(&config)
-            .output()?;
+        let output = garner_command()?.args(["serve", "--config"]).arg(&config).output()?;
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(!output.status.success() && message.contains(name), "{text}: {message}");
         ensure!(message.trim().lines().count() == 1, "one line is enough: {message}");
@@ -78,7 +75,7 @@ fn serve_runs_without_any_argument() -> Result<()> {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
-    let mut command = Command::new(binary()?);
+    let mut command = garner_command()?;
     command.arg("serve").current_dir(folder.path());
     let mut process = Process::start("garner", command, &folder.path().join("log"))?;
     let client = garner_compat_tests::http::Client::new(3100);

@@ -31,6 +31,7 @@ pub struct QueryContext {
     timeout: Duration,
     lookback_ns: i64,
     target_partitions: usize,
+    min_rows_to_split: u64,
     canceled: AtomicBool,
     samples: AtomicU64,
     max_samples: u64,
@@ -80,6 +81,8 @@ pub struct QueryContextParts {
     pub lookback_ns: i64,
     /// In how many partitions a large plan runs.
     pub target_partitions: usize,
+    /// Rows below which a scan runs in one partition.
+    pub min_rows_to_split: u64,
     /// Most samples that leaves may read; 0 means no limit.
     pub max_samples: u64,
 }
@@ -97,6 +100,7 @@ impl QueryContext {
             timeout: parts.timeout,
             lookback_ns: parts.lookback_ns,
             target_partitions: parts.target_partitions.max(1),
+            min_rows_to_split: parts.min_rows_to_split,
             canceled: AtomicBool::new(false),
             samples: AtomicU64::new(0),
             max_samples: parts.max_samples,
@@ -134,6 +138,15 @@ impl QueryContext {
     /// In how many partitions a large plan runs.
     pub fn target_partitions(&self) -> usize {
         self.target_partitions
+    }
+
+    /// In how many partitions a leaf over so many series and rows should run: one where it is small.
+    pub fn partitions_for(&self, series: usize, rows: u64) -> usize {
+        if rows < self.min_rows_to_split {
+            1
+        } else {
+            self.target_partitions.min(series.max(1))
+        }
     }
 
     /// Makes every operator stop at its next check.

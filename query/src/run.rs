@@ -77,6 +77,7 @@ pub async fn run_plan(
     shared: &SharedRuntime,
 ) -> Result<Value, QueryError> {
     let _cancel = CancelOnDrop(Arc::clone(query));
+    query.check()?;
     let task = shared.task(query);
     match plan.quantity() {
         Quantity::String => match plan {

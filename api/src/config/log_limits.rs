@@ -143,9 +143,9 @@ fn read_push(from: &mut Reader<'_>) -> Result<LogLimits, ConfigError> {
         max_global_streams_per_user: from.get(
             "limits.max_global_streams_per_user",
             &COUNT,
-            "500000",
-            "Most streams of a tenant in memory at once; entries of further ones are answered 429. Each takes about 1 KB \
-             (Loki: 5000). 0 means no limit but memory.",
+            "0",
+            "Most streams of a tenant in memory at once; entries of further ones are answered 429. 0 means no limit but \
+             memory (Loki: 5000).",
         )?,
         discover_service_name: from.get(
             "limits.discover_service_name",

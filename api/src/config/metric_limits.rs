@@ -67,15 +67,15 @@ fn read_write(from: &mut Reader<'_>) -> Result<MetricLimits, ConfigError> {
         max_label_names_per_series: from.get(
             "limits.metrics.max_label_names_per_series",
             &COUNT,
-            "30",
-            "Most labels of a series, its name counted.",
+            "64",
+            "Most labels of a series, its name counted (Mimir: 30).",
         )?,
         max_global_series_per_user: from.get(
             "limits.metrics.max_global_series_per_user",
             &COUNT,
-            "5000000",
-            "Most series of a tenant in memory at once; samples of further ones are refused (Mimir: 150000). 0 means no \
-             limit but memory.",
+            "0",
+            "Most series of a tenant in memory at once; samples of further ones are refused. 0 means no limit but memory \
+             (Mimir: 150000).",
         )?,
         max_recv_msg_size: from.get(
             "limits.metrics.max_recv_msg_size",

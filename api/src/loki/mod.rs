@@ -3,11 +3,15 @@
 //! Sources of paths, parameters and texts: loki `pkg/loghttp/params.go`, `pkg/loghttp/query.go`,
 //! `pkg/util/server/error.go`, `pkg/distributor/http.go`.
 
+mod answer;
+pub mod format_query;
 pub mod labels;
+mod options;
 mod params;
 pub mod push;
 pub mod query;
 pub mod query_range;
 mod selectors;
 pub mod series;
+mod stats;
 pub mod status;

@@ -3,15 +3,29 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::params::{direction, limit, time};
-use crate::error::{Failure, FailureKind, TextFailure};
-use crate::server::{Ask, SharedApp};
+use super::answer::LokiAnswer;
+use super::options::{Flags, check_query_limits, options};
+use super::params::time;
+use crate::error::TextFailure;
+use crate::server::{Ask, SharedApp, answer, loki_json};
 
 /// Answers one request.
 pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
-    let limit = limit(&ask.params)?;
-    let time = time(&ask.params, app.clock.now())?;
-    let direction = direction(&ask.params)?;
-    let _ = (limit, time, direction);
-    Err(Failure::new(FailureKind::NotImplemented, "not wired yet").into())
+    let time_ns = time(&ask.params, app.clock.now())?;
+    let flags = Flags::of(&ask.headers);
+    let options = options(&app, &ask, &flags)?;
+    check_query_limits(&app, ask.params.get("query"), options.limit, 0)?;
+    let engine = app.engine.clone();
+    let work = async move {
+        engine
+            .logql_instant(&ask.tenant, ask.params.get("query"), time_ns, options)
+            .await
+    };
+    Ok(answer(
+        &app,
+        work,
+        move |output| LokiAnswer::new(output, flags.given, flags.categorize),
+        loki_json,
+    )
+    .await?)
 }

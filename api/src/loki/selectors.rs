@@ -24,6 +24,15 @@ pub fn match_selectors(params: &Params) -> Result<Vec<Vec<LabelMatcher>>, Failur
 }
 
 fn matchers(text: &str) -> Result<Vec<LabelMatcher>, Failure> {
+    // Loki's own error, not its parser's: it has no place in front (`pkg/logql/syntax/parser.go`, `ParseMatchers`).
+    const NO_SELECTOR: &str = "only label matchers are supported";
     let parsed = parse_matchers(text, true).and_then(|matchers| compile_all(&matchers));
-    parsed.map_err(|error| Failure::bad_data(error.to_string()))
+    parsed.map_err(|error| {
+        let text = error.to_string();
+        Failure::bad_data(if text.ends_with(NO_SELECTOR) {
+            NO_SELECTOR.to_string()
+        } else {
+            text
+        })
+    })
 }

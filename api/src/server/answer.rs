@@ -1,6 +1,7 @@
 //! Answers that are written in pieces: a small one goes out whole, a large one as it is encoded, with at most a few
 //! pieces in memory.
 
+use std::convert::Infallible;
 use std::future::Future;
 
 use axum::body::Body;
@@ -22,6 +23,9 @@ const PIECES_AHEAD: usize = 2;
 pub trait Encode: Send + 'static {
     /// Appends the next item; false when everything is written.
     fn next(&mut self, out: &mut Vec<u8>) -> bool;
+
+    /// Adds headers to the response.
+    fn decorate(&self, _response: &mut Response) {}
 }
 
 /// Runs `work` on the query runtime, encodes its result there and answers with it as `json` makes responses.
@@ -40,24 +44,25 @@ where
     let runtime = app.query_runtime.clone();
     let first = run_query(app, async move {
         let mut encoder = encoder(work.await?);
-        let mut first = Vec::with_capacity(1024);
-        Ok::<_, E>(if fill(&mut encoder, &mut first) {
-            (first, Some(encoder))
-        } else {
-            (first, None)
-        })
+        let mut piece = Vec::with_capacity(1024);
+        let more = fill(&mut encoder, &mut piece);
+        Ok::<_, E>((piece, encoder, more))
     });
-    Ok(match first.await? {
-        (whole, None) => json(Body::from(whole)),
-        (first, Some(encoder)) => {
-            let (send, receive) = mpsc::channel(PIECES_AHEAD);
-            runtime.spawn(send_pieces(Bytes::from(first), encoder, send));
-            json(Body::from_stream(stream::unfold(receive, |mut receive| async move {
-                let piece: Bytes = receive.recv().await?;
-                Some((Ok::<_, std::convert::Infallible>(piece), receive))
-            })))
-        }
-    })
+    let (piece, encoder, more) = first.await?;
+    if !more {
+        let mut response = json(Body::from(piece));
+        encoder.decorate(&mut response);
+        return Ok(response);
+    }
+    let (send, receive) = mpsc::channel(PIECES_AHEAD);
+    let pieces = stream::unfold(receive, |mut receive| async move {
+        let piece: Bytes = receive.recv().await?;
+        Some((Ok::<_, Infallible>(piece), receive))
+    });
+    let mut response = json(Body::from_stream(pieces));
+    encoder.decorate(&mut response);
+    runtime.spawn(send_pieces(Bytes::from(piece), encoder, send));
+    Ok(response)
 }
 
 /// Encodes until a piece is full; false when everything is written.

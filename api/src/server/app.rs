@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use garner_query::engine::Engine;
+use garner_query::engine::{Engine, EngineLimits};
 use garner_storage::clock::SharedClock;
 use garner_storage::engine::Storage;
 use garner_storage::memory::MemoryAccountant;
@@ -38,6 +38,33 @@ pub struct App {
 pub type SharedApp = Arc<App>;
 
 impl App {
+    /// The state over an open store; queries run on `query_runtime`.
+    pub fn new(
+        settings: Settings,
+        storage: Storage,
+        accountant: MemoryAccountant,
+        clock: SharedClock,
+        query_runtime: Handle,
+    ) -> SharedApp {
+        let limits = EngineLimits {
+            max_query_memory_bytes: settings.logs.max_query_memory_bytes,
+            timeout: settings.logs.query_timeout,
+            target_partitions: query_runtime.metrics().num_workers(),
+            ..EngineLimits::default()
+        };
+        let engine = Engine::new(Arc::new(storage.clone()), accountant.clone(), limits, clock.clone());
+        Arc::new(App {
+            settings,
+            storage,
+            engine,
+            clock,
+            accountant,
+            query_runtime,
+            requests: RequestCounters::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
     /// Refuses writes once the server is stopping.
     pub fn check_accepting(&self) -> Result<(), Failure> {
         if self.stopping.load(Ordering::Relaxed) {

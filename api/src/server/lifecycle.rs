@@ -1,23 +1,21 @@
 //! The life of the process: settings, runtimes, store, listener, signals, a stop in bounded time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
-use garner_query::engine::{Engine, EngineLimits};
 use garner_storage::clock::{SharedClock, SystemClock};
 use garner_storage::engine::{Components, Storage};
 use garner_storage::file::{Files, OsFiles, SharedFiles};
 use garner_storage::memory::MemoryAccountant;
 use garner_storage::object::open_bucket;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::app::{App, SharedApp};
-use super::observe::RequestCounters;
+use super::app::App;
 use super::routes::router;
 use crate::cli::ServeArgs;
 use crate::config::machine::default_memory_limit_bytes;
@@ -154,7 +152,7 @@ async fn run(settings: Settings, files: SharedFiles, runtimes: &Runtimes) -> Res
     let address = listener
         .local_addr()
         .map_err(system("asking for the listener's address"))?;
-    let app = app(settings, storage, accountant, clock, runtimes.query.handle().clone());
+    let app = App::new(settings, storage, accountant, clock, runtimes.query.handle().clone());
     tracing::info!(%address, data_dir = %app.settings.storage.store.data_dir.display(), memory_limit, "garner serves");
 
     let (drain, drained) = oneshot::channel::<()>();
@@ -213,33 +211,6 @@ async fn open_storage(
         fail_points: settings.storage.fail_points.clone(),
     };
     Ok(Storage::open(settings.storage.store.clone(), components).await?)
-}
-
-/// The state over an open store.
-pub fn app(
-    settings: Settings,
-    storage: Storage,
-    accountant: MemoryAccountant,
-    clock: SharedClock,
-    query_runtime: Handle,
-) -> SharedApp {
-    let limits = EngineLimits {
-        max_query_memory_bytes: settings.logs.max_query_memory_bytes,
-        timeout: settings.logs.query_timeout,
-        target_partitions: query_runtime.metrics().num_workers(),
-        ..EngineLimits::default()
-    };
-    let engine = Engine::new(Arc::new(storage.clone()), accountant.clone(), limits, clock.clone());
-    Arc::new(App {
-        settings,
-        storage,
-        engine,
-        clock,
-        accountant,
-        query_runtime,
-        requests: RequestCounters::default(),
-        stopping: AtomicBool::new(false),
-    })
 }
 
 /// Returns when the replay failed; never when it went well.

@@ -15,11 +15,14 @@ use parking_lot::RwLock;
 use super::app::SharedApp;
 use crate::error::{Failure, FailureKind, TextFailure};
 
+/// The route's pattern (`/api/v1/label/{name}/values`) and the status of the answer.
+type RouteAndStatus = (Arc<str>, u16);
+
 /// How often and how long each endpoint was asked, by status.
 #[derive(Debug, Default)]
 pub struct RequestCounters {
     /// By route and status. Routes and statuses are fixed by the program, so this stays small.
-    by_route: RwLock<BTreeMap<(Arc<str>, u16), Arc<RequestCounter>>>,
+    by_route: RwLock<BTreeMap<RouteAndStatus, Arc<RequestCounter>>>,
     panics: AtomicU64,
 }
 

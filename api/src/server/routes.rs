@@ -47,6 +47,10 @@ fn loki_routes() -> Router<SharedApp> {
             "/loki/api/v1/series",
             get(loki::series::series).post(loki::series::series),
         )
+        .route(
+            "/loki/api/v1/format_query",
+            get(loki::format_query::format_query).post(loki::format_query::format_query),
+        )
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 

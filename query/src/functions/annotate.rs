@@ -36,12 +36,13 @@ pub fn quantiles(params: &[ScalarColumn], query: &QueryContext, span: Span) {
     }
 }
 
-/// Warns of a series whose `le` is no number.
-pub fn bad_bucket_label(value: &str, query: &QueryContext, span: Span) {
-    query.warn(
-        format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}"),
-        Some(span),
-    );
+/// Warns of a series whose `le` is no number; `metric` is its name, empty where it has none.
+pub fn bad_bucket_label(value: &str, metric: &str, query: &QueryContext, span: Span) {
+    let mut text = format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}");
+    if !metric.is_empty() {
+        text.push_str(&format!(" for metric name {metric:?}"));
+    }
+    query.warn(text, Some(span));
 }
 
 /// Says that `sort` does nothing here.

@@ -7,7 +7,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 /// The part of the date that `function` names; nothing for functions of another kind.
 pub fn date_part(function: InstantFunction, seconds: f64) -> Option<f64> {
     // As Go converts on amd64: whatever is no 64-bit integer becomes the least one.
-    let in_range = (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&seconds);
+    let in_range = (i64::MIN as f64..i64::MAX as f64).contains(&seconds);
     let seconds = if in_range { seconds as i64 } else { i64::MIN };
     let days = seconds.div_euclid(SECONDS_A_DAY);
     let of_day = seconds.rem_euclid(SECONDS_A_DAY);

@@ -48,7 +48,7 @@ pub fn bucket_quantile(phi: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forc
     }
     let mut rank = phi * observations;
     // The first bucket whose count is not below the rank; a NaN count counts as below, as in Go's sort.Search.
-    let index = buckets[..last].partition_point(|b| !(b.count >= rank));
+    let index = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     let value = if index == last {
         buckets[last - 1].upper
     } else if index == 0 && buckets[0].upper <= 0.0 {

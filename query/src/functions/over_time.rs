@@ -1,6 +1,8 @@
 //! Aggregates of the samples in a window: the `*_over_time` family, `changes` and `resets` (prometheus
 //! promql/functions.go). Every function is given at least one sample.
 
+use std::collections::VecDeque;
+
 use super::kahan::{Mean, kahan_add};
 use super::quantile::quantile;
 
@@ -29,6 +31,37 @@ pub fn best_index(values: &[f64], better: impl Fn(f64, f64) -> bool) -> usize {
         }
     }
     best
+}
+
+/// The best value of a window that moves forward over a series, in one pass: candidates that a later, better value
+/// outlives are dropped at once (a monotonic queue).
+#[derive(Debug, Default)]
+pub struct MovingBest {
+    /// Indices of values, each better than all after it.
+    queue: VecDeque<usize>,
+    /// Values before this index were looked at.
+    seen: usize,
+}
+
+impl MovingBest {
+    /// The best of `values[low..high]`; both ends only grow from call to call. NaN gives way to anything.
+    pub fn best(&mut self, values: &[f64], low: usize, high: usize, better: impl Fn(f64, f64) -> bool) -> f64 {
+        for index in self.seen.max(low)..high {
+            let value = values[index];
+            if value.is_nan() {
+                continue;
+            }
+            while self.queue.back().is_some_and(|b| !better(values[*b], value)) {
+                self.queue.pop_back();
+            }
+            self.queue.push_back(index);
+        }
+        self.seen = self.seen.max(high);
+        while self.queue.front().is_some_and(|f| *f < low) {
+            self.queue.pop_front();
+        }
+        self.queue.front().map_or(f64::NAN, |f| values[*f])
+    }
 }
 
 /// The variance of the population.
@@ -79,4 +112,27 @@ pub fn double_exponential_smoothing(values: &[f64], smoothing: f64, trend: f64) 
         (previous, current) = (current, next);
     }
     Some(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_moving_best_is_the_best_of_each_window(
+            values in proptest::collection::vec(proptest::prop_oneof![-3i32..3, proptest::strategy::Just(99)], 1..40),
+            width in 1usize..8,
+        ) {
+            let values: Vec<f64> = values.iter().map(|v| if *v == 99 { f64::NAN } else { f64::from(*v) }).collect();
+            let mut moving = MovingBest::default();
+            for high in 1..=values.len() {
+                let low = high.saturating_sub(width);
+                let got = moving.best(&values, low, high, |a, b| a > b);
+                let window = &values[low..high];
+                let expected = window[best_index(window, |a, b| a > b)];
+                proptest::prop_assert!(got == expected || (got.is_nan() && expected.is_nan()));
+            }
+        }
+    }
 }

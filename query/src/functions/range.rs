@@ -98,12 +98,8 @@ impl RangeKernel {
             F::PresentOverTime => each(windows, times, values, out, |_| Some(1.0)),
             F::FirstOverTime => each(windows, times, values, out, |w| w.values.first().copied()),
             F::LastOverTime => each(windows, times, values, out, |w| w.values.last().copied()),
-            F::MinOverTime => each(windows, times, values, out, |w| {
-                Some(w.values[over_time::best_index(w.values, |a, b| a < b)])
-            }),
-            F::MaxOverTime => each(windows, times, values, out, |w| {
-                Some(w.values[over_time::best_index(w.values, |a, b| a > b)])
-            }),
+            F::MinOverTime => moving_best(windows, times, values, out, |a, b| a < b),
+            F::MaxOverTime => moving_best(windows, times, values, out, |a, b| a > b),
             F::StddevOverTime => each(windows, times, values, out, |w| {
                 Some(over_time::variance(w.values).sqrt())
             }),
@@ -149,6 +145,21 @@ impl RangeKernel {
         });
         wrong.map_or(Ok(()), |text| Err(QueryError::execution(text)))
     }
+}
+
+fn moving_best(
+    windows: Windows,
+    times: &[Timestamp],
+    values: &[f64],
+    out: &mut RowBuffer,
+    better: impl Fn(f64, f64) -> bool + Copy,
+) {
+    let mut moving = over_time::MovingBest::default();
+    windows.for_each(times, |step, low, high| {
+        if low < high {
+            out.set(step, moving.best(values, low, high, better));
+        }
+    });
 }
 
 /// Calls `f` for every window that has a sample and keeps what it gives.

@@ -4,7 +4,7 @@ use garner_storage::model::LabelMatcher;
 
 use super::ast::{MatchOp, Matcher};
 use super::error::ParseError;
-use super::goregex;
+use crate::goregex;
 
 /// The store's form of a matcher.
 pub fn compile(matcher: &Matcher) -> Result<LabelMatcher, ParseError> {
@@ -12,8 +12,7 @@ pub fn compile(matcher: &Matcher) -> Result<LabelMatcher, ParseError> {
         MatchOp::Equal | MatchOp::NotEqual => matcher.value.clone(),
         MatchOp::Regex | MatchOp::NotRegex => {
             let translated = goregex::translate(&matcher.value).map_err(|e| ParseError::new(e.to_string()))?;
-            // Values are UTF-8, where the ASCII word boundary and its negation need the Unicode spelling.
-            translated.pattern.replace("(?-u:\\B)", "\\B")
+            translated.for_text()
         }
     };
     LabelMatcher::new(&matcher.name, matcher.op, &value).map_err(|e| ParseError::new(e.to_string()))

@@ -6,7 +6,6 @@
 
 pub mod ast;
 pub mod error;
-pub mod goregex;
 pub mod lexer;
 pub mod line_pattern;
 pub mod lower;
@@ -21,6 +20,8 @@ pub mod selector;
 pub mod template;
 pub mod token;
 pub mod units;
+
+pub(crate) use crate::goregex;
 
 #[cfg(test)]
 mod tests;

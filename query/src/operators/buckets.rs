@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use garner_storage::model::METRIC_NAME;
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
@@ -125,7 +126,8 @@ fn evaluate<'a>(
     for row in rows {
         let bound = labels::text(labels::value_of(row.labels, BUCKET_LABEL.as_bytes()));
         let Ok(upper) = bound.parse::<f64>() else {
-            annotate::bad_bucket_label(bound, query, plan.span);
+            let metric = labels::text(labels::value_of(row.labels, METRIC_NAME.as_bytes()));
+            annotate::bad_bucket_label(bound, metric, query, plan.span);
             continue;
         };
         keys.key_into(row.labels, &mut key);

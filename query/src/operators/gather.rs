@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion_common::{Result, internal_datafusion_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
@@ -67,43 +68,54 @@ impl Operator for Gather {
         for partition in 0..partitions(&self.input) {
             let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
             receivers.push(receiver);
-            let (input, task) = (Arc::clone(&self.input), Arc::clone(&task));
-            tasks.spawn(async move {
-                let mut batches = match input.execute(partition, task) {
-                    Ok(batches) => batches,
-                    Err(error) => {
-                        let _ = sender.send(Err(error)).await;
-                        return;
-                    }
-                };
-                while let Some(batch) = batches.next().await {
-                    let failed = batch.is_err();
-                    if sender.send(batch).await.is_err() || failed {
-                        return;
-                    }
-                }
-            });
+            tasks.spawn(run_partition(
+                Arc::clone(&self.input),
+                partition,
+                Arc::clone(&task),
+                sender,
+            ));
         }
-        let state = (tasks, receivers.into_iter(), None::<mpsc::Receiver<_>>);
-        let batches = stream::unfold(state, |(mut tasks, mut waiting, mut current)| async move {
+        let state = (tasks, receivers.into_iter(), None);
+        let batches = stream::unfold(state, |(tasks, mut waiting, mut current)| async move {
             loop {
-                let Some(receiver) = &mut current else {
-                    current = Some(waiting.next()?);
-                    continue;
+                let receiver: &mut mpsc::Receiver<Message> = match &mut current {
+                    Some(receiver) => receiver,
+                    None => current.insert(waiting.next()?),
                 };
-                if let Some(batch) = receiver.recv().await {
-                    return Some((batch, (tasks, waiting, current)));
-                }
-                current = None;
-                // A task that panicked closes its channel early; its partition must not just be missing.
-                while let Some(ended) = tasks.try_join_next() {
-                    if let Err(error) = ended {
-                        let error = internal_datafusion_err!("a partition of the query failed: {error}");
-                        return Some((Err(error), (JoinSet::new(), Vec::new().into_iter(), None)));
+                match receiver.recv().await {
+                    Some(Message::Batch(batch)) => return Some((batch, (tasks, waiting, current))),
+                    Some(Message::End) => current = None,
+                    // A task that panicked says no end; its rows must not just be missing.
+                    None => {
+                        let error = internal_datafusion_err!("a partition of the query ended before its end");
+                        return Some((Err(error), (tasks, Vec::new().into_iter(), None)));
                     }
                 }
             }
         });
         Ok(boxed_with(self.input.schema(), batches))
     }
+}
+
+/// What a partition tells the reader.
+enum Message {
+    Batch(Result<RecordBatch>),
+    End,
+}
+
+async fn run_partition(input: Plan, partition: usize, task: Arc<TaskContext>, sender: mpsc::Sender<Message>) {
+    let mut batches = match input.execute(partition, task) {
+        Ok(batches) => batches,
+        Err(error) => {
+            // A reader that is gone needs no error.
+            let _ = sender.send(Message::Batch(Err(error))).await;
+            return;
+        }
+    };
+    while let Some(batch) = batches.next().await {
+        if sender.send(Message::Batch(batch)).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.send(Message::End).await;
 }

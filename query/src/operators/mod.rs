@@ -34,3 +34,6 @@ pub mod stream;
 pub mod subquery;
 pub mod topk;
 pub mod unique;
+
+#[cfg(test)]
+mod tests;

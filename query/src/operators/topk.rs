@@ -129,13 +129,14 @@ impl Operator for TopK {
 /// k at each step; nothing where it never reaches 1 (prometheus promql/engine.go, `rangeEvalAgg`).
 fn limits(k: &ScalarColumn, steps: Steps) -> Result<Option<Vec<usize>>, QueryError> {
     let values = k.values();
+    // A NaN makes upstream's greatest value NaN, which is not less than 1.
+    if values.iter().any(|v| v.is_nan()) {
+        return Err(QueryError::execution("Parameter value is NaN"));
+    }
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     if max < 1.0 {
         return Ok(None);
-    }
-    if values.iter().any(|v| v.is_nan()) {
-        return Err(QueryError::execution("Parameter value is NaN"));
     }
     if min <= i64::MIN as f64 {
         return Err(QueryError::execution(format!("Scalar value {min} underflows int64")));
@@ -155,14 +156,39 @@ struct Chosen {
     series: u32,
 }
 
+/// Elements of one group at one step, at times cut down to the best.
+#[derive(Debug, Default)]
+struct Candidates {
+    all: Vec<Chosen>,
+    /// So many at the front are the best of those met before, best first.
+    sorted: usize,
+}
+
+/// Candidates that are collected before they are cut, also where k is less.
+const MIN_CUT: usize = 16;
+
+impl Candidates {
+    /// Whether a new value cannot be among the best.
+    fn rejects(&self, pick: Pick, value: f64, limit: usize) -> bool {
+        self.sorted == limit && pick.order(self.all[limit - 1].value, value) != Ordering::Greater
+    }
+
+    /// Keeps the best, best first; of equal values those met first.
+    fn cut(&mut self, pick: Pick, limit: usize) {
+        self.all.sort_by(|a, b| pick.order(a.value, b.value));
+        self.all.truncate(limit);
+        self.sorted = self.all.len();
+    }
+}
+
 struct Picks {
     pick: Pick,
     limits: Vec<usize>,
     keys: KeyLabels,
     groups: Interner,
     series: Interner,
-    /// Best first, at `group * steps + step`.
-    chosen: Vec<Vec<Chosen>>,
+    /// At `group * steps + step`.
+    chosen: Vec<Candidates>,
     memory: MemoryGuard,
     key: Vec<u8>,
 }
@@ -186,15 +212,14 @@ impl Picks {
         self.keys.key_into(labels, &mut self.key);
         let group = self.groups.intern(&self.key);
         if self.chosen.len() < (group + 1) * steps {
-            self.memory.grow(steps * size_of::<Vec<Chosen>>() + self.key.len())?;
-            self.chosen.resize_with((group + 1) * steps, Vec::new);
+            self.memory.grow(steps * size_of::<Candidates>() + self.key.len())?;
+            self.chosen.resize_with((group + 1) * steps, Candidates::default);
         }
         let mut series = None;
         for (step, value) in values {
-            let best = &mut self.chosen[group * steps + step];
-            // Of equal values the one met first stays.
-            let place = best.partition_point(|c| self.pick.order(c.value, value) != Ordering::Greater);
-            if place >= self.limits[step] {
+            let limit = self.limits[step];
+            let cell = &mut self.chosen[group * steps + step];
+            if limit == 0 || cell.rejects(self.pick, value, limit) {
                 continue;
             }
             let series = match series {
@@ -204,29 +229,33 @@ impl Picks {
                     *series.insert(self.series.intern(labels) as u32)
                 }
             };
-            if best.len() == self.limits[step] {
-                best.pop();
-            } else {
-                self.memory.grow(size_of::<Chosen>())?;
+            if cell.all.len() == cell.all.capacity() {
+                self.memory.grow(cell.all.len().max(4) * size_of::<Chosen>())?;
             }
-            best.insert(place, Chosen { value, series });
+            cell.all.push(Chosen { value, series });
+            if cell.all.len() >= limit.saturating_mul(2).max(MIN_CUT) {
+                cell.cut(self.pick, limit);
+            }
         }
         Ok(())
     }
 
     /// With one step, elements in the order of their values; with more, one row a series.
-    fn finish(self) -> Result<Gathered> {
+    fn finish(mut self) -> Result<Gathered> {
         let steps = self.limits.len();
+        for (cell, candidates) in self.chosen.iter_mut().enumerate() {
+            candidates.cut(self.pick, self.limits[cell % steps]);
+        }
         let mut output = Output::default();
         if steps == 1 {
-            for chosen in self.chosen.iter().flatten() {
+            for chosen in self.chosen.iter().flat_map(|c| &c.all) {
                 let labels = self.series.bytes(chosen.series as usize);
                 output.row()?.push_dense(labels, 0, &[chosen.value]);
             }
         } else {
             let mut by_series: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.series.len()];
-            for (cell, chosen) in self.chosen.iter().enumerate() {
-                for c in chosen {
+            for (cell, candidates) in self.chosen.iter().enumerate() {
+                for c in &candidates.all {
                     by_series[c.series as usize].push((cell % steps, c.value));
                 }
             }

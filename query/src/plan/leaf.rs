@@ -13,8 +13,8 @@ use crate::error::QueryError;
 /// A leaf of a plan, owned by a language.
 #[async_trait]
 pub trait LeafPlan: Send + Sync + Debug {
-    /// Builds the physical leaf for these steps: selects its series through `context`, and chooses its partitions (one
-    /// where it has few rows, else `context.target_partitions()`). Reads index, not pages.
+    /// Builds the physical leaf for these steps: selects its series through `context`, and chooses its partitions
+    /// ([`QueryContext::partitions_for`]). Reads index, not pages.
     async fn plan(&self, steps: &Steps, context: &Arc<QueryContext>) -> Result<PlannedLeaf, QueryError>;
 }
 

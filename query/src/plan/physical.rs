@@ -30,12 +30,6 @@ use crate::operators::topk::{Pick, TopK};
 use crate::operators::unique::Unique;
 use crate::plan::{SetOp, Span};
 
-/// Samples below which a scan runs in one partition: splitting costs about 70 µs, which is what reading this many takes.
-const MIN_ROWS_TO_SPLIT: u64 = 65_536;
-
-/// Series below which a scan runs in one partition, whatever they hold.
-const MIN_SERIES_TO_SPLIT: usize = 64;
-
 /// A vector as an operator, and what planning above it must know.
 #[derive(Clone, Debug)]
 pub struct PlannedVector {
@@ -167,8 +161,7 @@ async fn plan_samples(
     let windows = node.windows(steps, width_ns);
     let request = Samples::request(node.matchers.clone(), &windows);
     let selection = query.view().select_samples(&request, query.scan()).await?;
-    let small = selection.estimated_rows() < MIN_ROWS_TO_SPLIT || selection.series_count() < MIN_SERIES_TO_SPLIT;
-    let partitions = if small { 1 } else { query.target_partitions() };
+    let partitions = query.partitions_for(selection.series_count(), selection.estimated_rows());
     let strict = matches!(function, SampleFunction::Range(..));
     let keeps_name = function.keeps_name();
     let exec = OperatorExec::plan(Samples {

@@ -12,8 +12,9 @@ mod parser;
 mod prettier;
 mod printer;
 mod quote;
-mod regex_error;
 mod selectors;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use error::{ParseError, PosRange};

@@ -113,7 +113,7 @@ impl Lane {
     fn next_index(&self, view: &LaneView, accountant: &MemoryAccountant) -> Result<Arc<SeriesIndex>> {
         let index = view.open.index();
         let series = index.len() as u32;
-        let live: RoaringBitmap = (0..series).filter(|id| view.open.has_rows(*id)).collect();
+        let live = view.open.live_series();
         let mut before = self.live_before.lock();
         let kept = match &*before {
             Some((generation, live_before)) if *generation == index.generation() => &live | live_before,

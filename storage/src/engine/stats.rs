@@ -58,6 +58,8 @@ pub struct StorageStats {
     pub head_series: [u64; 2],
     /// Rows in open and sealed heads, per signal.
     pub head_rows: [u64; 2],
+    /// Bytes of memory that heads and their series take, per signal.
+    pub head_bytes: [u64; 2],
     /// Heads sealed and not yet in segments.
     pub sealed_heads: u64,
     /// Rows acknowledged since the start, per signal.
@@ -82,6 +84,8 @@ pub struct StorageStats {
     pub flush_errors: u64,
     /// Segments live.
     pub segments: u64,
+    /// Rows in live segments.
+    pub segment_rows: u64,
     /// Bytes of live segments.
     pub segment_bytes: u64,
     /// Rows flushed since the start.

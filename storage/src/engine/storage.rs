@@ -67,6 +67,14 @@ impl Storage {
     /// time is an error that says so; it stays in the WAL and the next start replays it.
     pub async fn close(&self, deadline: Duration) -> Result<FlushSummary> {
         let shared = &self.0;
+        // A replay cannot be stopped half way, and the folder is not given back under it.
+        let replay = tokio::time::timeout(deadline, self.wait_ready()).await;
+        if replay.is_err() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the WAL could not be replayed within {deadline:?}; the next start replays it"),
+            ));
+        }
         let mut was_ready = false;
         shared.readiness.send_modify(|readiness| {
             was_ready = *readiness == Readiness::Ready;
@@ -114,10 +122,15 @@ impl Storage {
             let signal = lane.signal.code() as usize;
             stats.lanes[signal] += 1;
             stats.head_series[signal] += view.open.index().len() as u64;
-            stats.head_rows[signal] += view.open.stats().rows;
-            stats.head_rows[signal] += view.sealed.iter().map(|s| s.head.stats().rows).sum::<u64>();
+            stats.head_bytes[signal] += view.open.index().size_bytes();
+            for head in view.sealed.iter().map(|s| &s.head).chain([&view.open]) {
+                let head = head.stats();
+                stats.head_rows[signal] += head.rows;
+                stats.head_bytes[signal] += head.memory_bytes;
+            }
             stats.sealed_heads += view.sealed.len() as u64;
             stats.segments += view.segments.len() as u64;
+            stats.segment_rows += view.segments.iter().map(|s| s.meta().rows).sum::<u64>();
             stats.segment_bytes += view.segments.iter().map(|s| s.meta().len).sum::<u64>();
         }
         if let Some(wal) = shared.wal.get() {

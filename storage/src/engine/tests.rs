@@ -1,13 +1,21 @@
 //! The store as its users see it.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::error::ErrorKind;
-use crate::flush::FailAction;
+use crate::file::{OsFiles, SharedFiles};
+use crate::flush::{FailAction, FailPoints};
+use crate::memory::MemoryAccountant;
 use crate::model::{LabelMatcher, Labels, MatchOp, TenantId, TimeRange};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
 use crate::testing::{Entry, StoreFixture, read_entries, read_samples};
+
+/// Stream, time, line, metadata.
+type LogRow<'a> = (&'a str, i64, &'a str, &'a [(&'a str, &'a str)]);
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -39,7 +47,7 @@ async fn read(storage: &Storage, tenant: &TenantId) -> Vec<(String, i64, f64)> {
     rows.iter().map(|(labels, t, v)| (name(labels), *t, *v)).collect()
 }
 
-async fn write_log(storage: &Storage, tenant: &TenantId, rows: &[(&str, i64, &str, &[(&str, &str)])]) {
+async fn write_log(storage: &Storage, tenant: &TenantId, rows: &[LogRow<'_>]) {
     let mut append = storage.begin_logs(tenant).await.unwrap();
     for (app, time, line, metadata) in rows {
         let labels = Labels::from_pairs([("app", *app)]);
@@ -119,7 +127,7 @@ async fn log_entries_keep_their_metadata_everywhere() {
     let now = 1_735_689_600 * SECOND;
     let a = tenant("a");
     let storage = fixture.open().await.unwrap();
-    let rows: &[(&str, i64, &str, &[(&str, &str)])] = &[
+    let rows: &[LogRow<'_>] = &[
         ("web", now, "two", &[]),
         ("web", now - 1, "one", &[("trace", "1")]),
         ("db", now, "two", &[("trace", "1")]),
@@ -127,7 +135,7 @@ async fn log_entries_keep_their_metadata_everywhere() {
     ];
     write_log(&storage, &a, rows).await;
     write_log(&storage, &a, rows).await;
-    let entry = |(app, time, line, metadata): &(&str, i64, &str, &[(&str, &str)])| Entry {
+    let entry = |(app, time, line, metadata): &LogRow<'_>| Entry {
         stream: Labels::from_pairs([("app", *app)]),
         time: *time,
         line: line.as_bytes().to_vec(),
@@ -155,6 +163,46 @@ async fn log_entries_keep_their_metadata_everywhere() {
     check(&storage, "a retried push over segments").await;
     storage.flush().await.unwrap();
     check(&storage, "a retried push in segments").await;
+}
+
+#[tokio::test]
+async fn a_store_on_the_real_disk_comes_back_from_log_and_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = async || {
+        let files: SharedFiles = Arc::new(OsFiles);
+        let handle = tokio::runtime::Handle::current();
+        let objects = DurableLocalStore::open(files.clone(), &dir.path().join("objects")).unwrap();
+        let components = Components {
+            clock: Arc::new(SystemClock),
+            files,
+            bucket: Bucket::new(Arc::new(objects), "", handle.clone(), RetryPolicy::default(), 1),
+            accountant: MemoryAccountant::new(1 << 30),
+            seed: 1,
+            background: handle,
+            fail_points: FailPoints::default(),
+        };
+        let storage = Storage::open(StorageConfig::new(dir.path().join("data")), components).await?;
+        storage.wait_ready().await.map(|()| storage)
+    };
+    let a = tenant("a");
+    let storage = open().await.unwrap();
+    write(&storage, &a, &[("x", 1, 1.0)]).await.unwrap();
+    storage.flush().await.unwrap();
+    write(&storage, &a, &[("x", 2, 2.0)]).await.unwrap();
+    assert!(
+        open()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("is in use by another garner")
+    );
+    drop(storage);
+    let storage = open().await.unwrap();
+    assert_eq!(storage.stats().replay.rows, 1);
+    assert_eq!(read(&storage, &a).await, owned(&[("x", 1, 1.0), ("x", 2, 2.0)]));
+    storage.close(Duration::from_secs(60)).await.unwrap();
+    let left = std::fs::read_dir(dir.path().join("data/wal")).unwrap().count();
+    assert_eq!(left, 0, "nothing to replay");
 }
 
 #[tokio::test]
@@ -187,7 +235,7 @@ async fn a_lost_folder_comes_back_from_the_bucket() {
 
 #[tokio::test]
 async fn a_failed_flush_loses_nothing_at_any_point_and_the_next_one_succeeds() {
-    for point in crate::FailPoints::ALL {
+    for point in FailPoints::ALL {
         let fixture = StoreFixture::new(6);
         let a = tenant("a");
         let storage = fixture.open().await.unwrap();
@@ -200,8 +248,7 @@ async fn a_failed_flush_loses_nothing_at_any_point_and_the_next_one_succeeds() {
         let expected = owned(&[("x", 1, 1.0), ("x", 2, 2.0)]);
         assert_eq!(read(&storage, &a).await, expected, "{point}");
         assert_eq!(storage.stats().sealed_heads, 0, "{point}");
-        let rows: u64 = storage.0.catalog.state().all_segments().map(|m| m.rows).sum();
-        assert_eq!(rows, 2, "{point}: no row is in two segments");
+        assert_eq!(storage.stats().segment_rows, 2, "{point}: no row is in two segments");
         storage.close(Duration::from_secs(60)).await.unwrap();
         let storage = fixture.open().await.unwrap();
         assert_eq!(read(&storage, &a).await, expected, "{point}");
@@ -250,6 +297,72 @@ async fn a_full_memory_refuses_appends_until_a_flush_made_room() {
     storage.flush().await.unwrap();
     write(&storage, &a, &[("x", -1, 1.0)]).await.unwrap();
     assert_eq!(read(&storage, &a).await.len() as i64, written + 1);
+}
+
+#[tokio::test]
+async fn a_log_larger_than_memory_is_flushed_while_it_is_replayed() {
+    let mut fixture = StoreFixture::new(12);
+    let (a, b) = (tenant("a"), tenant("b"));
+    let storage = fixture.open().await.unwrap();
+    for chunk in 0..100 {
+        let rows: Vec<_> = (0..100).map(|i| ("x", chunk * 100 + i, 1.0)).collect();
+        write(&storage, if chunk % 2 == 0 { &a } else { &b }, &rows)
+            .await
+            .unwrap();
+    }
+    drop(storage);
+    fixture.memory_limit_bytes = 100_000;
+    fixture.config.tail_cache_bytes = 1000;
+    let storage = fixture.open().await.unwrap();
+    let stats = storage.stats();
+    assert_eq!(stats.replay.rows, 10_000);
+    assert!(stats.flushes > 1 && stats.head_bytes[1] < 100_000, "{stats:?}");
+    assert_eq!(stats.segment_rows + stats.head_rows[1], 10_000);
+    for tenant in [&a, &b] {
+        assert_eq!(read(&storage, tenant).await.len(), 5000);
+    }
+    drop(storage);
+    let storage = fixture.open().await.unwrap();
+    assert!(storage.stats().replay.records_flushed_before > 50);
+    assert_eq!(read(&storage, &a).await.len(), 5000);
+}
+
+#[tokio::test]
+async fn an_append_that_is_dropped_leaves_nothing_and_blocks_nobody() {
+    let fixture = StoreFixture::new(13);
+    let a = tenant("a");
+    let storage = fixture.open().await.unwrap();
+    let mut append = storage.begin_samples(&a).await.unwrap();
+    let id = append.register(1, series("x")).unwrap();
+    append.push(id, 1, 1.0);
+    let flush = storage.flush();
+    tokio::pin!(flush);
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut flush).await;
+    assert!(early.is_err(), "a flush waits for appends under way");
+    drop(append);
+    flush.await.unwrap();
+    assert_eq!(read(&storage, &a).await, []);
+}
+
+#[tokio::test]
+async fn a_damaged_log_stops_the_start_with_one_clear_line() {
+    let mut fixture = StoreFixture::new(14);
+    fixture.config.wal_file_bytes = 200;
+    let a = tenant("a");
+    let storage = fixture.open().await.unwrap();
+    for time in 0..6 {
+        write(&storage, &a, &[("x", time, 1.0)]).await.unwrap();
+    }
+    drop(storage);
+    let first = std::path::Path::new("/data/wal/00000000000000000001.wal");
+    fixture.disk.damage(first, |bytes| bytes[70] ^= 1).unwrap();
+    let error = fixture.open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let text = error.to_string();
+    assert!(
+        text.contains("00000000000000000001.wal is damaged at byte") && !text.contains('\n'),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use roaring::RoaringBitmap;
 
 use super::index::SeriesIndex;
 use super::logs::LogStore;
@@ -15,7 +16,6 @@ use crate::model::{Signal, TimeRange, Timestamp};
 /// signal).
 #[derive(Debug)]
 pub struct Head {
-    signal: Signal,
     index: Arc<SeriesIndex>,
     rows: RwLock<HeadRows>,
     /// Bytes of `rows`. The index accounts for itself.
@@ -60,7 +60,6 @@ impl Head {
             Signal::Logs => Store::Logs(LogStore::default()),
         };
         Head {
-            signal,
             index,
             rows: RwLock::new(HeadRows {
                 store,
@@ -69,11 +68,6 @@ impl Head {
             }),
             memory: Mutex::new(accountant.reservation(MemoryUse::Head)),
         }
-    }
-
-    /// Logs or metrics.
-    pub fn signal(&self) -> Signal {
-        self.signal
     }
 
     /// The series that ids in rows name.
@@ -126,9 +120,11 @@ impl Head {
         }
     }
 
-    /// Whether series `id` has a row here.
-    pub fn has_rows(&self, id: u32) -> bool {
-        self.rows.read().series(id).is_some()
+    /// Ids of the series with rows here.
+    pub fn live_series(&self) -> RoaringBitmap {
+        let series = self.index.len() as u32;
+        let head = self.rows.read();
+        (0..series).filter(|id| head.series(*id).is_some()).collect()
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, HeadRows> {
@@ -143,5 +139,10 @@ impl HeadRows {
             Store::Samples(store) => store.get(id).map(|s| (s.range(), s.rows())),
             Store::Logs(store) => store.get(id).map(|s| (s.range(), s.rows())),
         }
+    }
+
+    /// Whether series `id` may have a row inside `range`.
+    pub fn overlaps(&self, id: u32, range: TimeRange) -> bool {
+        self.series(id).is_some_and(|(bounds, _)| bounds.overlaps(&range))
     }
 }

@@ -95,8 +95,4 @@ impl Postings {
     pub fn list(&self, name: &str, value: &str) -> Option<&PostingList> {
         self.names.get(name)?.get(value)
     }
-
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(|n| &**n)
-    }
 }

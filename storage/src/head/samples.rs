@@ -5,6 +5,9 @@ use crate::scan::dedup::resolve_samples;
 
 use super::rows::SampleRows;
 
+/// Rows by which a full series grows at least.
+const MIN_GROWTH_ROWS: usize = 4;
+
 /// Samples of every series of a head, by series id.
 #[derive(Debug, Default)]
 pub(super) struct SampleStore {
@@ -15,9 +18,9 @@ pub(super) struct SampleStore {
 /// Samples of one series in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct SampleSeries {
-    times: Vec<i64>,
-    values: Vec<f64>,
-    /// Whether times strictly ascend, so that reads need neither sort nor resolve.
+    /// (time, value): one allocation a series, and an append touches one place.
+    rows: Vec<(i64, f64)>,
+    /// Whether times do not strictly ascend, so that reads must sort and resolve.
     unsorted: bool,
     first: i64,
     last: i64,
@@ -42,23 +45,26 @@ impl SampleStore {
     }
 
     pub fn get(&self, id: u32) -> Option<&SampleSeries> {
-        self.series.get(id as usize).filter(|s| !s.times.is_empty())
+        self.series.get(id as usize).filter(|s| !s.rows.is_empty())
     }
 }
 
 impl SampleSeries {
     fn push(&mut self, time: i64, value: f64) -> usize {
-        let before = self.times.capacity();
-        if self.times.is_empty() {
+        let before = self.rows.capacity();
+        if self.rows.is_empty() {
             (self.first, self.last) = (time, time);
         } else {
             self.unsorted |= time <= self.last;
             self.first = self.first.min(time);
             self.last = self.last.max(time);
         }
-        self.times.push(time);
-        self.values.push(value);
-        (self.times.capacity() - before) * 16
+        if self.rows.len() == before {
+            // By half instead of doubling: less room for rows that do not come.
+            self.rows.reserve_exact((before / 2).max(MIN_GROWTH_ROWS));
+        }
+        self.rows.push((time, value));
+        (self.rows.capacity() - before) * size_of::<(i64, f64)>()
     }
 
     pub fn range(&self) -> TimeRange {
@@ -66,27 +72,21 @@ impl SampleSeries {
     }
 
     pub fn rows(&self) -> u64 {
-        self.times.len() as u64
+        self.rows.len() as u64
     }
 
     /// Appends the samples inside `range` to `times` and `values`, strictly ascending.
     pub fn read(&self, range: TimeRange, times: &mut Vec<i64>, values: &mut Vec<f64>) {
         if !self.unsorted {
-            let from = self.times.partition_point(|t| *t < range.start);
-            let to = self.times.partition_point(|t| *t < range.end);
+            let from = self.rows.partition_point(|(t, _)| *t < range.start);
+            let to = self.rows.partition_point(|(t, _)| *t < range.end);
             if from < to {
-                times.extend_from_slice(&self.times[from..to]);
-                values.extend_from_slice(&self.values[from..to]);
+                times.extend(self.rows[from..to].iter().map(|(t, _)| *t));
+                values.extend(self.rows[from..to].iter().map(|(_, v)| *v));
             }
             return;
         }
-        let mut found: Vec<(i64, f64)> = self
-            .times
-            .iter()
-            .copied()
-            .zip(self.values.iter().copied())
-            .filter(|(t, _)| range.contains(*t))
-            .collect();
+        let mut found: Vec<(i64, f64)> = self.rows.iter().copied().filter(|(t, _)| range.contains(*t)).collect();
         found.sort_by_key(|(t, _)| *t);
         let (mut found_times, mut found_values) = found.into_iter().unzip();
         resolve_samples(&mut found_times, &mut found_values);

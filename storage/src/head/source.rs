@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::BinaryArray;
 use arrow_array::builder::BinaryBuilder;
 use async_trait::async_trait;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::head::{Head, Store};
 use super::logs::LogBlock;
@@ -49,6 +49,51 @@ impl SeriesSource for Head {
     ) -> Result<LogRows> {
         self.logs_of(ordinals, range, columns)
     }
+
+    async fn label_names(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        _scan: &ScanContext,
+    ) -> Result<Vec<String>> {
+        let ids = self.index().matching(matchers);
+        let index = self.index().read();
+        let head = self.read();
+        let mut names: HashSet<&str, ahash::RandomState> = HashSet::default();
+        for id in ids.into_iter().filter(|id| head.overlaps(*id, range)) {
+            names.extend(index.labels[id as usize].iter().map(|(name, _)| name));
+        }
+        Ok(sorted(names))
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        _scan: &ScanContext,
+    ) -> Result<Vec<String>> {
+        if !matchers.is_empty() {
+            let ids = self.index().matching(matchers);
+            let index = self.index().read();
+            let head = self.read();
+            let ids = ids.into_iter().filter(|id| head.overlaps(*id, range));
+            return Ok(sorted(
+                ids.filter_map(|id| index.labels[id as usize].get(name)).collect(),
+            ));
+        }
+        let index = self.index().read();
+        let head = self.read();
+        let values = index.postings.values(name).into_iter().flatten();
+        let live = values.filter(|(_, list)| list.iter().any(|id| head.overlaps(id, range)));
+        Ok(sorted(live.map(|(value, _)| &**value).collect()))
+    }
+}
+
+fn sorted(texts: HashSet<&str, ahash::RandomState>) -> Vec<String> {
+    let mut texts: Vec<String> = texts.into_iter().map(str::to_string).collect();
+    texts.sort_unstable();
+    texts
 }
 
 impl Head {

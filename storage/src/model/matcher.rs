@@ -57,9 +57,14 @@ pub struct MatcherError {
 impl LabelMatcher {
     /// A matcher on `name`. Regexes are anchored at both ends and `.` matches a line break, as in Prometheus 3.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
+        Self::with_pattern(name, op, value, value)
+    }
+
+    /// As [`LabelMatcher::new`], but a regex whose `value` was written in another dialect is compiled from `pattern`.
+    pub fn with_pattern(name: &str, op: MatchOp, value: &str, pattern: &str) -> Result<Self, MatcherError> {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(compile_anchored(value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(compile_anchored(pattern)?),
         };
         Ok(LabelMatcher {
             name: name.into(),

@@ -170,20 +170,31 @@ impl Bucket {
         if range.start >= range.end {
             return Ok(Bytes::new());
         }
-        let wanted = range.end - range.start;
-        let bytes = self.get_with(path, Some(range.clone())).await?;
-        if bytes.len() as u64 != wanted {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "object {path} gave {} bytes for range {}..{}; it is shorter than the catalog says",
-                    bytes.len(),
-                    range.start,
-                    range.end
-                ),
-            ));
+        let too_short = |size: u64| {
+            let Range { start, end } = range;
+            let message = format!("object {path} has {size} bytes, too few for range {start}..{end}");
+            Error::new(ErrorKind::Corrupt, message)
+        };
+        match self.get_with(path, Some(range.clone())).await {
+            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
+            Ok(bytes) => Err(too_short(range.start + bytes.len() as u64)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
+            // A range that starts beyond the end fails as a bad request does (HTTP 416); only the size tells.
+            Err(error) => match self.size(path).await {
+                Ok(size) if size < range.end => Err(too_short(size)),
+                _ => Err(error),
+            },
         }
-        Ok(bytes)
+    }
+
+    async fn size(&self, path: &str) -> Result<u64> {
+        let location = self.location(path);
+        let answer = self.request(Verb::Get, path, 0, || {
+            let (store, location) = (Arc::clone(&self.0.store), location.clone());
+            async move { store.head(&location).await }
+        });
+        let meta = answer.await.map_err(|failure| failure.into_error(Verb::Get, path))?;
+        Ok(meta.size)
     }
 
     async fn get_with(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes> {

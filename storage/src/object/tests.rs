@@ -47,6 +47,14 @@ async fn behaves(bucket: &Bucket) {
         bucket.get_range("v1/catalog/b", 4..99).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
+    for beyond in [11..12, 50..60] {
+        let error = bucket.get_range("v1/catalog/b", beyond).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    assert_eq!(
+        bucket.get_range("v1/none", 1..2).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     bucket.put("v1/catalog/sub/c", "".into()).await.unwrap();
     assert_eq!(bucket.get("v1/catalog/sub/c").await.unwrap(), "");
     bucket.put("v1/other", "x".into()).await.unwrap();
@@ -280,4 +288,44 @@ async fn a_full_disk_is_an_error_that_passes() {
     disk.set_capacity(None);
     bucket.put("a", "second".into()).await.unwrap();
     assert_eq!(bucket.get("a").await.unwrap(), "second");
+}
+
+/// Against a real S3 server: `GARNER_TEST_S3=http://127.0.0.1:8333/bucket` (keys `garner`/`garner-secret`), run with `--ignored`.
+#[tokio::test]
+#[ignore = "needs a server"]
+async fn a_real_s3_server_behaves() {
+    let address = std::env::var("GARNER_TEST_S3").unwrap();
+    let (endpoint, name) = address.rsplit_once('/').unwrap();
+    let unique = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let settings = BucketSettings {
+        url: format!("s3://{name}/test/{unique}"),
+        endpoint: Some(endpoint.into()),
+        access_key_id: Some("garner".into()),
+        secret_access_key: Some("garner-secret".into()),
+        allow_http: true,
+        ..Default::default()
+    };
+    let files: SharedFiles = Arc::new(OsFiles);
+    let bucket = open_bucket(&settings, &files, Handle::current(), 1).unwrap();
+    behaves(&bucket).await;
+    // Of many creates of one object at one time one wins, and its bytes are the ones that stay. Few rounds: SeaweedFS makes
+    // those that meet wait for whole seconds.
+    for round in 0..4 {
+        let path = format!("race/{round}");
+        let creates = (0..8).map(|i| {
+            let (bucket, path) = (bucket.clone(), path.clone());
+            tokio::spawn(async move { (i, bucket.put_if_absent(&path, format!("{i}").into()).await.unwrap()) })
+        });
+        let mut winners = Vec::new();
+        for create in futures::future::join_all(creates).await {
+            let (i, outcome) = create.unwrap();
+            if outcome == PutOutcome::Created {
+                winners.push(format!("{i}"));
+            }
+        }
+        assert_eq!(
+            winners,
+            [String::from_utf8(bucket.get(&path).await.unwrap().to_vec()).unwrap()]
+        );
+    }
 }

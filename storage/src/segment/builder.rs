@@ -26,7 +26,6 @@ pub(super) struct SegmentBuilder {
     chunks: Vec<Chunk>,
     table: SeriesTableBuilder,
     series: Vec<Labels>,
-    last_key: Option<SeriesKey>,
     rows: u64,
     raw_bytes: u64,
     /// [`MAX_TAIL_BYTES`], smaller in tests.
@@ -44,7 +43,6 @@ impl SegmentBuilder {
             chunks: Vec::new(),
             table: SeriesTableBuilder::default(),
             series: Vec::new(),
-            last_key: None,
             rows: 0,
             raw_bytes: 0,
             max_tail_bytes: MAX_TAIL_BYTES,
@@ -53,18 +51,14 @@ impl SegmentBuilder {
 
     /// The ordinal of the next series, which must sort after the last.
     pub fn add_series(&mut self, labels: &Labels) -> Result<u32> {
-        let key = SeriesKey(labels.clone());
-        if let Some(last) = self.last_key.as_ref().filter(|last| **last >= key) {
-            let message = format!(
-                "series {labels} was written after {}, which does not sort before it",
-                last.0
-            );
+        let ascends = |last: &&Labels| SeriesKey::compare(last, labels).is_lt();
+        if let Some(last) = self.series.last().filter(|last| !ascends(last)) {
+            let message = format!("series {labels} was written after {last}, which does not sort before it");
             return Err(Error::new(ErrorKind::Internal, message));
         }
         let ordinal = self.table.len();
         self.table.push(labels)?;
         self.series.push(labels.clone());
-        self.last_key = Some(key);
         Ok(ordinal)
     }
 

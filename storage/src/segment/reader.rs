@@ -23,8 +23,8 @@ use crate::scan::{LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, Sc
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
 ///
-/// A page that fails its checks is left out of answers, counted in [`ScanStats::pages_corrupt`] and logged; a segment whose
-/// tail does is an error of kind `Corrupt`, which the caller may treat alike.
+/// A page that fails its checks is left out of answers, counted in [`ScanStats::pages_corrupt`] and logged; so is a whole
+/// segment whose tail does. An object that is gone is an error: nothing but a defect removes what the catalog names.
 pub struct SegmentReader {
     bucket: Bucket,
     meta: Arc<SegmentMeta>,
@@ -63,7 +63,20 @@ impl SegmentReader {
         }
     }
 
-    async fn tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
+    /// The opened tail; `None`, counted and logged, where it is damaged.
+    async fn tail(&self, scan: &ScanContext) -> Result<Option<Arc<OpenTail>>> {
+        match self.open_tail(scan).await {
+            Ok(tail) => Ok(Some(tail)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                ScanStats::add(&scan.stats.pages_corrupt, 1);
+                tracing::warn!(%error, segment = self.meta.place(), "a damaged segment is left out of an answer");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
         if let Some(tail) = self.cache.get(&self.meta.id) {
             return Ok(tail);
         }
@@ -206,7 +219,9 @@ impl SeriesSource for SegmentReader {
             return Ok(Vec::new());
         }
         ScanStats::add(&scan.stats.segments, 1);
-        let tail = self.tail(scan).await?;
+        let Some(tail) = self.tail(scan).await? else {
+            return Ok(Vec::new());
+        };
         let found = matching(&tail, matchers);
         let mut out = Vec::with_capacity(found.len() as usize);
         let mut scratch = Vec::new();
@@ -237,9 +252,11 @@ impl SeriesSource for SegmentReader {
 
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns> {
         self.expect_signal(Signal::Metrics)?;
-        let tail = self.tail(scan).await?;
-        let chunks = chunks_by_page(&tail, ordinals, range);
         let mut out = SampleAssembler::new(ordinals.len(), range);
+        let Some(tail) = self.tail(scan).await? else {
+            return out.finish();
+        };
+        let chunks = chunks_by_page(&tail, ordinals, range);
         let wanted = [ColumnId::Samples];
         self.read_pages(&tail, &chunks, &wanted, scan, |page| {
             let _held = Held::take(scan, u64::from(page.entry.rows) * 16)?;
@@ -257,9 +274,11 @@ impl SeriesSource for SegmentReader {
         scan: &ScanContext,
     ) -> Result<LogRows> {
         self.expect_signal(Signal::Logs)?;
-        let tail = self.tail(scan).await?;
-        let chunks = chunks_by_page(&tail, ordinals, range);
         let mut out = LogAssembler::new(ordinals.len(), range, columns);
+        let Some(tail) = self.tail(scan).await? else {
+            return out.finish();
+        };
+        let chunks = chunks_by_page(&tail, ordinals, range);
         let mut held = Held::take(scan, 0)?;
         self.read_pages(&tail, &chunks, read_logs::wanted(columns), scan, |page| {
             let line_bytes = match page.entry.stats {
@@ -281,7 +300,9 @@ impl SeriesSource for SegmentReader {
         range: TimeRange,
         scan: &ScanContext,
     ) -> Result<Option<Vec<RowBounds>>> {
-        let tail = self.tail(scan).await?;
+        let Some(tail) = self.tail(scan).await? else {
+            return Ok(None);
+        };
         let chunks = chunks_by_page(&tail, ordinals, range);
         let bounds = chunks.runs.iter().filter_map(|(page, own)| {
             let entry = tail.pages.get(*page as usize)?;
@@ -310,7 +331,9 @@ impl SeriesSource for SegmentReader {
         scan: &ScanContext,
     ) -> Result<Vec<String>> {
         if matchers.is_empty() && covers(range, self.meta.range) {
-            let tail = self.tail(scan).await?;
+            let Some(tail) = self.tail(scan).await? else {
+                return Ok(Vec::new());
+            };
             let names: BTreeSet<&str> = tail.table.names().collect();
             return Ok(names.into_iter().map(str::to_string).collect());
         }
@@ -327,7 +350,9 @@ impl SeriesSource for SegmentReader {
         scan: &ScanContext,
     ) -> Result<Vec<String>> {
         if matchers.is_empty() && covers(range, self.meta.range) {
-            let tail = self.tail(scan).await?;
+            let Some(tail) = self.tail(scan).await? else {
+                return Ok(Vec::new());
+            };
             let values: BTreeSet<&str> = tail.table.values(name).collect();
             return Ok(values.into_iter().map(str::to_string).collect());
         }

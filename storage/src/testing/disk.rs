@@ -12,6 +12,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
@@ -43,9 +44,9 @@ struct State {
     /// Programs of older generations are gone.
     generation: u64,
     capacity: Option<usize>,
-    /// Fails after this many more operations, then keeps failing.
     failing_appends: bool,
     failing_syncs: bool,
+    sync_delay: Duration,
     rng: StdRng,
     syncs: u64,
 }
@@ -68,6 +69,7 @@ impl SimDisk {
             capacity: None,
             failing_appends: false,
             failing_syncs: false,
+            sync_delay: Duration::ZERO,
             rng: StdRng::seed_from_u64(seed),
             syncs: 0,
         })))
@@ -119,6 +121,11 @@ impl SimDisk {
     /// Makes every sync of a file fail.
     pub fn fail_syncs(&self, fail: bool) {
         self.0.lock().failing_syncs = fail;
+    }
+
+    /// Makes every sync of a file take this long: without it a crash hardly ever falls between a write and its sync.
+    pub fn set_sync_delay(&self, delay: Duration) {
+        self.0.lock().sync_delay = delay;
     }
 
     /// Syncs of files so far.
@@ -394,6 +401,8 @@ impl AppendFile for SimAppendFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let delay = self.with(|state, _| Ok(state.sync_delay))?;
+        std::thread::sleep(delay);
         self.with(|state, id| {
             if state.failing_syncs {
                 return Err(io::Error::other("injected sync error"));

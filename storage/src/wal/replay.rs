@@ -86,7 +86,23 @@ pub fn replay(
         replayed.summary.bytes += end as u64;
         replayed.files.push(info);
     }
+    if let Some(last) = replayed.files.last() {
+        settle_last(files, dir, last.number)?;
+    }
     Ok(replayed)
+}
+
+/// What an earlier run wrote and did not live to sync counts from now on, and the next file's header will say so: it must
+/// be as durable as the rest.
+fn settle_last(files: &SharedFiles, dir: &Path, number: u64) -> Result<()> {
+    let path = file_path(dir, number);
+    files
+        .open_append(&path)
+        .and_then(|mut file| file.sync())
+        .map_err(|e| disk_error("cannot sync WAL file", &path, e))?;
+    files
+        .sync_dir(dir)
+        .map_err(|e| disk_error("cannot sync WAL folder", dir, e))
 }
 
 /// The files to read in order. Files whose header never became durable hold nothing that was acknowledged and are removed.
@@ -169,7 +185,6 @@ fn repair(
         .open_append(path)
         .map_err(|e| disk_error("cannot open WAL file", path, e))?;
     file.truncate(end as u64)
-        .and_then(|()| file.sync())
         .map_err(|e| disk_error("cannot cut the torn end off WAL file", path, e))
 }
 

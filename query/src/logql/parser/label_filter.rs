@@ -1,9 +1,9 @@
 //! Label matchers and the conditions of label filter stages.
 
 use super::cursor::Cursor;
+use crate::goregex;
 use crate::logql::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use crate::logql::error::ParseError;
-use crate::logql::goregex;
 use crate::logql::token::Token;
 use crate::logql::units;
 

@@ -3,11 +3,11 @@
 use super::cursor::Cursor;
 use super::label_filter::literal;
 use super::log::{log_expr, log_range};
+use crate::goregex;
 use crate::logql::ast::{
     BinaryModifier, BinaryOp, Cardinality, Grouping, LogExpr, LogRange, MetricExpr, RangeOp, VectorOp,
 };
 use crate::logql::error::ParseError;
-use crate::logql::goregex;
 use crate::logql::token::Token;
 use crate::logql::units;
 

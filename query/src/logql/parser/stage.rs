@@ -2,12 +2,13 @@
 
 use super::cursor::Cursor;
 use super::label_filter::{label_filter, match_op, matcher_after_name};
+use crate::goregex;
 use crate::logql::ast::{
     Extraction, LabelFormat, LabelFormatValue, LineFilter, LineOp, LineOperand, LogfmtFlags, NamedMatcher, Stage,
 };
 use crate::logql::error::ParseError;
+use crate::logql::line_pattern;
 use crate::logql::token::Token;
-use crate::logql::{goregex, line_pattern};
 
 /// The line filter operator at the cursor, if one is there.
 pub(super) fn line_op(cursor: &Cursor) -> Result<Option<LineOp>, ParseError> {

@@ -7,8 +7,8 @@ use regex::bytes::Regex;
 
 use super::ip::IpSet;
 use super::row::{ERROR, Row};
+use crate::goregex::{self, GoRegexError};
 use crate::logql::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
-use crate::logql::goregex::{self, GoRegexError};
 use crate::logql::units;
 
 /// The error of a number, duration or size that is none.

@@ -5,8 +5,8 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::ip::IpSet;
+use crate::goregex;
 use crate::logql::ast::{LineFilter, LineOp, LineOperand};
-use crate::logql::goregex;
 use crate::logql::line_pattern::LinePattern;
 
 /// A compiled line filter.

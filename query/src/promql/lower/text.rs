@@ -5,6 +5,7 @@ use std::sync::Arc;
 use garner_storage::model::{LabelMatcher, MatchOp};
 
 use crate::error::QueryError;
+use crate::goregex;
 use crate::promql::ast::Expr;
 use crate::promql::quote::go_quote;
 
@@ -47,12 +48,13 @@ pub(super) fn value_label(expr: &Expr) -> Result<Arc<str>, QueryError> {
 
 /// The pattern of `label_replace`.
 pub(super) fn pattern(expr: &Expr) -> Result<Arc<str>, QueryError> {
-    let pattern = text(expr)?;
+    let written = text(expr)?;
+    let refused = || QueryError::execution(format!("invalid regular expression in label_replace(): {written}"));
+    let translated = goregex::translate(&written).map_err(|_| refused())?;
+    let pattern: Arc<str> = translated.for_text_with_names().into();
     // A matcher knows which patterns compile, and within which limits.
     match LabelMatcher::new("pattern", MatchOp::Regex, &pattern) {
         Ok(_) => Ok(pattern),
-        Err(_) => Err(QueryError::execution(format!(
-            "invalid regular expression in label_replace(): {pattern}"
-        ))),
+        Err(_) => Err(refused()),
     }
 }

@@ -3,10 +3,10 @@
 use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
 
 use super::state::{Built, Fail, Parsed, Parser, mistake, range_of};
+use crate::goregex;
 use crate::promql::ast::{Expr, Span, VectorSelector};
 use crate::promql::error::PosRange;
 use crate::promql::quote::go_quote;
-use crate::promql::regex_error::regex_error;
 use crate::promql::token::{Operator, Token, TokenKind};
 
 impl<'a> Parser<'a> {
@@ -99,10 +99,14 @@ impl<'a> Parser<'a> {
     }
 
     fn matcher(&self, name: &str, op: MatchOp, value: &str, range: PosRange) -> Parsed<LabelMatcher> {
-        match LabelMatcher::new(name, op, value) {
-            Ok(matcher) => Ok(matcher),
-            Err(e) => mistake(range, regex_error(&e.pattern, &e.reason)),
-        }
+        let made = match op {
+            MatchOp::Equal | MatchOp::NotEqual => LabelMatcher::new(name, op, value),
+            MatchOp::Regex | MatchOp::NotRegex => match goregex::translate(value) {
+                Ok(translated) => LabelMatcher::with_pattern(name, op, value, &translated.for_text()),
+                Err(e) => return mistake(range, e.to_string()),
+            },
+        };
+        made.or_else(|e| mistake(range, format!("error parsing regexp: {}", e.reason)))
     }
 
     /// `(a, "b")`: any word is a label here.

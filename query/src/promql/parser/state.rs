@@ -10,8 +10,9 @@ use crate::promql::token::{Token, TokenKind};
 /// and threads have two megabytes; queries written by people stay below 20.
 const MAX_NESTING: usize = 128;
 
-/// Highest tree, which chains such as `a or b or c` build without nesting. Every later pass walks the tree recursively.
-const MAX_HEIGHT: usize = 512;
+/// Highest tree, which chains such as `a or b or c` build without nesting. Later passes and the streams of a running plan
+/// walk it recursively, unoptimised at ten kilobytes a level.
+const MAX_HEIGHT: usize = 128;
 
 /// Most arithmetic operations in all durations of a query, which bounds how high their trees can be.
 const MAX_DURATION_OPERATIONS: usize = 512;

@@ -45,6 +45,17 @@ pub struct Translated {
 }
 
 impl Translated {
+    /// The pattern for searching text instead of bytes: there the negated ASCII word boundary does not exist, since it
+    /// matches inside of characters.
+    pub fn for_text(&self) -> String {
+        text_only(&self.pattern)
+    }
+
+    /// The pattern of [`Translated::for_text`] with its groups named again.
+    pub fn for_text_with_names(&self) -> String {
+        text_only(&self.with_names())
+    }
+
     /// The pattern with its groups named again, for replacements that refer to them; a name that the regex crate does not
     /// take stays out.
     pub fn with_names(&self) -> String {
@@ -70,6 +81,10 @@ impl Translated {
         }
         out
     }
+}
+
+fn text_only(pattern: &str) -> String {
+    pattern.replace("(?-u:\\B)", "\\B")
 }
 
 /// Whether the pattern is one.

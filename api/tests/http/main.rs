@@ -1,0 +1,11 @@
+//! The server's endpoints, asked as clients ask them: requests go through the router over a store in memory, and for the
+//! life of the process through the real binary.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod bad_input;
+mod bodies;
+mod harness;
+mod loki;
+mod process;
+mod prometheus;
+mod tenants;
