@@ -6,6 +6,8 @@ mod bad_input;
 mod bodies;
 mod harness;
 mod loki;
+mod loki_reads;
 mod process;
 mod prometheus;
+mod tail;
 mod tenants;
