@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use garner_query::logql::output::{LogqlOutput, LogqlValue};
-use garner_query::output::Value;
+use garner_query::logql::{ast::Expr, parser::parse};
 use garner_storage::model::{NANOS_PER_SECOND, Timestamp};
 
 use super::options::{Flags, check_query_limits, options};
@@ -25,6 +25,10 @@ pub async fn query(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Respons
         given: Vec::new(),
         categorize: false,
     };
+    // A metric query over a range is refused before it costs anything.
+    if matches!(parse(&text), Ok(Expr::Metric(_))) {
+        return Err(only_streams().into());
+    }
     let options = options(&app, &ask, &flags)?;
     check_query_limits(&app, &text, options.limit, end_ns.saturating_sub(start_ns))?;
     let engine = app.engine.clone();
@@ -65,20 +69,13 @@ fn encode_values(values: Vec<String>) -> Written {
     Written(out)
 }
 
+fn only_streams() -> Failure {
+    Failure::bad_data("legacy endpoints only support streams result type, current type is matrix")
+}
+
 fn encode(output: &LogqlOutput) -> Result<Vec<u8>, Failure> {
-    let streams = match &output.value {
-        LogqlValue::Streams(streams) => streams,
-        LogqlValue::Metric(value) => {
-            let kind = match value {
-                Value::Vector(_) => "vector",
-                Value::Matrix(_) => "matrix",
-                Value::Scalar(..) => "scalar",
-                Value::String(..) => "string",
-            };
-            return Err(Failure::bad_data(format!(
-                "legacy endpoints only support streams result type, current type is {kind}"
-            )));
-        }
+    let LogqlValue::Streams(streams) = &output.value else {
+        return Err(only_streams());
     };
     let mut out = br#"{"streams":["#.to_vec();
     let mut entries = 0;

@@ -214,7 +214,7 @@ async fn unknown_paths_and_methods_are_answered_as_in_go() {
         "/nosuch",
         "/loki/api/v1/nosuch",
         "/loki/api/v1/query/",
-        "/loki/api/v1/detected_labels",
+        "/loki/api/v1/patterns",
     ] {
         server.get(path, &[]).await.expect_text(404, "404 page not found");
     }
