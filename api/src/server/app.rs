@@ -7,6 +7,7 @@ use garner_query::engine::{Engine, EngineLimits};
 use garner_storage::clock::SharedClock;
 use garner_storage::engine::Storage;
 use garner_storage::memory::MemoryAccountant;
+use garner_storage::model::Timestamp;
 use tokio::runtime::Handle;
 
 use super::observe::RequestCounters;
@@ -24,6 +25,8 @@ pub struct App {
     pub engine: Engine,
     /// Time.
     pub clock: SharedClock,
+    /// When the server began, nanoseconds.
+    pub started_ns: Timestamp,
     /// The process' memory.
     pub accountant: MemoryAccountant,
     /// Where queries run.
@@ -57,6 +60,7 @@ impl App {
             settings,
             storage,
             engine,
+            started_ns: clock.now(),
             clock,
             accountant,
             query_runtime,
