@@ -45,7 +45,8 @@ const QUERIES: &[(&str, &str, &str)] = &[
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
     report.table("Logs");
     for program in std::iter::once(Program::Garner).chain(log_peers()) {
-        one(&program, size, report).with_context(|| format!("logs on {}", program.name()))?;
+        let done = one(&program, size, report).with_context(|| format!("logs on {}", program.name()));
+        report.settle(&program, done)?;
     }
     Ok(())
 }

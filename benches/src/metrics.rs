@@ -28,7 +28,8 @@ const QUERIES: &[&str] = &[
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
     report.table("Metrics");
     for program in std::iter::once(Program::Garner).chain(metric_peers()) {
-        one(&program, size, report).with_context(|| format!("metrics on {}", program.name()))?;
+        let done = one(&program, size, report).with_context(|| format!("metrics on {}", program.name()));
+        report.settle(&program, done)?;
     }
     Ok(())
 }
