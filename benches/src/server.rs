@@ -106,6 +106,7 @@ fn loki_config(data: &Path, port: u16, grpc: u16) -> String {
          schema_config: {{configs: [{{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}]}}\n\
          limits_config: {{reject_old_samples: false, ingestion_rate_mb: 10000, ingestion_burst_size_mb: 10000, per_stream_rate_limit: 10GB, per_stream_rate_limit_burst: 10GB}}\n\
          query_range: {{cache_results: false}}\n\
+         frontend: {{address: 127.0.0.1}}\n\
          analytics: {{reporting_enabled: false}}\n",
         data.display()
     )
