@@ -3,7 +3,8 @@
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
 //! VictoriaLogs by `BENCH_VICTORIALOGS`, Loki by `BENCH_LOKI` (paths of binaries). A server's CPU is read
-//! from the operating system from the first write until its background work is quiet.
+//! from the operating system from the first write until its background work is quiet. `BENCH_KEEP=FOLDER` leaves the
+//! servers' data in FOLDER.
 
 mod fleet;
 mod lines;
