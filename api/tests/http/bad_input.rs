@@ -67,7 +67,7 @@ async fn content_types_and_encodings_are_checked() {
         .expect(415);
     let version_2 = (
         "Content-Type",
-        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "application/x-protobuf;proto=io.prometheus.write.v3.Request",
     );
     server.post(WRITE, &[version_2], body()).await.expect(415);
     let brotli = [JSON, ("Content-Encoding", "br")];

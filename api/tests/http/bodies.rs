@@ -49,6 +49,23 @@ pub fn remote_write(series: &[Series<'_>]) -> Vec<u8> {
     snappy(&write_request(series))
 }
 
+/// `io.prometheus.write.v2.Request` of one series in a snappy block.
+pub fn remote_write_v2(symbols: &[&str], refs: &[u8], samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut request = Vec::new();
+    symbols.iter().for_each(|s| bytes_field(&mut request, 4, s.as_bytes()));
+    let mut series = Vec::new();
+    bytes_field(&mut series, 1, refs);
+    for (time_ms, value) in samples {
+        let mut sample = vec![1 << 3 | 1];
+        sample.extend_from_slice(&value.to_le_bytes());
+        sample.push(2 << 3);
+        varint(&mut sample, *time_ms as u64);
+        bytes_field(&mut series, 2, &sample);
+    }
+    bytes_field(&mut request, 5, &series);
+    snappy(&request)
+}
+
 /// Time in nanoseconds, line and structured metadata.
 pub type Entry<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
 
