@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use garner_query::engine::{Engine, EngineLimits};
+use garner_query::tenants::TenantsReader;
 use garner_storage::clock::SharedClock;
 use garner_storage::engine::Storage;
 use garner_storage::memory::MemoryAccountant;
 use garner_storage::model::Timestamp;
+use garner_storage::scan::{ScanContext, StoreReader, StoreView};
 use tokio::runtime::Handle;
 
 use super::observe::RequestCounters;
 use crate::config::Settings;
 use crate::error::{Failure, FailureKind};
+use crate::tenant::Tenants;
 
 /// One server's state.
 #[derive(Debug)]
@@ -67,6 +70,25 @@ impl App {
             requests: RequestCounters::default(),
             stopping: AtomicBool::new(false),
         })
+    }
+
+    /// What one or several tenants can read now; of several, series are `labelled` with their tenant.
+    pub fn view_of(&self, tenants: &Tenants, labelled: bool) -> Result<Arc<dyn StoreView>, Failure> {
+        let reader = match tenants.all() {
+            [tenant] => return Ok(self.storage.view(tenant)?),
+            several => TenantsReader::new(Arc::new(self.storage.clone()), several, labelled),
+        };
+        // Which tenant is asked for makes no difference to this reader.
+        let any = tenants.all().first().ok_or_else(|| Failure::bad_data("no org id"))?;
+        Ok(reader.view(any)?)
+    }
+
+    /// What scans of a request share that the engine does not run.
+    pub fn scan_context(&self) -> ScanContext {
+        ScanContext {
+            memory: self.accountant.query(self.settings.logs.max_query_memory_bytes),
+            stats: Arc::default(),
+        }
     }
 
     /// Refuses writes once the server is stopping.

@@ -11,13 +11,13 @@ mod routes;
 mod run;
 mod samples;
 
-pub use answer::{Encode, answer};
+pub use answer::{Encode, Written, answer};
 pub use app::{App, SharedApp};
 pub use body::read_body;
 pub use lifecycle::{ServeError, serve};
 pub use metadata::MetadataQuery;
 pub use observe::RequestCounters;
-pub use request::{Ask, header_text, loki_json, prometheus_json};
+pub use request::{Ask, ReadAsk, header_text, loki_json, prometheus_json};
 pub use routes::router;
 pub use run::run_query;
 pub use samples::SampleQuery;

@@ -51,6 +51,30 @@ fn loki_routes() -> Router<SharedApp> {
             "/loki/api/v1/format_query",
             get(loki::format_query::format_query).post(loki::format_query::format_query),
         )
+        .route(
+            "/loki/api/v1/index/stats",
+            get(loki::index::stats).post(loki::index::stats),
+        )
+        .route(
+            "/loki/api/v1/index/volume",
+            get(loki::index::volume).post(loki::index::volume),
+        )
+        .route(
+            "/loki/api/v1/index/volume_range",
+            get(loki::index::volume_range).post(loki::index::volume_range),
+        )
+        .route(
+            "/loki/api/v1/detected_labels",
+            get(loki::detected_labels::detected_labels).post(loki::detected_labels::detected_labels),
+        )
+        .route(
+            "/loki/api/v1/detected_fields",
+            get(loki::detected_fields::fields).post(loki::detected_fields::fields),
+        )
+        .route(
+            "/loki/api/v1/detected_field/{name}/values",
+            get(loki::detected_fields::values).post(loki::detected_fields::values),
+        )
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 
