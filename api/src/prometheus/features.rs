@@ -44,7 +44,7 @@ const SYNTAX: [(&str, &str); 20] = [
     ("bool", "x > bool 1"),
     ("by", "sum by (a) (x)"),
     ("delayed_name_removal", ""),
-    ("duration_expr", "x[1m + 1m]"),
+    ("duration_expr", "rate(x[1m + 1m])"),
     ("fill", "x + fill(0) x"),
     ("fill_left", "x + fill_left(0) x"),
     ("fill_right", "x + fill_right(0) x"),
@@ -56,7 +56,7 @@ const SYNTAX: [(&str, &str); 20] = [
     ("on", "x * on (a) x"),
     ("per_step_stats", ""),
     ("smoothed", "rate(x[1m] smoothed)"),
-    ("subqueries", "x[1m:1s]"),
+    ("subqueries", "rate(x[1m:1s])"),
     ("type_and_unit_labels", ""),
     ("without", "sum without (a) (x)"),
 ];

@@ -175,6 +175,8 @@ async fn the_server_tells_about_itself() {
     assert_eq!(features["api"]["remote_write_receiver"], true);
     assert_eq!(features["promql"]["negative_offset"], true);
     assert_eq!(features["promql_functions"]["rate"], true);
+    assert_eq!(features["promql"]["subqueries"], true);
+    assert_eq!(features["promql"]["duration_expr"], true);
     assert_eq!(features["promql_operators"]["topk"], true);
     assert_eq!(features["promql_operators"]["atan2"], true);
 }
