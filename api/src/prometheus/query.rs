@@ -13,8 +13,7 @@ use crate::server::{Ask, SharedApp, answer, prometheus_json};
 /// Answers one request.
 pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, JsonFailure> {
     let limit = limit(&ask.params)?;
-    let time_ms =
-        optional_time_ms(&ask.params, "time")?.unwrap_or_else(|| app.clock.now().div_euclid(NANOS_PER_MILLI));
+    let time_ms = optional_time_ms(&ask.params, "time")?.unwrap_or_else(|| app.clock.now().div_euclid(NANOS_PER_MILLI));
     let options = options(&ask.params)?;
     let stats = ask.params.get("stats").to_string();
     let engine = app.engine.clone();

@@ -9,6 +9,7 @@ mod observe;
 mod request;
 mod routes;
 mod run;
+mod samples;
 
 pub use answer::{Encode, Written, answer};
 pub use app::{App, SharedApp};
@@ -19,3 +20,4 @@ pub use observe::RequestCounters;
 pub use request::{Ask, ReadAsk, header_text, loki_json, prometheus_json};
 pub use routes::router;
 pub use run::run_query;
+pub use samples::SampleQuery;

@@ -283,7 +283,10 @@ async fn stats_tell_what_a_query_cost() {
 async fn remote_write_2_tells_what_it_wrote() {
     let server = Server::new().await;
     let headers = [
-        ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+        (
+            "Content-Type",
+            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        ),
         ("Content-Encoding", "snappy"),
         ("X-Prometheus-Remote-Write-Version", "2.0.0"),
     ];

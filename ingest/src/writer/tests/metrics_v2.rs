@@ -29,9 +29,13 @@ fn series(refs: &[u64], values: &[f64], more: impl FnOnce(&mut Vec<u8>)) -> Vec<
 fn request(series: &[Vec<u8>]) -> Vec<u8> {
     let mut request = Vec::new();
     // Symbols may stand on both sides of the series that name them.
-    SYMBOLS[..3].iter().for_each(|s| encode::bytes(&mut request, 4, s.as_bytes()));
+    SYMBOLS[..3]
+        .iter()
+        .for_each(|s| encode::bytes(&mut request, 4, s.as_bytes()));
     series.iter().for_each(|s| encode::bytes(&mut request, 5, s));
-    SYMBOLS[3..].iter().for_each(|s| encode::bytes(&mut request, 4, s.as_bytes()));
+    SYMBOLS[3..]
+        .iter()
+        .for_each(|s| encode::bytes(&mut request, 4, s.as_bytes()));
     request
 }
 
@@ -117,7 +121,10 @@ fn labels_of_many_long_symbols_are_refused() {
     encode::bytes(&mut body, 5, &series(&[0; 64], &[1.0], |_| {}));
     let mut rows = Collected::default();
     let outcome = append_write_request_v2(&mut rows, &body, &MetricLimits::default(), NOW_NS).unwrap();
-    assert_eq!(told(Ok(outcome)).1, "the labels of a series take more than 131072 bytes");
+    assert_eq!(
+        told(Ok(outcome)).1,
+        "the labels of a series take more than 131072 bytes"
+    );
 }
 
 #[test]
