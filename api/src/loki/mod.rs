@@ -18,4 +18,6 @@ pub mod query_range;
 mod selectors;
 pub mod series;
 mod stats;
+pub mod tail;
+mod tail_frame;
 pub mod status;
