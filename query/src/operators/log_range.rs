@@ -59,8 +59,10 @@ impl Operator for LogRange {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} {:?} window={}ns",
-            self.function, self.request.matchers, self.windows.range_ns
+            "{:?} of {} window={}ns",
+            self.function,
+            self.sampler.text(),
+            self.windows.range_ns
         )
     }
 

@@ -45,7 +45,7 @@ impl Operator for LogSelect {
     const NAME: &'static str = "LogSelectExec";
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?} limit={}", self.request.matchers, self.order, self.limit)
+        write!(f, "{} {:?} limit={}", self.filter.text(), self.order, self.limit)
     }
 
     fn inputs(&self) -> Vec<&Plan> {

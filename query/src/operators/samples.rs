@@ -98,7 +98,12 @@ impl Operator for Samples {
             SampleFunction::NewestTime => f.write_str("timestamp")?,
             SampleFunction::Range(function, _) => f.write_str(function.as_str())?,
         }
-        write!(f, " {:?} window={}ns", self.request.matchers, self.windows.width_ns)
+        let windows = &self.windows;
+        write!(f, " {:?} window={}ns", self.request.matchers, windows.width_ns)?;
+        if windows.offset_ns != 0 {
+            write!(f, " offset={}ns", windows.offset_ns)?;
+        }
+        windows.at_ns.map_or(Ok(()), |at| write!(f, " at={at}ns"))
     }
 
     fn inputs(&self) -> Vec<&Plan> {
