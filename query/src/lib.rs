@@ -16,6 +16,7 @@ pub mod plan;
 pub mod promql;
 pub mod run;
 pub mod tenants;
+mod selections;
 pub mod vector;
 
 #[cfg(test)]
