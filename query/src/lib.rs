@@ -15,8 +15,8 @@ pub mod output;
 pub mod plan;
 pub mod promql;
 pub mod run;
-pub mod tenants;
 mod selections;
+pub mod tenants;
 pub mod vector;
 
 #[cfg(test)]

@@ -18,6 +18,6 @@ pub mod query_range;
 mod selectors;
 pub mod series;
 mod stats;
+pub mod status;
 pub mod tail;
 mod tail_frame;
-pub mod status;

@@ -27,11 +27,7 @@ pub fn frame_ends(streams: &[LogStream]) -> Vec<usize> {
 pub fn encode_frame(streams: &[LogStream], dropped: &Dropped, flags: &[String], categorize: bool) -> String {
     let mut out = br#"{"streams":["#.to_vec();
     for (index, stream) in streams.iter().enumerate() {
-        out.extend_from_slice(if index > 0 {
-            br#",{"stream":"#
-        } else {
-            br#"{"stream":"#
-        });
+        out.extend_from_slice(if index > 0 { br#",{"stream":"# } else { br#"{"stream":"# });
         push_pairs(&mut out, &stream.labels);
         out.extend_from_slice(br#","values":["#);
         for (at, entry) in stream.entries.iter().enumerate() {
@@ -63,11 +59,7 @@ pub fn encode_frame(streams: &[LogStream], dropped: &Dropped, flags: &[String], 
     if !dropped.named.is_empty() {
         out.extend_from_slice(br#","dropped_entries":["#);
         for (index, (labels, time_ns)) in dropped.named.iter().enumerate() {
-            out.extend_from_slice(if index > 0 {
-                br#",{"labels":"#
-            } else {
-                br#"{"labels":"#
-            });
+            out.extend_from_slice(if index > 0 { br#",{"labels":"# } else { br#"{"labels":"# });
             push_labels(&mut out, labels);
             out.extend_from_slice(br#","timestamp":""#);
             push_int(&mut out, *time_ns);

@@ -105,7 +105,11 @@ impl Followers {
 
 impl Queue {
     fn push(&self, batch: LogBatch) {
-        let bytes = batch.line_lengths.iter().map(|length| *length as usize + 32).sum::<usize>();
+        let bytes = batch
+            .line_lengths
+            .iter()
+            .map(|length| *length as usize + 32)
+            .sum::<usize>();
         let mut waiting = self.waiting.lock();
         // One batch always fits, whatever its size: the append itself was bounded.
         if waiting.bytes > 0 && waiting.bytes + bytes > MAX_WAITING_BYTES {
@@ -193,7 +197,11 @@ impl LogFollower {
         if waiting.batches.is_empty() {
             waiting.bytes = 0;
         } else if let Some(batch) = &batch {
-            let bytes = batch.line_lengths.iter().map(|length| *length as usize + 32).sum::<usize>();
+            let bytes = batch
+                .line_lengths
+                .iter()
+                .map(|length| *length as usize + 32)
+                .sum::<usize>();
             waiting.bytes = waiting.bytes.saturating_sub(bytes);
         }
         batch

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::append::{LogAppend, SampleAppend};
-use super::follow::LogFollower;
 use super::config::{Components, StorageConfig};
+use super::follow::LogFollower;
 use super::open::open;
 use super::round::{Selection, flush_round};
 use super::shared::Shared;
