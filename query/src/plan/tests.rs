@@ -94,7 +94,7 @@ async fn plans_are_printed_with_all_that_matters() {
     };
     promql(
         "requests{job=~\"a|b\"}",
-        concat!("SamplesExec: newest [job=~\"a|b\", __name__=\"requests\"] window=300000000000ns\n",),
+        "SamplesExec: newest [job=~\"a|b\", __name__=\"requests\"] window=300000000000ns\n",
     )
     .await;
     promql("sum by (job) (rate(requests[5m] offset 1m)) > 2",
