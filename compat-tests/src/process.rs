@@ -48,6 +48,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Asks to stop (SIGTERM) and waits at most `limit`; the exit code.
     pub fn terminate(&mut self, limit: Duration) -> Result<Option<i32>> {
         Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status()?;

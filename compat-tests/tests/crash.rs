@@ -23,6 +23,17 @@ const BASE_MS: i64 = 1_768_003_200_000;
 /// Rows asked for at once; below Loki's limit of 5,000 entries.
 const WINDOW: i64 = 4_000;
 
+/// Fail points at which a third of the rounds end, after this many passes; the others are killed by a signal.
+const FAIL_POINTS: &[&str] = &[
+    "flush.sealed=abort:1",
+    "flush.built=abort:2",
+    "flush.object_put=abort:1",
+    "flush.committed=abort:1",
+    "flush.swapped=abort:0",
+    "flush.before_truncate=abort:2",
+    "flush.truncated=abort:1",
+];
+
 /// What one writer has sent: rows below `acked` were acknowledged, up to `sent` may be there as well.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -147,9 +158,18 @@ fn everything_acknowledged_survives_kill_9_exactly_once() -> Result<()> {
     let data = folder.path().join("data");
     let mut progress = [Progress::default(); WRITERS];
     let mut checked_from = [0i64; WRITERS];
+    let mut inside_flush = 0;
 
     for round in 0..rounds {
-        let mut garner = Garner::start(&data, &Options::default()).with_context(|| format!("round {round}"))?;
+        let point = rng
+            .random_bool(0.35)
+            .then(|| FAIL_POINTS[rng.random_range(0..FAIL_POINTS.len())]);
+        let env = point.map(|p| ("GARNER_TESTING_FAIL_POINTS".to_string(), p.to_string()));
+        let options = Options {
+            env: env.into_iter().collect(),
+            ..Options::default()
+        };
+        let mut garner = Garner::start(&data, &options).with_context(|| format!("round {round}"))?;
         let client = garner.client();
         for w in 0..WRITERS {
             verify(&client, w, progress[w], checked_from[w]).with_context(|| format!("after round {round}"))?;
@@ -157,7 +177,7 @@ fn everything_acknowledged_survives_kill_9_exactly_once() -> Result<()> {
         }
 
         let stop = AtomicBool::new(false);
-        let flushing = rng.random_bool(0.7);
+        let flushing = point.is_some() || rng.random_bool(0.5);
         let (life, pause) = (rng.random_range(20..400), rng.random_range(0..60));
         progress = std::thread::scope(|scope| {
             let handles: Vec<_> = progress
@@ -178,6 +198,7 @@ fn everything_acknowledged_survives_kill_9_exactly_once() -> Result<()> {
                 });
             }
             std::thread::sleep(Duration::from_millis(life));
+            inside_flush += usize::from(garner.process.has_ended());
             garner.process.kill();
             stop.store(true, Ordering::Relaxed);
             let done: Vec<Progress> = handles.into_iter().map(|h| h.join().unwrap_or_default()).collect();
@@ -204,7 +225,11 @@ fn everything_acknowledged_survives_kill_9_exactly_once() -> Result<()> {
         verify(&garner.client(), w, *one, 0)?;
     }
     let rows: i64 = progress.iter().map(|p| p.acked).sum();
-    println!("{rows} rows of each signal acknowledged over {rounds} kills, none lost, none doubled");
+    println!(
+        "{rows} rows of each signal acknowledged over {rounds} kills ({inside_flush} at a fail point of a flush), none lost, \
+         none doubled"
+    );
+    ensure!(inside_flush > 0, "no round ended inside a flush");
     ensure!(rows > rounds as i64 * BATCH, "too little was written: {rows} rows");
     Ok(())
 }

@@ -73,7 +73,7 @@ struct Inner {
     accountant: MemoryAccountant,
     limits: EngineLimits,
     clock: SharedClock,
-    shared: SharedRuntime,
+    shared: Arc<SharedRuntime>,
 }
 
 /// What a language hands to the engine.
@@ -106,8 +106,25 @@ impl Engine {
             accountant,
             limits,
             clock,
-            shared: SharedRuntime::new(),
+            shared: Arc::new(SharedRuntime::new()),
         }))
+    }
+
+    /// The same engine over another reader.
+    pub fn over(&self, reader: impl StoreReader + 'static) -> Engine {
+        let inner = &self.0;
+        Engine(Arc::new(Inner {
+            reader: Arc::new(reader),
+            accountant: inner.accountant.clone(),
+            limits: inner.limits.clone(),
+            clock: Arc::clone(&inner.clock),
+            shared: Arc::clone(&inner.shared),
+        }))
+    }
+
+    /// Where it reads.
+    pub fn reader(&self) -> Arc<dyn StoreReader> {
+        Arc::clone(&self.0.reader)
     }
 
     /// The limits in force.

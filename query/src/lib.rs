@@ -15,6 +15,7 @@ pub mod output;
 pub mod plan;
 pub mod promql;
 pub mod run;
+pub mod tenants;
 mod selections;
 pub mod vector;
 

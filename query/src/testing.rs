@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::BinaryArray;
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use garner_storage::clock::Clock;
 use garner_storage::error::Result;
 use garner_storage::model::{Labels, SeriesKey, Signal, TenantId, Timestamp};
 use garner_storage::scan::{
     BatchStream, LogBatch, LogColumns, LogOrder, LogSelection, LogSlab, SampleBatch, SampleSelection, ScanContext,
-    ScanStats, SeriesRequest, StoreReader, StoreView,
+    ScanStats, SeriesRequest, StoreReader, StoreView, StreamVolume, Volume, VolumeGrid,
 };
 
 /// A log entry of the test store.
@@ -292,6 +293,26 @@ impl LogSelection for Logs {
             slabs.push(Ok(LogSlab { batch, range }));
         }
         stream::iter(slabs).boxed()
+    }
+
+    fn volumes(&self, width_ns: i64) -> BoxFuture<'static, Result<Vec<StreamVolume>>> {
+        let grid = VolumeGrid::new(self.request.range, width_ns);
+        let mut volumes = Vec::new();
+        for (labels, rows) in &self.streams {
+            let mut cells: BTreeMap<u32, Volume> = BTreeMap::new();
+            for entry in rows {
+                cells.entry(grid.cell(entry.time_ns)).or_default().add(Volume {
+                    rows: 1,
+                    bytes: entry.line.len() as u64,
+                });
+            }
+            volumes.push(StreamVolume {
+                labels: labels.clone(),
+                parts: 1,
+                cells,
+            });
+        }
+        futures::future::ready(Ok(volumes)).boxed()
     }
 }
 

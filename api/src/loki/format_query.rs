@@ -6,10 +6,10 @@ use garner_query::logql::run::format_query as prettify;
 use http::StatusCode;
 
 use crate::json::push_string;
-use crate::server::{Ask, SharedApp, loki_json};
+use crate::server::{ReadAsk, SharedApp, loki_json};
 
 /// Answers one request; a query that does not parse has an error of this endpoint's own shape.
-pub async fn format_query(State(_app): State<SharedApp>, ask: Ask) -> Response {
+pub async fn format_query(State(_app): State<SharedApp>, ask: ReadAsk) -> Response {
     let mut body = Vec::new();
     match prettify(ask.params.get("query")) {
         Ok(text) => {

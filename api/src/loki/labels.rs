@@ -3,27 +3,29 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use garner_storage::model::Signal;
-
 use super::params::metadata_range;
 use super::selectors::query_selector;
 use crate::error::TextFailure;
 use crate::prometheus::ListAnswer;
-use crate::server::{Ask, MetadataQuery, SharedApp, answer, loki_json};
+use crate::server::{MetadataQuery, ReadAsk, SharedApp, answer, loki_json};
 
 /// Names of labels.
-pub async fn names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
+pub async fn names(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let range = metadata_range(&ask.params, app.clock.now())?;
     let selectors = query_selector(&ask.params)?;
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Logs, range, selectors)?;
+    let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     Ok(answer(&app, query.label_names(), ListAnswer::omit_empty, loki_json).await?)
 }
 
 /// Values of one label.
-pub async fn values(State(app): State<SharedApp>, Path(name): Path<String>, ask: Ask) -> Result<Response, TextFailure> {
+pub async fn values(
+    State(app): State<SharedApp>,
+    Path(name): Path<String>,
+    ask: ReadAsk,
+) -> Result<Response, TextFailure> {
     let range = metadata_range(&ask.params, app.clock.now())?;
     let selectors = query_selector(&ask.params)?;
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Logs, range, selectors)?;
+    let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     let work = async move { query.label_values(&name).await };
     Ok(answer(&app, work, ListAnswer::omit_empty, loki_json).await?)
 }

@@ -4,7 +4,11 @@
 //! `pkg/util/server/error.go`, `pkg/distributor/http.go`.
 
 mod answer;
+pub mod detected_fields;
+pub mod detected_labels;
 pub mod format_query;
+pub mod index;
+mod json_path;
 pub mod labels;
 mod options;
 mod params;
@@ -14,4 +18,6 @@ pub mod query_range;
 mod selectors;
 pub mod series;
 mod stats;
+pub mod tail;
+mod tail_frame;
 pub mod status;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 use super::params::{Direction, direction, interval, limit};
 use crate::config::duration::{format_duration, format_go_duration};
 use crate::error::{Failure, FailureKind};
-use crate::server::{App, Ask, header_text};
+use crate::server::{App, ReadAsk, header_text};
 
 const FLAGS_HEADER: HeaderName = HeaderName::from_static("x-loki-response-encoding-flags");
 const TAGS_HEADER: HeaderName = HeaderName::from_static("x-query-tags");
@@ -39,7 +39,7 @@ impl Flags {
 }
 
 /// The engine's options for a request.
-pub fn options(app: &App, ask: &Ask, flags: &Flags) -> Result<LogqlOptions, Failure> {
+pub fn options(app: &App, ask: &ReadAsk, flags: &Flags) -> Result<LogqlOptions, Failure> {
     let limit = limit(&ask.params)?;
     Ok(LogqlOptions {
         limit: limit as usize,

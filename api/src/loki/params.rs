@@ -56,8 +56,18 @@ pub fn metadata_range(params: &Params, now: Timestamp) -> Result<TimeRange, Fail
 
 /// `limit`
 pub fn limit(params: &Params) -> Result<u32, Failure> {
-    let limit = match params.get("limit") {
-        "" => return Ok(DEFAULT_LIMIT),
+    limit_named(params, "limit", DEFAULT_LIMIT)
+}
+
+/// A limit by another name.
+pub fn limit_named(params: &Params, name: &str, default: u32) -> Result<u32, Failure> {
+    limit_or(params.get(name), default)
+}
+
+/// The text of a limit.
+pub fn limit_or(text: &str, default: u32) -> Result<u32, Failure> {
+    let limit = match text {
+        "" => return Ok(default),
         text => parse_int("Atoi", text).map_err(Failure::bad_data)?,
     };
     if limit > i64::from(u32::MAX) {

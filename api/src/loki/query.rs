@@ -7,10 +7,10 @@ use super::answer::LokiAnswer;
 use super::options::{Flags, check_query_limits, options};
 use super::params::time;
 use crate::error::TextFailure;
-use crate::server::{Ask, SharedApp, answer, loki_json};
+use crate::server::{ReadAsk, SharedApp, answer, loki_json};
 
 /// Answers one request.
-pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
+pub async fn query(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let time_ns = time(&ask.params, app.clock.now())?;
     let flags = Flags::of(&ask.headers);
     let options = options(&app, &ask, &flags)?;
@@ -18,7 +18,7 @@ pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, T
     let engine = app.engine.clone();
     let work = async move {
         engine
-            .logql_instant(&ask.tenant, ask.params.get("query"), time_ns, options)
+            .logql_instant_of(ask.tenants.all(), ask.params.get("query"), time_ns, options)
             .await
     };
     Ok(answer(

@@ -7,10 +7,10 @@ use super::answer::LokiAnswer;
 use super::options::{Flags, check_query_limits, options};
 use super::params::{bounds, step};
 use crate::error::{Failure, TextFailure};
-use crate::server::{Ask, SharedApp, answer, loki_json};
+use crate::server::{ReadAsk, SharedApp, answer, loki_json};
 
 /// Answers one request.
-pub async fn query_range(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
+pub async fn query_range(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let (start_ns, end_ns) = bounds(&ask.params, app.clock.now())?;
     if end_ns <= start_ns {
         return Err(Failure::bad_data("end timestamp must not be before or equal to start time").into());
@@ -28,7 +28,7 @@ pub async fn query_range(State(app): State<SharedApp>, ask: Ask) -> Result<Respo
     let work = async move {
         let text = ask.params.get("query");
         engine
-            .logql_range(&ask.tenant, text, start_ns, end_ns, step_ns, options)
+            .logql_range_of(ask.tenants.all(), text, (start_ns, end_ns, step_ns), options)
             .await
     };
     Ok(answer(

@@ -23,7 +23,8 @@ pub fn match_selectors(params: &Params) -> Result<Vec<Vec<LabelMatcher>>, Failur
     }
 }
 
-fn matchers(text: &str) -> Result<Vec<LabelMatcher>, Failure> {
+/// One selector that must match something.
+pub fn matchers(text: &str) -> Result<Vec<LabelMatcher>, Failure> {
     // Loki's own error, not its parser's: it has no place in front (`pkg/logql/syntax/parser.go`, `ParseMatchers`).
     const NO_SELECTOR: &str = "only label matchers are supported";
     let parsed = parse_matchers(text, true).and_then(|matchers| compile_all(&matchers));

@@ -28,6 +28,17 @@ pub trait Encode: Send + 'static {
     fn decorate(&self, _response: &mut Response) {}
 }
 
+/// An answer that is written already.
+#[derive(Debug)]
+pub struct Written(pub Vec<u8>);
+
+impl Encode for Written {
+    fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        out.append(&mut self.0);
+        false
+    }
+}
+
 /// Runs `work` on the query runtime, encodes its result there and answers with it as `json` makes responses.
 pub async fn answer<T, E, F, C>(
     app: &App,

@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use garner_query::engine::{Engine, EngineLimits};
+use garner_query::tenants::TenantsReader;
 use garner_storage::clock::SharedClock;
 use garner_storage::engine::Storage;
 use garner_storage::memory::MemoryAccountant;
+use garner_storage::model::Timestamp;
+use garner_storage::scan::{ScanContext, StoreReader, StoreView};
 use tokio::runtime::Handle;
 
 use super::observe::RequestCounters;
+use super::tails::TailSlots;
 use crate::config::Settings;
 use crate::error::{Failure, FailureKind};
+use crate::tenant::Tenants;
 
 /// One server's state.
 #[derive(Debug)]
@@ -24,12 +29,16 @@ pub struct App {
     pub engine: Engine,
     /// Time.
     pub clock: SharedClock,
+    /// When the server began, nanoseconds.
+    pub started_ns: Timestamp,
     /// The process' memory.
     pub accountant: MemoryAccountant,
     /// Where queries run.
     pub query_runtime: Handle,
     /// What was asked so far.
     pub requests: RequestCounters,
+    /// Tails that are open.
+    pub tails: TailSlots,
     /// Whether the server is on its way out.
     pub stopping: AtomicBool,
 }
@@ -57,17 +66,43 @@ impl App {
             settings,
             storage,
             engine,
+            started_ns: clock.now(),
             clock,
             accountant,
             query_runtime,
             requests: RequestCounters::default(),
+            tails: TailSlots::default(),
             stopping: AtomicBool::new(false),
         })
     }
 
+    /// What one or several tenants can read now; of several, series are `labelled` with their tenant.
+    pub fn view_of(&self, tenants: &Tenants, labelled: bool) -> Result<Arc<dyn StoreView>, Failure> {
+        let reader = match tenants.all() {
+            [tenant] => return Ok(self.storage.view(tenant)?),
+            several => TenantsReader::new(Arc::new(self.storage.clone()), several, labelled),
+        };
+        // Which tenant is asked for makes no difference to this reader.
+        let any = tenants.all().first().ok_or_else(|| Failure::bad_data("no org id"))?;
+        Ok(reader.view(any)?)
+    }
+
+    /// What scans of a request share that the engine does not run.
+    pub fn scan_context(&self) -> ScanContext {
+        ScanContext {
+            memory: self.accountant.query(self.settings.logs.max_query_memory_bytes),
+            stats: Arc::default(),
+        }
+    }
+
+    /// Whether the server is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Refuses writes once the server is stopping.
     pub fn check_accepting(&self) -> Result<(), Failure> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err(Failure::new(
                 FailureKind::Unavailable,
                 "the server is stopping; send this to it again later",

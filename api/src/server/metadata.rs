@@ -9,6 +9,7 @@ use garner_storage::scan::{ScanContext, ScanStats, SeriesRequest, StoreReader, S
 
 use super::app::App;
 use crate::error::Failure;
+use crate::tenant::Tenants;
 
 /// A question about a tenant's series.
 #[derive(Debug)]
@@ -28,18 +29,39 @@ impl MetadataQuery {
         tenant: &TenantId,
         signal: Signal,
         range: TimeRange,
-        mut selectors: Vec<Vec<LabelMatcher>>,
+        selectors: Vec<Vec<LabelMatcher>>,
     ) -> Result<Self, Failure> {
+        Ok(Self::over(app, app.storage.view(tenant)?, signal, range, selectors))
+    }
+
+    /// Of the logs of one or several tenants; of several, each series carries its tenant.
+    pub fn logs(
+        app: &App,
+        tenants: &Tenants,
+        range: TimeRange,
+        selectors: Vec<Vec<LabelMatcher>>,
+    ) -> Result<Self, Failure> {
+        let view = app.view_of(tenants, true)?;
+        Ok(Self::over(app, view, Signal::Logs, range, selectors))
+    }
+
+    fn over(
+        app: &App,
+        view: Arc<dyn StoreView>,
+        signal: Signal,
+        range: TimeRange,
+        mut selectors: Vec<Vec<LabelMatcher>>,
+    ) -> Self {
         if selectors.is_empty() {
             selectors.push(Vec::new());
         }
-        Ok(MetadataQuery {
-            view: app.storage.view(tenant)?,
+        MetadataQuery {
+            view,
             memory: app.accountant.query(app.settings.logs.max_query_memory_bytes),
             signal,
             range,
             selectors,
-        })
+        }
     }
 
     fn requests(&self) -> impl Iterator<Item = SeriesRequest> {

@@ -11,9 +11,42 @@ use super::app::SharedApp;
 use super::body::read_body;
 use crate::error::TextFailure;
 use crate::params::Params;
-use crate::tenant::tenant_of;
+use crate::tenant::Tenants;
 
-/// The parts of a read request.
+/// The parts of a read request over one or several tenants.
+#[derive(Debug)]
+pub struct ReadAsk {
+    /// Whose data.
+    pub tenants: Tenants,
+    /// Query string and form.
+    pub params: Params,
+    /// Headers.
+    pub headers: HeaderMap,
+}
+
+impl FromRequest<SharedApp> for ReadAsk {
+    type Rejection = TextFailure;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, TextFailure> {
+        let (parts, body) = request.into_parts();
+        let tenants = Tenants::of(&parts.headers, app.settings.server.tenancy_required)?;
+        let form = match parts.method {
+            Method::POST if is_form(&parts.headers) => {
+                read_body(&parts.headers, body, &app.settings.server, &app.accountant)
+                    .await?
+                    .0
+            }
+            _ => Default::default(),
+        };
+        Ok(ReadAsk {
+            tenants,
+            params: Params::new(parts.uri.query(), &form),
+            headers: parts.headers,
+        })
+    }
+}
+
+/// The parts of a read request over one tenant.
 #[derive(Debug)]
 pub struct Ask {
     /// Whose data.
@@ -28,20 +61,11 @@ impl FromRequest<SharedApp> for Ask {
     type Rejection = TextFailure;
 
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, TextFailure> {
-        let (parts, body) = request.into_parts();
-        let tenant = tenant_of(&parts.headers, app.settings.server.tenancy_required)?;
-        let form = match parts.method {
-            Method::POST if is_form(&parts.headers) => {
-                read_body(&parts.headers, body, &app.settings.server, &app.accountant)
-                    .await?
-                    .0
-            }
-            _ => Default::default(),
-        };
+        let ask = ReadAsk::from_request(request, app).await?;
         Ok(Ask {
-            tenant,
-            params: Params::new(parts.uri.query(), &form),
-            headers: parts.headers,
+            tenant: ask.tenants.one()?.clone(),
+            params: ask.params,
+            headers: ask.headers,
         })
     }
 }

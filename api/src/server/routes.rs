@@ -51,11 +51,40 @@ fn loki_routes() -> Router<SharedApp> {
             "/loki/api/v1/format_query",
             get(loki::format_query::format_query).post(loki::format_query::format_query),
         )
+        .route(
+            "/loki/api/v1/index/stats",
+            get(loki::index::stats).post(loki::index::stats),
+        )
+        .route(
+            "/loki/api/v1/index/volume",
+            get(loki::index::volume).post(loki::index::volume),
+        )
+        .route(
+            "/loki/api/v1/index/volume_range",
+            get(loki::index::volume_range).post(loki::index::volume_range),
+        )
+        .route(
+            "/loki/api/v1/detected_labels",
+            get(loki::detected_labels::detected_labels).post(loki::detected_labels::detected_labels),
+        )
+        .route(
+            "/loki/api/v1/detected_fields",
+            get(loki::detected_fields::fields).post(loki::detected_fields::fields),
+        )
+        .route(
+            "/loki/api/v1/detected_field/{name}/values",
+            get(loki::detected_fields::values).post(loki::detected_fields::values),
+        )
+        .route("/loki/api/v1/tail", get(loki::tail::tail))
+        .route("/api/prom/tail", get(loki::tail::tail))
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 
 fn prometheus_routes() -> Router<SharedApp> {
-    use prometheus::{labels, query, query_range, series, status, write};
+    use prometheus::{
+        cardinality, empty, features, federate, labels, query, query_ast, query_range, remote_read, series, status,
+        write,
+    };
     Router::new()
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/push", post(write::write))
@@ -70,13 +99,40 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/status/buildinfo", get(status::buildinfo))
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
-        .route("/api/v1/metadata", get(status::metadata))
-        .route("/api/v1/rules", get(status::rules))
-        .route("/api/v1/alerts", get(status::alerts))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/tsdb", get(cardinality::tsdb))
         .route(
-            "/api/v1/query_exemplars",
-            get(status::exemplars).post(status::exemplars),
+            "/api/v1/cardinality/label_names",
+            get(cardinality::label_names).post(cardinality::label_names),
         )
+        .route(
+            "/api/v1/cardinality/label_values",
+            get(cardinality::label_values).post(cardinality::label_values),
+        )
+        .route(
+            "/api/v1/cardinality/active_series",
+            get(cardinality::active_series).post(cardinality::active_series),
+        )
+        .route("/api/v1/features", get(features::features))
+        .route("/api/v1/read", post(remote_read::read))
+        .route("/federate", get(federate::federate))
+        .route(
+            "/api/v1/format_query",
+            get(query_ast::format_query).post(query_ast::format_query),
+        )
+        .route(
+            "/api/v1/parse_query",
+            get(query_ast::parse_query).post(query_ast::parse_query),
+        )
+        .route("/api/v1/metadata", get(empty::metadata))
+        .route("/api/v1/targets", get(empty::targets))
+        .route("/api/v1/targets/metadata", get(empty::targets_metadata))
+        .route("/api/v1/scrape_pools", get(empty::scrape_pools))
+        .route("/api/v1/alertmanagers", get(empty::alertmanagers))
+        .route("/api/v1/rules", get(empty::rules))
+        .route("/api/v1/alerts", get(empty::alerts))
+        .route("/api/v1/notifications", get(empty::notifications))
+        .route("/api/v1/query_exemplars", get(empty::exemplars).post(empty::exemplars))
 }
 
 fn admin_routes() -> Router<SharedApp> {

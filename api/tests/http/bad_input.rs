@@ -67,7 +67,7 @@ async fn content_types_and_encodings_are_checked() {
         .expect(415);
     let version_2 = (
         "Content-Type",
-        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "application/x-protobuf;proto=io.prometheus.write.v3.Request",
     );
     server.post(WRITE, &[version_2], body()).await.expect(415);
     let brotli = [JSON, ("Content-Encoding", "br")];
@@ -283,7 +283,8 @@ async fn work_ends_when_its_client_leaves_and_a_panic_is_an_answer() {
     // Closed once the work, the only holder of the sender, is dropped.
     assert_eq!(dropped.recv().await, None);
 
-    let broken = run_query(&server.app, async { Err::<(), Failure>(panic!("a defect")) });
+    let defect = std::hint::black_box(None::<Result<(), Failure>>);
+    let broken = run_query(&server.app, async move { defect.expect("a defect") });
     assert_eq!(
         broken.await.map_err(|failure| failure.kind()),
         Err(FailureKind::Internal)

@@ -8,4 +8,6 @@ mod harness;
 mod loki;
 mod process;
 mod prometheus;
+mod prometheus_reads;
+mod prometheus_tools;
 mod tenants;

@@ -11,7 +11,7 @@ pub struct LinePattern {
 
 #[derive(Debug, Clone)]
 enum Part {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     /// Index into `names`; `None` for `<_>`.
     Capture(Option<usize>),
 }
@@ -58,7 +58,7 @@ impl LinePattern {
         };
         for piece in pieces(text) {
             pattern.parts.push(match piece {
-                Piece::Literal(literal) => Part::Literal(Finder::new(literal).into_owned()),
+                Piece::Literal(literal) => Part::Literal(Box::new(Finder::new(literal).into_owned())),
                 Piece::Capture("_") => Part::Capture(None),
                 Piece::Capture(name) => {
                     pattern.names.push(name.to_string());

@@ -19,6 +19,7 @@ pub mod printer;
 pub mod run;
 pub mod sampler;
 pub mod selector;
+pub mod tail;
 pub mod template;
 pub mod token;
 pub mod units;

@@ -248,7 +248,7 @@ impl Engine {
 }
 
 /// The text of a line: each byte that is no UTF-8 becomes U+FFFD, as in Go's JSON.
-fn printable(line: &[u8]) -> String {
+pub(super) fn printable(line: &[u8]) -> String {
     match std::str::from_utf8(line) {
         Ok(text) => text.to_string(),
         Err(_) => line

@@ -167,8 +167,8 @@ impl SampleWorker for Worker {
                 continue;
             }
             if filtered {
-                for at in from..to {
-                    self.sample(batch, selected[at] as usize, by_set, sink)?;
+                for row in &selected[from..to] {
+                    self.sample(batch, *row as usize, by_set, sink)?;
                 }
                 from = to;
             } else {

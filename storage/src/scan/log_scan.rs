@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::held::Held;
@@ -10,6 +11,7 @@ use super::log_merge::{StreamPiece, append_stream, share_a_time};
 use super::log_rows::{LogRowsBuilder, SetCodes};
 use super::selection::{Selection, all_answers};
 use super::slabs::{Slab, SlabPlanner, TARGET_ROWS};
+use super::volume::{StreamVolume, selection_volumes};
 use super::{BatchStream, LogBatch, LogColumns, LogOrder, LogRows, LogSelection, LogSlab, RowBounds, ScanStats};
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
@@ -58,6 +60,10 @@ impl LogSelection for MergedLogs {
             Ok(slab.map(|slab| (slab, scan)))
         });
         slabs.boxed()
+    }
+
+    fn volumes(&self, width_ns: i64) -> BoxFuture<'static, Result<Vec<StreamVolume>>> {
+        selection_volumes(self.0.clone(), width_ns).boxed()
     }
 }
 

@@ -19,6 +19,7 @@ mod selection;
 mod slabs;
 mod source;
 mod view;
+mod volume;
 
 pub use batch::{LogBatch, SampleBatch};
 pub use log_rows::{LogRowsBuilder, SetCodes};
@@ -26,3 +27,5 @@ pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};
 pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries};
 pub use view::{BatchStream, LogSelection, LogSlab, SampleSelection, ScanContext, StoreReader, StoreView};
+pub(crate) use volume::{COUNTED_COLUMNS, count_rows};
+pub use volume::{SourceVolume, StreamVolume, Volume, VolumeGrid};

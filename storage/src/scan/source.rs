@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use arrow_array::{Array, BinaryArray};
 use async_trait::async_trait;
 
-use super::{LogColumns, ScanContext};
+use super::{COUNTED_COLUMNS, LogColumns, ScanContext, SourceVolume, VolumeGrid, count_rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels, TimeRange};
 
@@ -173,6 +173,14 @@ pub trait SeriesSource: Send + Sync + Debug {
         _scan: &ScanContext,
     ) -> Result<Option<Vec<RowBounds>>> {
         Ok(None)
+    }
+
+    /// Entries and bytes of `ordinals` by the cells of `grid`; cells without entries are absent. Reads everything but the
+    /// lines where it knows no better.
+    async fn log_volumes(&self, ordinals: &[u32], grid: &VolumeGrid, scan: &ScanContext) -> Result<Vec<SourceVolume>> {
+        let rows = self.read_logs(ordinals, grid.range(), COUNTED_COLUMNS, scan).await?;
+        rows.check(ordinals.len(), COUNTED_COLUMNS)?;
+        Ok(count_rows(&rows, grid))
     }
 
     /// Names of labels on the series that [`SeriesSource::select`] finds, sorted, each once.

@@ -4,9 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest};
+use super::{LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
 use crate::error::Result;
 use crate::memory::QueryMemory;
 use crate::model::{Labels, TenantId, TimeRange};
@@ -78,6 +79,10 @@ pub trait LogSelection: Send + Sync + Debug {
     /// stop. In the order [`LogOrder::Streams`] a slab holds whole streams or a piece of one, and intervals of different
     /// streams overlap.
     fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab>;
+
+    /// Entries and bytes of each stream that has any, by cells of `width_ns` nanoseconds (see
+    /// [`super::VolumeGrid`]; 0 makes one cell). Reads no lines. An entry that several sources hold counts in each.
+    fn volumes(&self, width_ns: i64) -> BoxFuture<'static, Result<Vec<StreamVolume>>>;
 }
 
 /// One slab of a log scan.

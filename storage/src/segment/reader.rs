@@ -19,7 +19,10 @@ use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Signal, TimeRange};
 use crate::object::Bucket;
-use crate::scan::{LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries};
+use crate::scan::{
+    COUNTED_COLUMNS, LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
+    SourceVolume, Volume, VolumeGrid, count_rows,
+};
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
 ///
@@ -192,6 +195,31 @@ fn chunks_by_page(tail: &OpenTail, ordinals: &[u32], range: TimeRange) -> PageCh
     }
 }
 
+/// What a page holds, where its statistics tell: a page of one stream inside one cell. Pages that streams share tell only
+/// the bytes of all. Metadata counts with its size in the store.
+fn known_volume(tail: &OpenTail, page: u32, own: &[(u32, Chunk)], grid: &VolumeGrid) -> Option<SourceVolume> {
+    let ([(index, chunk)], Some(entry)) = (own, tail.pages.get(page as usize)) else {
+        return None;
+    };
+    let PageStats::Logs { line_bytes } = entry.stats else {
+        return None;
+    };
+    let cell = grid.cell_around(chunk.range())?;
+    let metadata_bytes: u64 = [ColumnId::MetadataSets, ColumnId::Metadata]
+        .iter()
+        .filter_map(|id| entry.column(*id))
+        .map(|column| u64::from(column.len))
+        .sum();
+    (chunk.rows == entry.rows).then_some(SourceVolume {
+        index: *index,
+        cell,
+        volume: Volume {
+            rows: u64::from(chunk.rows),
+            bytes: line_bytes + metadata_bytes,
+        },
+    })
+}
+
 /// Ordinals that pass all matchers.
 fn matching(tail: &OpenTail, matchers: &[LabelMatcher]) -> RoaringBitmap {
     if let Some(index) = &tail.index {
@@ -322,6 +350,37 @@ impl SeriesSource for SegmentReader {
             })
         });
         Ok(Some(bounds.collect()))
+    }
+
+    async fn log_volumes(&self, ordinals: &[u32], grid: &VolumeGrid, scan: &ScanContext) -> Result<Vec<SourceVolume>> {
+        self.expect_signal(Signal::Logs)?;
+        let Some(tail) = self.tail(scan).await? else {
+            return Ok(Vec::new());
+        };
+        let mut chunks = chunks_by_page(&tail, ordinals, grid.range());
+        let mut volumes = Vec::new();
+        chunks
+            .runs
+            .retain(|(page, own)| match known_volume(&tail, *page, own, grid) {
+                Some(volume) => {
+                    volumes.push(volume);
+                    chunks.skipped += 1;
+                    false
+                }
+                None => true,
+            });
+        let mut out = LogAssembler::new(ordinals.len(), grid.range(), COUNTED_COLUMNS);
+        let mut held = Held::take(scan, 0)?;
+        self.read_pages(&tail, &chunks, read_logs::wanted(COUNTED_COLUMNS), scan, |page| {
+            let _held = Held::take(scan, u64::from(page.entry.rows) * 20)?;
+            let before = out.size_bytes();
+            out.add(&page)?;
+            held.grow(out.size_bytes() - before)
+        })
+        .await?;
+        volumes.extend(count_rows(&out.finish()?, grid));
+        volumes.sort_unstable_by_key(|v| (v.index, v.cell));
+        Ok(volumes)
     }
 
     async fn label_names(

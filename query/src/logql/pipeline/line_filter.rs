@@ -20,7 +20,7 @@ pub struct LineMatch {
 enum Needle {
     Always,
     NotEmpty,
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     Regex(Regex),
     Pattern(LinePattern),
     Ip(IpSet),
@@ -90,7 +90,7 @@ fn needle(op: LineOp, operand: &LineOperand) -> Result<Needle, String> {
     let text = operand.text.as_str();
     Ok(match op {
         LineOp::Contains | LineOp::NotContains if text.is_empty() => Needle::Always,
-        LineOp::Contains | LineOp::NotContains => Needle::Text(Finder::new(text).into_owned()),
+        LineOp::Contains | LineOp::NotContains => Needle::Text(Box::new(Finder::new(text).into_owned())),
         LineOp::Matches | LineOp::NotMatches => match text {
             "" | ".*" => Needle::Always,
             ".+" => Needle::NotEmpty,
@@ -98,7 +98,7 @@ fn needle(op: LineOp, operand: &LineOperand) -> Result<Needle, String> {
                 let regex = goregex::compile(text).map_err(|e| e.to_string())?;
                 let plain = !text.contains(|c: char| "\\.+*?()|[]{}^$".contains(c));
                 if plain {
-                    Needle::Text(Finder::new(text).into_owned())
+                    Needle::Text(Box::new(Finder::new(text).into_owned()))
                 } else {
                     Needle::Regex(regex)
                 }

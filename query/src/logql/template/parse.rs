@@ -95,13 +95,13 @@ pub fn parse(text: &str) -> Result<Vec<Node>, String> {
     match end {
         End::Input => Ok(nodes),
         End::Else(_) => Err(parser.error("unexpected {{else}}")),
-        End::End => Err(parser.error("unexpected {{end}}")),
+        End::Closed => Err(parser.error("unexpected {{end}}")),
     }
 }
 
 enum End {
     Input,
-    End,
+    Closed,
     /// `else`, with the `if` or `with` that follows it.
     Else(Option<Branch>),
 }
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
             "end" => {
                 self.at += word_end;
                 self.close()?;
-                Ok(Some(End::End))
+                Ok(Some(End::Closed))
             }
             "break" | "continue" => {
                 self.at += word_end;
@@ -233,7 +233,7 @@ impl<'a> Parser<'a> {
         let mut other = Vec::new();
         match end {
             End::Input => return Err(self.error("unexpected EOF")),
-            End::End => {}
+            End::Closed => {}
             End::Else(Some(next)) => {
                 self.depth += 1;
                 if self.depth > MAX_DEPTH {
@@ -245,7 +245,7 @@ impl<'a> Parser<'a> {
             End::Else(None) => {
                 let (nodes, end) = self.block()?;
                 match end {
-                    End::End => other = nodes,
+                    End::Closed => other = nodes,
                     End::Input => return Err(self.error("unexpected EOF")),
                     End::Else(_) => return Err(self.error("expected end; found {{else}}")),
                 }
@@ -456,8 +456,8 @@ impl<'a> Parser<'a> {
 
     fn quoted(&mut self) -> Result<WordKind, String> {
         let rest = self.rest();
-        let end = if rest.starts_with('`') {
-            rest[1..].find('`').map(|i| i + 2)
+        let end = if let Some(body) = rest.strip_prefix('`') {
+            body.find('`').map(|i| i + 2)
         } else {
             let mut escaped = false;
             rest.char_indices().skip(1).find_map(|(i, c)| {

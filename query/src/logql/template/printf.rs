@@ -178,7 +178,7 @@ fn one(verb: char, value: &Value, spec: &Spec) -> String {
             .to_string(),
         ('f' | 'F', Value::Float(f)) if f.is_finite() => signed(format!("{f:.*}", spec.precision.unwrap_or(6))),
         ('e' | 'E', Value::Float(f)) if f.is_finite() => signed(exponent(*f, spec.precision.unwrap_or(6), verb)),
-        ('g' | 'G' | 'f' | 'F' | 'e' | 'E' | 'v', Value::Float(f)) => signed(format_float(*f)),
+        ('g' | 'G' | 'f' | 'F' | 'e' | 'E', Value::Float(f)) => signed(format_float(*f)),
         (verb, other) => format!("%!{verb}({}={})", other.type_name(), plain(other)),
     }
 }
@@ -203,8 +203,8 @@ mod tests {
         for (format, arguments, expected) in [
             (
                 "%5.2f|%05d|%x",
-                vec![Value::Float(3.14159), Value::Int(42), Value::Int(255)],
-                " 3.14|00042|ff",
+                vec![Value::Float(2.7), Value::Int(42), Value::Int(255)],
+                " 2.70|00042|ff",
             ),
             ("%s=%-4s|", vec![Value::text("a"), Value::text("b")], "a=b   |"),
             ("%d", vec![Value::text("2")], "%!d(string=2)"),
