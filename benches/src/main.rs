@@ -41,7 +41,7 @@ const FULL: Size = Size {
     targets: 366,
     scrapes: 480,
     log_bytes: 1 << 30,
-    repeats: 15,
+    repeats: 5,
 };
 
 fn main() -> Result<()> {

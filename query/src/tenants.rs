@@ -64,15 +64,18 @@ impl StoreReader for TenantsReader {
     }
 }
 
+/// A tenant with its view.
+type TenantView = (TenantId, Arc<dyn StoreView>);
+
 #[derive(Debug)]
 struct TenantsView {
-    views: Vec<(TenantId, Arc<dyn StoreView>)>,
+    views: Vec<TenantView>,
     labelled: bool,
 }
 
 impl TenantsView {
     /// The tenants that a request's matchers leave, and the request to each of them.
-    fn chosen(&self, request: &SeriesRequest) -> (Vec<&(TenantId, Arc<dyn StoreView>)>, SeriesRequest) {
+    fn chosen(&self, request: &SeriesRequest) -> (Vec<&TenantView>, SeriesRequest) {
         let (own, others): (Vec<&LabelMatcher>, Vec<&LabelMatcher>) =
             request.matchers.iter().partition(|m| m.name() == TENANT_LABEL);
         let chosen = self

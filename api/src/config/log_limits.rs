@@ -19,6 +19,10 @@ pub struct LogSettings {
     pub max_query_series: usize,
     /// `limits.max_query_length`; zero means no limit.
     pub max_query_length: Duration,
+    /// `limits.max_concurrent_tail_requests`; 0 means no limit.
+    pub max_concurrent_tail_requests: usize,
+    /// `limits.tail_max_duration`; zero means no limit.
+    pub tail_max_duration: Duration,
     /// `limits.query_timeout`
     pub query_timeout: Duration,
     /// `limits.max_query_memory`
@@ -47,6 +51,18 @@ impl LogSettings {
                 &DURATION,
                 "0",
                 "Longest time range of a LogQL query (Loki: 30d1h); 0 means no limit.",
+            )?,
+            max_concurrent_tail_requests: from.get(
+                "limits.max_concurrent_tail_requests",
+                &COUNT,
+                "10",
+                "Most live tails of a tenant at once; 0 means no limit. Each holds up to 8 MB of waiting lines.",
+            )?,
+            tail_max_duration: from.get(
+                "limits.tail_max_duration",
+                &DURATION,
+                "1h",
+                "How long a live tail may last (Loki: `querier.tail_max_duration`); 0 means no limit.",
             )?,
             query_timeout: from.get(
                 "limits.query_timeout",

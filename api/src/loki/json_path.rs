@@ -46,9 +46,7 @@ impl PathNames {
 /// The label of a key inside `prefix`: what no label can have becomes `_`.
 fn joined(prefix: &str, key: &str) -> String {
     let mut name = prefix.to_string();
-    if !prefix.is_empty() {
-        name.push('_');
-    } else if key.starts_with(|c: char| c.is_ascii_digit()) {
+    if !prefix.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
         name.push('_');
     }
     name.extend(key.chars().map(|c| match c.is_ascii_alphanumeric() || c == '_' {

@@ -19,3 +19,5 @@ mod selectors;
 pub mod series;
 mod stats;
 pub mod status;
+pub mod tail;
+mod tail_frame;

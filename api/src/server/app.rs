@@ -13,6 +13,7 @@ use garner_storage::scan::{ScanContext, StoreReader, StoreView};
 use tokio::runtime::Handle;
 
 use super::observe::RequestCounters;
+use super::tails::TailSlots;
 use crate::config::Settings;
 use crate::error::{Failure, FailureKind};
 use crate::tenant::Tenants;
@@ -36,6 +37,8 @@ pub struct App {
     pub query_runtime: Handle,
     /// What was asked so far.
     pub requests: RequestCounters,
+    /// Tails that are open.
+    pub tails: TailSlots,
     /// Whether the server is on its way out.
     pub stopping: AtomicBool,
 }
@@ -68,6 +71,7 @@ impl App {
             accountant,
             query_runtime,
             requests: RequestCounters::default(),
+            tails: TailSlots::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -91,9 +95,14 @@ impl App {
         }
     }
 
+    /// Whether the server is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Refuses writes once the server is stopping.
     pub fn check_accepting(&self) -> Result<(), Failure> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err(Failure::new(
                 FailureKind::Unavailable,
                 "the server is stopping; send this to it again later",

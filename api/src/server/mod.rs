@@ -10,6 +10,7 @@ mod request;
 mod routes;
 mod run;
 mod samples;
+mod tails;
 
 pub use answer::{Encode, Written, answer};
 pub use app::{App, SharedApp};
@@ -21,3 +22,4 @@ pub use request::{Ask, ReadAsk, header_text, loki_json, prometheus_json};
 pub use routes::router;
 pub use run::run_query;
 pub use samples::SampleQuery;
+pub use tails::{TailSlot, TailSlots};

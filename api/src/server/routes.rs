@@ -75,6 +75,8 @@ fn loki_routes() -> Router<SharedApp> {
             "/loki/api/v1/detected_field/{name}/values",
             get(loki::detected_fields::values).post(loki::detected_fields::values),
         )
+        .route("/loki/api/v1/tail", get(loki::tail::tail))
+        .route("/api/prom/tail", get(loki::tail::tail))
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 

@@ -65,7 +65,7 @@ impl Append {
         let mut wal_memory = accountant.reservation(MemoryUse::Wal);
         wal_memory.try_grow(body.len() as u64)?;
         let pending = Pending {
-            key: self.lane.key.clone(),
+            lane: self.lane.clone(),
             head: self.head,
             time_range: rows.time_range(),
             rows,
@@ -80,7 +80,7 @@ impl Append {
 /// Rows on their way through the WAL. They hold the lane's gate until they are visible or dropped.
 #[derive(Debug)]
 struct Pending {
-    key: LaneKey,
+    lane: Arc<Lane>,
     head: Arc<Head>,
     time_range: TimeRange,
     rows: Rows,
@@ -91,7 +91,7 @@ struct Pending {
 
 impl PendingRows for Pending {
     fn lane(&self) -> &LaneKey {
-        &self.key
+        &self.lane.key
     }
 
     fn time_range(&self) -> TimeRange {
@@ -117,6 +117,9 @@ impl PendingRows for Pending {
 
     fn make_visible(&mut self) {
         self.head.append(&self.rows, self.now);
+        if let Rows::Logs(rows) = &self.rows {
+            self.lane.followers.publish(&self.head, rows);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
+use super::follow::Followers;
 use crate::catalog::WalPosition;
 use crate::error::Result;
 use crate::head::{Head, SeriesIndex};
@@ -25,6 +26,8 @@ pub(crate) struct Lane {
     pub gate: Arc<tokio::sync::RwLock<()>>,
     /// `tenant` and `signal` as WAL and catalog name them.
     pub key: LaneKey,
+    /// Who is handed each append; of logs only.
+    pub followers: Arc<Followers>,
     view: ArcSwap<LaneView>,
     /// Taken to change `view`.
     changes: Mutex<()>,
@@ -59,6 +62,7 @@ impl Lane {
             tenant,
             signal,
             gate: Arc::default(),
+            followers: Arc::default(),
             view: ArcSwap::from_pointee(LaneView {
                 open,
                 sealed: Vec::new(),

@@ -12,6 +12,7 @@
 mod append;
 mod background;
 mod config;
+mod follow;
 mod lane;
 mod open;
 mod reader;
@@ -24,5 +25,6 @@ mod tests;
 
 pub use append::{LogAppend, SampleAppend, SeriesRef};
 pub use config::{Components, StorageConfig, WalSync};
+pub use follow::{Dropped, LogFollower};
 pub use stats::{FlushSummary, Readiness, ReplaySummary, StorageStats};
 pub use storage::Storage;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::append::{LogAppend, SampleAppend};
 use super::config::{Components, StorageConfig};
+use super::follow::LogFollower;
 use super::open::open;
 use super::round::{Selection, flush_round};
 use super::shared::Shared;
 use super::stats::{FlushSummary, Readiness, StorageStats};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Signal, TenantId};
+use crate::model::{LabelMatcher, Signal, TenantId};
 
 /// The store. Cheap to clone; all clones are one store.
 #[derive(Clone)]
@@ -108,6 +109,13 @@ impl Storage {
             tracing::error!("closing the WAL failed");
         }
         flushed
+    }
+
+    /// Hands out the tenant's log entries that are appended from now on. What was visible before this returns is not
+    /// among them; a view taken afterwards may already hold some that are.
+    pub fn follow_logs(&self, tenant: &TenantId, matchers: Vec<LabelMatcher>) -> Result<LogFollower> {
+        self.0.check_writable()?;
+        Ok(self.0.lane_or_new(tenant, Signal::Logs)?.followers.follow(matchers))
     }
 
     /// The counters now.
