@@ -96,7 +96,7 @@ mod tests {
         );
         check(Some("a|b"), false, Err("multiple org IDs present"));
         check(Some("a|a"), false, Ok("a"));
-        check(Some("a|"), false, Err("tenant ID is empty"));
+        check(Some("a|"), false, Err("no org id"));
         let mut headers = HeaderMap::new();
         headers.insert(TENANT_HEADER, "b|a|b".parse().expect("a header value"));
         let tenants = Tenants::of(&headers, true).expect("tenants");

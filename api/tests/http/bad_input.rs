@@ -210,12 +210,7 @@ async fn the_future_is_refused_and_named_and_neighbours_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_and_methods_are_answered_as_in_go() {
     let server = Server::new().await;
-    for path in [
-        "/nosuch",
-        "/loki/api/v1/nosuch",
-        "/loki/api/v1/query/",
-        "/loki/api/v1/detected_labels",
-    ] {
+    for path in ["/nosuch", "/loki/api/v1/nosuch", "/loki/api/v1/query/"] {
         server.get(path, &[]).await.expect_text(404, "404 page not found");
     }
     assert_eq!(server.get(PUSH, &[]).await.status, 405);
