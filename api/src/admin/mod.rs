@@ -3,4 +3,5 @@
 pub mod compact;
 pub mod flush;
 pub mod metrics;
+pub mod pages;
 pub mod ready;

@@ -117,6 +117,7 @@ impl Declared {
 pub struct Reader<'a> {
     raw: &'a RawSettings,
     declared: Vec<Declared>,
+    effective: Vec<(&'static str, String)>,
 }
 
 impl<'a> Reader<'a> {
@@ -125,6 +126,7 @@ impl<'a> Reader<'a> {
         Reader {
             raw,
             declared: Vec::new(),
+            effective: Vec::new(),
         }
     }
 
@@ -158,13 +160,14 @@ impl<'a> Reader<'a> {
             .raw
             .lookup(key, other_vars)
             .unwrap_or_else(|| (RawValue::Scalar(default.to_string()), "defaults".to_string()));
+        // A secret never reaches a log or a page, not even a mistyped one.
+        let shown = if key.contains("secret") || key.contains("token") || key.contains("access_key") {
+            "…".to_string()
+        } else {
+            value.to_string()
+        };
+        self.effective.push((key, shown.clone()));
         (kind.parse)(&value).ok_or_else(|| {
-            // A secret never reaches a log, not even a mistyped one.
-            let shown = if key.contains("secret") || key.contains("token") {
-                "…".to_string()
-            } else {
-                value.to_string()
-            };
             ConfigError(format!(
                 "bad value {shown} for {key} ({origin}): expected {}",
                 kind.expected
@@ -175,6 +178,11 @@ impl<'a> Reader<'a> {
     /// What was read so far, in order.
     pub fn declared(&self) -> &[Declared] {
         &self.declared
+    }
+
+    /// The values in force as they were written, by key, without secrets.
+    pub fn effective(&self) -> &[(&'static str, String)] {
+        &self.effective
     }
 
     /// Refuses anything given that no call asked for.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub logs: LogSettings,
     /// `[limits.metrics]`.
     pub metrics: MetricSettings,
+    /// All of them as they were written, by key, without secrets.
+    pub effective: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -34,12 +36,14 @@ impl Settings {
 
     fn resolve_declared(raw: &RawSettings) -> Result<(Self, Vec<Declared>), ConfigError> {
         let mut reader = Reader::new(raw);
-        let settings = Settings {
+        let mut settings = Settings {
             server: ServerSettings::read(&mut reader)?,
             storage: StorageSettings::read(&mut reader)?,
             logs: LogSettings::read(&mut reader)?,
             metrics: MetricSettings::read(&mut reader)?,
+            effective: Vec::new(),
         };
+        settings.effective = reader.effective().to_vec();
         Ok((settings, reader.finish()?))
     }
 }

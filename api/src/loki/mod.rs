@@ -6,10 +6,12 @@
 mod answer;
 pub mod detected_fields;
 pub mod detected_labels;
+pub mod drilldown;
 pub mod format_query;
 pub mod index;
 mod json_path;
 pub mod labels;
+pub mod legacy;
 mod options;
 mod params;
 pub mod push;

@@ -6,7 +6,7 @@ use crate::json::push_string;
 use crate::server::loki_json;
 
 /// The Loki whose API is answered: clients choose features by it (Logs Drilldown asks for 3.5 and later).
-const LOKI_VERSION: &str = "3.6.8";
+pub const LOKI_VERSION: &str = "3.6.8";
 
 /// Answers one request.
 pub async fn buildinfo() -> Response {

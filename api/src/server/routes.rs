@@ -77,6 +77,17 @@ fn loki_routes() -> Router<SharedApp> {
         )
         .route("/loki/api/v1/tail", get(loki::tail::tail))
         .route("/api/prom/tail", get(loki::tail::tail))
+        .route("/api/prom/query", get(loki::legacy::query).post(loki::legacy::query))
+        .route(
+            "/api/prom/label",
+            get(loki::legacy::label_names).post(loki::legacy::label_names),
+        )
+        .route(
+            "/api/prom/label/{name}/values",
+            get(loki::legacy::label_values).post(loki::legacy::label_values),
+        )
+        .route("/api/prom/series", get(loki::series::series).post(loki::series::series))
+        .route("/loki/api/v1/drilldown-limits", get(loki::drilldown::limits))
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
 }
 
@@ -141,6 +152,10 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/-/ready", get(admin::ready::ready))
         .route("/-/healthy", get(admin::ready::healthy))
         .route("/metrics", get(admin::metrics::metrics))
+        .route("/config", get(admin::pages::config))
+        .route("/services", get(admin::pages::services))
+        .route("/log_level", get(admin::pages::log_level))
+        .route("/ring", get(admin::pages::ring))
         .route("/flush", post(admin::flush::flush))
         .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
 }

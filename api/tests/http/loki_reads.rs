@@ -1,0 +1,227 @@
+//! Loki's reads beside queries: sizes, detected labels and fields, several tenants, older paths.
+
+use serde_json::{Value, json};
+
+use super::harness::{NOW_S, Server};
+
+const NOW_NS: i64 = NOW_S * 1_000_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+async fn push(server: &Server, tenant: &str, stream: Value, lines: &[(i64, &str)]) {
+    let values: Vec<Value> = lines
+        .iter()
+        .map(|(before, line)| json!([(NOW_NS - before).to_string(), line]))
+        .collect();
+    let body = json!({"streams": [{"stream": stream, "values": values}]}).to_string();
+    let headers = [("X-Scope-OrgID", tenant), ("Content-Type", "application/json")];
+    server.post("/loki/api/v1/push", &headers, body).await.expect(204);
+}
+
+async fn with_data() -> Server {
+    let server = Server::new().await;
+    let shop = json!({"app": "shop", "env": "test"});
+    push(&server, "a", shop, &[(3 * HOUR_NS, "12345"), (2 * HOUR_NS, "123")]).await;
+    push(&server, "a", json!({"app": "web"}), &[(2 * HOUR_NS + 1, "1234567")]).await;
+    push(&server, "b", json!({"app": "shop"}), &[(HOUR_NS, "x")]).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_are_exact_before_and_after_a_flush() {
+    let server = with_data().await;
+    for flushed in [false, true] {
+        if flushed {
+            server.app.storage.flush().await.unwrap();
+        }
+        let stats = async |query: &str, start: i64, end: i64| {
+            let (start, end) = ((NOW_NS - start).to_string(), (NOW_NS - end).to_string());
+            let params = [("query", query), ("start", &start), ("end", &end)];
+            let reply = server.get_as(Some("a"), "/loki/api/v1/index/stats", &params).await;
+            let json = reply.expect(200).json();
+            (
+                json["streams"].as_u64(),
+                json["entries"].as_u64(),
+                json["bytes"].as_u64(),
+            )
+        };
+        let all = r#"{app=~".+"}"#;
+        let expect = |streams, entries, bytes| (Some(streams), Some(entries), Some(bytes));
+        let (streams, entries, bytes) = stats(all, 4 * HOUR_NS, 0).await;
+        assert_eq!((streams, entries), (Some(2), Some(3)), "flushed: {flushed}");
+        // In pages that are not read, metadata counts with its stored size.
+        assert!((15..100).contains(&bytes.unwrap()), "{bytes:?}");
+        // The edges are cut through pages.
+        assert_eq!(stats(all, 2 * HOUR_NS, 0).await.1, Some(1));
+        assert_eq!(stats(r#"{app="nosuch"}"#, 4 * HOUR_NS, 0).await, expect(0, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_grouped_limited_and_cut_into_steps() {
+    let server = with_data().await;
+    let volume = async |path: &str, params: &[(&str, &str)]| {
+        let start = (NOW_NS - 4 * HOUR_NS).to_string();
+        let end = NOW_NS.to_string();
+        let mut all = vec![("start", start.as_str()), ("end", end.as_str())];
+        all.extend_from_slice(params);
+        let path = format!("/loki/api/v1/index/{path}");
+        let json = server.get_as(Some("a"), &path, &all).await.expect(200).json();
+        json["data"]["result"].clone()
+    };
+    let app = ("query", r#"{app=~".+"}"#);
+    assert_eq!(
+        volume("volume", &[app]).await,
+        json!([
+            {"metric": {"app": "shop"}, "value": [NOW_S, "8"]},
+            {"metric": {"app": "web"}, "value": [NOW_S, "7"]},
+        ])
+    );
+    assert_eq!(
+        volume("volume", &[app, ("limit", "1"), ("targetLabels", "env")]).await,
+        json!([{"metric": {"env": "test"}, "value": [NOW_S, "8"]}])
+    );
+    assert_eq!(
+        volume(
+            "volume",
+            &[("query", "{}"), ("aggregateBy", "labels"), ("targetLabels", "app")]
+        )
+        .await,
+        json!([{"metric": {"app": ""}, "value": [NOW_S, "15"]}])
+    );
+    let steps = volume("volume_range", &[app, ("step", "1h")]).await;
+    let at = |hours: i64| (NOW_S - hours * 3_600) as f64 - 0.001;
+    assert_eq!(
+        steps,
+        json!([
+            {"metric": {"app": "shop"}, "values": [[at(2), "5"], [at(1), "3"]]},
+            {"metric": {"app": "web"}, "values": [[at(2), "7"]]},
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_tenants_are_read_at_once() {
+    let server = with_data().await;
+    let start = (NOW_NS - 4 * HOUR_NS).to_string();
+    let get = async |path: &str, query: (&str, &str)| {
+        let params = [query, ("start", start.as_str())];
+        let reply = server.get_as(Some("b|a"), path, &params).await;
+        reply.expect(200).json()["data"].clone()
+    };
+    assert_eq!(
+        get("/loki/api/v1/labels", ("x", "")).await,
+        json!(["__tenant_id__", "app", "env", "service_name"])
+    );
+    assert_eq!(
+        get("/loki/api/v1/label/__tenant_id__/values", ("x", "")).await,
+        json!(["a", "b"])
+    );
+    let only_b = ("match[]", r#"{app="shop", __tenant_id__=~"b|c"}"#);
+    assert_eq!(
+        get("/loki/api/v1/series", only_b).await,
+        json!([{"__tenant_id__": "b", "app": "shop", "service_name": "shop"}])
+    );
+    let shop = ("query", r#"{app="shop"}"#);
+    let lines = get("/loki/api/v1/query_range", shop).await;
+    let mut tenants: Vec<&str> = lines["result"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stream| stream["stream"]["__tenant_id__"].as_str().unwrap())
+        .collect();
+    tenants.sort_unstable();
+    assert_eq!(tenants, ["a", "b"]);
+    let sum = ("query", r#"sum by (__tenant_id__) (count_over_time({app="shop"}[4h]))"#);
+    let counts = get("/loki/api/v1/query", sum).await;
+    let values: Vec<(&str, &str)> = counts["result"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sample| {
+            (
+                sample["metric"]["__tenant_id__"].as_str().unwrap(),
+                sample["value"][1].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(values, [("a", "2"), ("b", "1")]);
+    let headers = [("X-Scope-OrgID", "a|b"), ("Content-Type", "application/json")];
+    let reply = server.post("/loki/api/v1/push", &headers, r#"{"streams":[]}"#).await;
+    reply.expect_text(400, "multiple org IDs present");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_and_fields_are_detected() {
+    let server = Server::new().await;
+    let lines = [
+        (3, r#"{"a":{"b":1},"level":"info"}"#),
+        (2, "took=12ms x=y"),
+        (1, "no fields"),
+    ];
+    push(&server, "fake", json!({"app": "x", "id": "7"}), &lines).await;
+    let query = [("query", r#"{app="x"}"#)];
+    let end = (NOW_NS + 1).to_string();
+    let ask = async |path: &str| {
+        let params = [query[0], ("end", end.as_str())];
+        server.get(path, &params).await.expect(200).json()
+    };
+    assert_eq!(
+        ask("/loki/api/v1/detected_labels").await,
+        json!({"detectedLabels": [{"label": "app", "cardinality": 1}, {"label": "service_name", "cardinality": 1}]})
+    );
+    let fields = ask("/loki/api/v1/detected_fields").await;
+    assert_eq!(
+        fields,
+        json!({"fields": [
+            {"label": "a_b", "type": "int", "cardinality": 1, "parsers": ["json"], "jsonPath": ["a", "b"]},
+            {"label": "detected_level", "type": "string", "cardinality": 2, "parsers": null},
+            {"label": "level", "type": "string", "cardinality": 1, "parsers": ["json"], "jsonPath": ["level"]},
+            {"label": "took", "type": "duration", "cardinality": 1, "parsers": ["logfmt"]},
+            {"label": "x", "type": "string", "cardinality": 1, "parsers": ["logfmt"]},
+        ], "limit": 1000})
+    );
+    assert_eq!(
+        ask("/loki/api/v1/detected_field/took/values").await,
+        json!({"values": ["12ms"], "limit": 1000})
+    );
+    assert_eq!(
+        ask("/loki/api/v1/detected_field/nosuch/values").await,
+        json!({"limit": 1000})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_paths_and_pages_answer() {
+    let server = with_data().await;
+    let get = async |path: &str, params: &[(&str, &str)]| server.get_as(Some("b"), path, params).await.expect(200);
+    let lines = get("/api/prom/query", &[("query", r#"{app="shop"}"#), ("regexp", "x")]).await;
+    let streams = lines.json()["streams"].clone();
+    let entry = json!({"ts": "2024-12-31T23:00:00Z", "line": "x"});
+    assert_eq!(streams[0]["entries"], json!([entry]));
+    assert_eq!(
+        streams[0]["labels"],
+        r#"{app="shop", detected_level="unknown", service_name="shop"}"#
+    );
+    let values = get("/api/prom/label/app/values", &[]).await.json();
+    assert_eq!(values, json!({"values": ["shop"]}));
+    assert_eq!(get("/api/prom/series", &[]).await.json()["status"], "success");
+    let limits = get("/loki/api/v1/drilldown-limits", &[]).await.json();
+    assert_eq!(limits["limits"]["volume_enabled"], true);
+    assert!(get("/services", &[]).await.text.contains("store => Running"));
+    assert!(
+        get("/log_level", &[])
+            .await
+            .text
+            .starts_with(r#"{"message":"Current log level is"#)
+    );
+    get("/ring", &[]).await;
+    let secret = "[object_store]\nsecret_access_key = \"hidden\"\naccess_key_id = \"hidden\"\n[limits]\nmax_line_size = \"1MB\"\n";
+    let config = Server::with(secret).await.get("/config", &[]).await.expect(200).text;
+    assert!(config.contains("limits.max_line_size = \"1MB\""), "{config}");
+    assert!(!config.contains("hidden"), "{config}");
+    let metric = [("query", r#"rate({app="shop"}[1m])"#)];
+    server.get("/api/prom/query", &metric).await.expect_text(
+        400,
+        "legacy endpoints only support streams result type, current type is matrix",
+    );
+}
