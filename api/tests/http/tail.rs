@@ -83,9 +83,8 @@ async fn a_tail_gives_each_line_once_across_flushes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_runs_and_delayed_lines_come_in_order() {
     let server = Server::new().await;
-    let query = format!(
-        "/api/prom/tail?query={APP}%20%7C%20logfmt%20%7C%20line_format%20%22%7B%7B.x%7D%7D%22&delay_for=1"
-    );
+    let query =
+        format!("/api/prom/tail?query={APP}%20%7C%20logfmt%20%7C%20line_format%20%22%7B%7B.x%7D%7D%22&delay_for=1");
     let mut client = connect(&server, &query).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     push(&server, "a", &[(9, "x=3")]).await;
