@@ -10,7 +10,7 @@ use garner_compat_tests::write::{Stream, push_body};
 use crate::Size;
 use crate::lines::{BASE_NS, Lines, NEEDLE, SPAN_NS, STREAMS, labels};
 use crate::report::Report;
-use crate::server::{Program, Server, disk_bytes, latency, log_peers};
+use crate::server::{Program, Server, check_answer, data_folder, disk_bytes, latency, log_peers};
 
 const CONNECTIONS: usize = 4;
 /// Raw bytes of lines in one push, about what Promtail sends.
@@ -45,7 +45,8 @@ const QUERIES: &[(&str, &str, &str)] = &[
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
     report.table("Logs");
     for program in std::iter::once(Program::Garner).chain(log_peers()) {
-        one(&program, size, report).with_context(|| format!("logs on {}", program.name()))?;
+        let done = one(&program, size, report).with_context(|| format!("logs on {}", program.name()));
+        report.settle(&program, done)?;
     }
     Ok(())
 }
@@ -145,18 +146,13 @@ fn ask(program: &Program, client: &Client, logql: &str, logsql: &str) -> Result<
         ("limit", "1000"),
         ("step", "60"),
     ];
-    let data = client.data("/loki/api/v1/query_range", &params)?;
-    ensure!(
-        data["result"].as_array().is_some_and(|r| !r.is_empty()),
-        "{logql} answers nothing"
-    );
-    Ok(())
+    check_answer(logql, &client.get("/loki/api/v1/query_range", &params)?)
 }
 
 fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let name = program.name();
-    let folder = tempfile::tempdir()?;
-    let (server, _) = Server::start(program, folder.path())?;
+    let (folder, _temporary) = data_folder("logs", program)?;
+    let (server, _) = Server::start(program, &folder)?;
     let (cpu_before, start) = (server.cpu_seconds()?, Instant::now());
     let (lines, bytes) = ingest(program, &server.client(), size)?;
     let wall = start.elapsed().as_secs_f64();
@@ -183,14 +179,14 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         report.set(name, &format!("{title}, warm ms"), format!("{warm:.1}"));
     }
     server.stop()?;
-    let stored = disk_bytes(&folder.path().join("data"))? as f64;
+    let stored = disk_bytes(&folder.join("data"))? as f64;
     report.set(
         name,
         "bytes at rest per raw byte, everything in the data folder",
         format!("{:.4}", stored / bytes as f64),
     );
 
-    let (server, ready) = Server::start(program, folder.path())?;
+    let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
     for (title, logql, logsql) in QUERIES {
         let (first, _) = latency(1, || ask(program, &server.client(), logql, logsql))?;

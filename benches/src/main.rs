@@ -1,9 +1,10 @@
-//! `garner-bench [--small | --full] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! `garner-bench [--small | --full] [--only metrics | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
 //! VictoriaLogs by `BENCH_VICTORIALOGS`, Loki by `BENCH_LOKI` (paths of binaries). A server's CPU is read
-//! from the operating system from the first write until its background work is quiet.
+//! from the operating system from the first write until its background work is quiet. `BENCH_KEEP=FOLDER` leaves the
+//! servers' data in FOLDER.
 
 mod fleet;
 mod lines;
@@ -40,24 +41,31 @@ const FULL: Size = Size {
     targets: 366,
     scrapes: 480,
     log_bytes: 1 << 30,
-    repeats: 15,
+    repeats: 5,
 };
 
 fn main() -> Result<()> {
     let mut size = SMALL;
     let mut out: Option<PathBuf> = None;
+    let mut only: Option<String> = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--small" => size = SMALL,
             "--full" => size = FULL,
+            "--only" => only = arguments.next(),
             "--out" => out = arguments.next().map(PathBuf::from),
-            other => bail!("unknown argument {other}: expected --small, --full or --out FILE"),
+            other => bail!("unknown argument {other}: expected --small, --full, --only metrics or logs, --out FILE"),
         }
     }
     let mut report = report::Report::new(size);
-    metrics::run(size, &mut report)?;
-    logs::run(size, &mut report)?;
+    let wanted = |part: &str| only.as_deref().is_none_or(|o| o == part);
+    if wanted("metrics") {
+        metrics::run(size, &mut report)?;
+    }
+    if wanted("logs") {
+        logs::run(size, &mut report)?;
+    }
     let text = report.render();
     println!("{text}");
     if let Some(path) = out {

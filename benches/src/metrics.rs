@@ -10,7 +10,7 @@ use garner_compat_tests::write::{Series, accepted, remote_write};
 use crate::Size;
 use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET, Target};
 use crate::report::Report;
-use crate::server::{Program, Server, disk_bytes, latency, metric_peers};
+use crate::server::{Program, Server, check_answer, data_folder, disk_bytes, latency, metric_peers};
 
 const CONNECTIONS: usize = 4;
 /// Requests of the small-query row.
@@ -28,7 +28,8 @@ const QUERIES: &[&str] = &[
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
     report.table("Metrics");
     for program in std::iter::once(Program::Garner).chain(metric_peers()) {
-        one(&program, size, report).with_context(|| format!("metrics on {}", program.name()))?;
+        let done = one(&program, size, report).with_context(|| format!("metrics on {}", program.name()));
+        report.settle(&program, done)?;
     }
     Ok(())
 }
@@ -82,18 +83,13 @@ fn ask_range(client: &Client, query: &str, size: Size) -> Result<()> {
         ("end", end.as_str()),
         ("step", "15"),
     ];
-    let data = client.data("/api/v1/query_range", &params)?;
-    ensure!(
-        data["result"].as_array().is_some_and(|r| !r.is_empty()),
-        "{query} answers nothing"
-    );
-    Ok(())
+    check_answer(query, &client.get("/api/v1/query_range", &params)?)
 }
 
 fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let name = program.name();
-    let folder = tempfile::tempdir()?;
-    let (server, _) = Server::start(program, folder.path())?;
+    let (folder, _temporary) = data_folder("metrics", program)?;
+    let (server, _) = Server::start(program, &folder)?;
     let (cpu_before, start) = (server.cpu_seconds()?, Instant::now());
     let samples = ingest(&server.client(), size)? as f64;
     ensure!(
@@ -128,14 +124,14 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     }
     small_queries(&server, size, report)?;
     server.stop()?;
-    let bytes = disk_bytes(&folder.path().join("data"))? as f64;
+    let bytes = disk_bytes(&folder.join("data"))? as f64;
     report.set(
         name,
         "bytes per sample at rest, everything in the data folder",
         format!("{:.3}", bytes / samples),
     );
 
-    let (server, ready) = Server::start(program, folder.path())?;
+    let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
     for query in QUERIES {
         let (first, _) = latency(1, || ask_range(&server.client(), query, size))?;

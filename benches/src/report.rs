@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use anyhow::Result;
+
 use crate::Size;
+use crate::server::Program;
 
 /// One table.
 struct Table {
@@ -50,6 +53,21 @@ impl Report {
         let cells = &mut table.rows[index].1;
         cells.resize(cells.len().max(column + 1), None);
         cells[column] = Some(value);
+    }
+
+    /// A peer that fails is named in the table and the run goes on; garner's own failure ends it.
+    pub fn settle(&mut self, program: &Program, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if !matches!(program, Program::Garner) => {
+                self.set(
+                    program.name(),
+                    "ended early by",
+                    format!("{error:#}").replace('\n', " "),
+                );
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// The tables as Markdown.

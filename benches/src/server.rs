@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use garner_compat_tests::garner;
-use garner_compat_tests::http::Client;
+use garner_compat_tests::http::{Answer, Client};
 use garner_compat_tests::process::{Process, free_port};
+use tempfile::TempDir;
 
 /// Clock ticks a second in /proc/<pid>/stat; fixed by the kernel's ABI.
 const TICKS: f64 = 100.0;
@@ -106,6 +107,7 @@ fn loki_config(data: &Path, port: u16, grpc: u16) -> String {
          schema_config: {{configs: [{{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: index_, period: 24h}}}}]}}\n\
          limits_config: {{reject_old_samples: false, ingestion_rate_mb: 10000, ingestion_burst_size_mb: 10000, per_stream_rate_limit: 10GB, per_stream_rate_limit_burst: 10GB}}\n\
          query_range: {{cache_results: false}}\n\
+         frontend: {{address: 127.0.0.1}}\n\
          analytics: {{reporting_enabled: false}}\n",
         data.display()
     )
@@ -229,4 +231,30 @@ pub fn latency(repeats: usize, mut ask: impl FnMut() -> Result<()>) -> Result<(f
     let mut rest = (0..repeats).map(|_| once()).collect::<Result<Vec<f64>>>()?;
     rest.sort_by(f64::total_cmp);
     Ok((first, rest[rest.len() / 2]))
+}
+
+/// Fails unless the answer is a 200 whose result is not empty. The answer is not parsed: the client's own work would
+/// stand in the latency.
+pub fn check_answer(query: &str, answer: &Answer) -> Result<()> {
+    let empty = answer.body.windows(EMPTY_RESULT.len()).any(|w| w == EMPTY_RESULT);
+    ensure!(
+        answer.status == 200 && !empty,
+        "{query}: {} {:.200}",
+        answer.status,
+        answer.text()
+    );
+    Ok(())
+}
+
+const EMPTY_RESULT: &[u8] = b"\"result\":[]";
+
+/// The folder a server's data lies in: below `BENCH_KEEP` where that is set (and then kept), otherwise temporary.
+pub fn data_folder(part: &str, program: &Program) -> Result<(PathBuf, Option<TempDir>)> {
+    match std::env::var_os("BENCH_KEEP") {
+        Some(keep) => Ok((PathBuf::from(keep).join(part).join(program.name()), None)),
+        None => {
+            let folder = tempfile::tempdir()?;
+            Ok((folder.path().to_path_buf(), Some(folder)))
+        }
+    }
 }

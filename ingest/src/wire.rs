@@ -110,6 +110,14 @@ impl<'a> Reader<'a> {
         Ok(Some((number as u32, value)))
     }
 
+    /// The next number of a packed field, `None` at its end.
+    pub(crate) fn next_varint(&mut self) -> Result<Option<u64>, WireError> {
+        if self.position >= self.message.len() {
+            return Ok(None);
+        }
+        self.varint().map(Some)
+    }
+
     #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         let end = self.position.checked_add(len).ok_or(WireError::Overflow)?;
@@ -146,22 +154,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends a varint.
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Bytes that a varint takes.
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends a string, bytes or message field.
+pub(crate) fn push_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+    push_varint(out, u64::from(field) << 3 | 2);
+    push_varint(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
 /// Writes messages for tests.
 #[cfg(test)]
 pub(crate) mod encode {
-    pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
-        while value >= 0x80 {
-            out.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
-    }
-
-    pub(crate) fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
-        varint(out, u64::from(field) << 3 | 2);
-        varint(out, value.len() as u64);
-        out.extend_from_slice(value);
-    }
+    pub(crate) use super::{push_bytes as bytes, push_varint as varint};
 
     pub(crate) fn int(out: &mut Vec<u8>, field: u32, value: i64) {
         varint(out, u64::from(field) << 3);

@@ -1,6 +1,7 @@
 //! Requests into a real store (simulated disk, objects in memory): what is acknowledged is in it, what is refused is not.
 #![allow(clippy::unwrap_used)]
 
+use garner_ingest::prometheus::WriteVersion;
 use garner_ingest::{IngestErrorKind, LogLimits, LokiPush, MetricLimits, push_loki, remote_write};
 use garner_storage::engine::Storage;
 use garner_storage::model::TenantId;
@@ -51,7 +52,15 @@ async fn acknowledged_rows_are_in_the_store_and_survive_a_crash() {
         NOW_NS + 3_600_000_000_000
     );
     assert_eq!(push(&storage, &body).await, Ok((1, 1)));
-    let outcome = remote_write(&storage, &tenant(), &snappy(WRITE), &MetricLimits::default(), NOW_NS).await;
+    let outcome = remote_write(
+        &storage,
+        &tenant(),
+        WriteVersion::V1,
+        &snappy(WRITE),
+        &MetricLimits::default(),
+        NOW_NS,
+    )
+    .await;
     let outcome = outcome.unwrap();
     assert_eq!((outcome.accepted_rows, outcome.refused.rows()), (1, 1));
     assert_eq!(rows(&storage), [1, 1]);
@@ -81,7 +90,15 @@ async fn a_refused_request_leaves_no_row() {
         assert_eq!(push(&storage, &body).await, Err(kind), "{bad}");
     }
     let cut = snappy(&WRITE[..WRITE.len() - 1]);
-    let error = remote_write(&storage, &tenant(), &cut, &MetricLimits::default(), NOW_NS).await;
+    let error = remote_write(
+        &storage,
+        &tenant(),
+        WriteVersion::V1,
+        &cut,
+        &MetricLimits::default(),
+        NOW_NS,
+    )
+    .await;
     assert_eq!(error.map_err(|e| e.kind()).err(), Some(IngestErrorKind::BadRequest));
     assert_eq!(rows(&storage), [0, 0]);
 }

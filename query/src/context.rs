@@ -10,12 +10,13 @@ use datafusion_common::internal_datafusion_err;
 use datafusion_execution::TaskContext;
 use garner_storage::clock::SharedClock;
 use garner_storage::model::{TenantId, Timestamp};
-use garner_storage::scan::{ScanContext, StoreView};
+use garner_storage::scan::{LogSelection, SampleSelection, ScanContext, SeriesRequest, StoreView};
 use parking_lot::Mutex;
 
 use crate::error::{QueryError, QueryErrorKind};
 use crate::functions::histogram::Forced;
 use crate::plan::Span;
+use crate::selections::Selections;
 
 /// Most distinct warnings or infos of one answer; more say nothing new and would grow with the data.
 const MAX_ANNOTATIONS: usize = 100;
@@ -36,6 +37,8 @@ pub struct QueryContext {
     samples: AtomicU64,
     max_samples: u64,
     annotations: Mutex<Annotations>,
+    sample_selections: Selections<dyn SampleSelection>,
+    log_selections: Selections<dyn LogSelection>,
 }
 
 /// Where `histogram_quantile` had to raise counts, over all samples of one expression.
@@ -105,6 +108,8 @@ impl QueryContext {
             samples: AtomicU64::new(0),
             max_samples: parts.max_samples,
             annotations: Mutex::default(),
+            sample_selections: Selections::default(),
+            log_selections: Selections::default(),
         })
     }
 
@@ -123,6 +128,35 @@ impl QueryContext {
     /// The one view that all leaves read.
     pub fn view(&self) -> &Arc<dyn StoreView> {
         &self.view
+    }
+
+    /// The series of a metric scan, resolved once a query.
+    pub async fn select_samples(&self, request: &SeriesRequest) -> Result<Arc<dyn SampleSelection>, QueryError> {
+        let resolve = self.view.select_samples(request, &self.scan);
+        Ok(self.sample_selections.get(request, resolve).await?)
+    }
+
+    /// The streams of a log scan, resolved once a query.
+    pub async fn select_logs(&self, request: &SeriesRequest) -> Result<Arc<dyn LogSelection>, QueryError> {
+        let resolve = self.view.select_logs(request, &self.scan);
+        Ok(self.log_selections.get(request, resolve).await?)
+    }
+
+    /// Refuses a leaf that was planned for another tenant: its rows are not this query's.
+    pub fn check_tenant(&self, planned_for: &TenantId) -> Result<(), QueryError> {
+        if *planned_for == self.tenant {
+            return Ok(());
+        }
+        Err(QueryError::internal(format!(
+            "a plan of tenant {:?} was given to a query of tenant {:?}",
+            planned_for.as_str(),
+            self.tenant.as_str()
+        )))
+    }
+
+    /// The time now, nanoseconds, for the operators' own metrics.
+    pub fn now_ns(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Memory and counters for the view's scans.

@@ -15,6 +15,7 @@ pub mod output;
 pub mod plan;
 pub mod promql;
 pub mod run;
+mod selections;
 pub mod tenants;
 pub mod vector;
 

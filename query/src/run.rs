@@ -183,7 +183,7 @@ async fn raw_samples(node: &SamplesNode, steps: Steps, query: &Arc<QueryContext>
     let windows = node.windows(steps, width_ns);
     let request: SeriesRequest = Samples::request(node.matchers.clone(), &windows);
     debug_assert_eq!(request.signal, Signal::Metrics);
-    let selection = query.view().select_samples(&request, query.scan()).await?;
+    let selection = query.select_samples(&request).await?;
     let mut scan = selection.scan(0, 1);
     let mut memory = MemoryGuard::new(query);
     let mut out = Vec::new();

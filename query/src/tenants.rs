@@ -64,7 +64,7 @@ impl StoreReader for TenantsReader {
     }
 }
 
-/// A tenant and its own view.
+/// A tenant with its view.
 type TenantView = (TenantId, Arc<dyn StoreView>);
 
 #[derive(Debug)]

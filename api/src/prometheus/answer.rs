@@ -1,17 +1,22 @@
 //! The answer of a query in Prometheus' JSON, written piece by piece.
 
-use garner_query::output::{QueryOutput, Value};
-use garner_storage::model::{Labels, NANOS_PER_MILLI, Timestamp};
+use garner_query::output::{QueryOutput, QueryStats, Value};
+use garner_storage::model::{Labels, NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
 
-use crate::json::{push_labels, push_prometheus_float, push_seconds, push_string, push_strings};
+use crate::json::{push_int, push_labels, push_prometheus_float, push_seconds, push_string, push_strings};
+use crate::params::go_quote;
 use crate::server::Encode;
 
 /// What an answer says when `limit` cut it (prometheus `web/api/v1/api.go`).
 pub const TRUNCATED: &str = "results truncated due to limit";
 
+/// Bytes of a sample: a time and a value.
+const SAMPLE_BYTES: u64 = 16;
+
 /// Writes a [`QueryOutput`].
 pub struct QueryAnswer {
     output: QueryOutput,
+    with_stats: bool,
     /// Items (samples or series) written.
     written: usize,
     state: State,
@@ -25,8 +30,8 @@ enum State {
 }
 
 impl QueryAnswer {
-    /// An answer that shows at most `limit` series; 0 means all.
-    pub fn new(mut output: QueryOutput, limit: usize) -> Self {
+    /// An answer that shows at most `limit` series; 0 means all. Any `stats` asks for what the query cost.
+    pub fn new(mut output: QueryOutput, limit: usize, stats: &str) -> Self {
         let cut = match &mut output.value {
             Value::Vector(samples) if limit > 0 && samples.len() > limit => {
                 samples.truncate(limit);
@@ -41,8 +46,16 @@ impl QueryAnswer {
         if cut {
             output.warnings.push(TRUNCATED.to_string());
         }
+        if !matches!(stats, "" | "true" | "all") {
+            output.warnings.push(format!(
+                "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+                 \"true\" or \"all\"",
+                go_quote(stats)
+            ));
+        }
         QueryAnswer {
             output,
+            with_stats: !stats.is_empty(),
             written: 0,
             state: State::Head,
         }
@@ -117,6 +130,9 @@ impl QueryAnswer {
         if !matches!(self.output.value, Value::Scalar(..) | Value::String(..)) {
             out.push(b']');
         }
+        if self.with_stats {
+            push_stats(out, &self.output.stats);
+        }
         out.push(b'}');
         for (name, texts) in [("warnings", &self.output.warnings), ("infos", &self.output.infos)] {
             if !texts.is_empty() {
@@ -148,6 +164,32 @@ impl Encode for QueryAnswer {
     }
 }
 
+/// The cost in the names of prometheus `util/stats/query_stats.go`. All time counts as evaluation; the peak is memory in
+/// samples of 16 bytes. The lists per step stand behind a feature flag there and are not kept here.
+fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
+    let seconds = stats.elapsed_ns as f64 / NANOS_PER_SECOND as f64;
+    for (name, seconds) in [
+        (r#","stats":{"timings":{"evalTotalTime":"#, seconds),
+        (r#","resultSortTime":"#, 0.0),
+        (r#","queryPreparationTime":"#, 0.0),
+        (r#","innerEvalTime":"#, seconds),
+        (r#","execQueueTime":"#, 0.0),
+        (r#","execTotalTime":"#, seconds),
+    ] {
+        out.extend_from_slice(name.as_bytes());
+        push_prometheus_float(out, seconds);
+    }
+    for (name, count) in [
+        (r#"},"samples":{"totalQueryableSamples":"#, stats.rows),
+        (r#","samplesRead":"#, stats.rows),
+        (r#","peakSamples":"#, stats.peak_memory_bytes / SAMPLE_BYTES),
+    ] {
+        out.extend_from_slice(name.as_bytes());
+        push_int(out, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    out.extend_from_slice(b"}}");
+}
+
 fn push_metric(out: &mut Vec<u8>, labels: &Labels) {
     out.extend_from_slice(br#"{"metric":"#);
     push_labels(out, labels);
@@ -167,7 +209,7 @@ fn push_time(out: &mut Vec<u8>, time_ns: Timestamp) {
 
 #[cfg(test)]
 mod tests {
-    use garner_query::output::{InstantSample, QueryStats, RangeSeries};
+    use garner_query::output::{InstantSample, RangeSeries};
 
     use super::*;
 
@@ -178,7 +220,7 @@ mod tests {
             infos: vec!["look".to_string()],
             stats: QueryStats::default(),
         };
-        let mut answer = QueryAnswer::new(output, limit);
+        let mut answer = QueryAnswer::new(output, limit, "");
         let mut out = Vec::new();
         while answer.next(&mut out) {}
         assert_eq!(String::from_utf8_lossy(&out), expected);

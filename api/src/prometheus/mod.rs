@@ -1,13 +1,19 @@
-//! Prometheus' API: remote write, queries and metadata. One endpoint a file.
+//! Prometheus' API: remote write and read, queries, metadata and federation. One endpoint a file.
 //!
 //! Source of paths, parameters and texts: prometheus `web/api/v1/api.go`.
 
 mod answer;
+pub mod cardinality;
+pub mod empty;
+pub mod features;
+pub mod federate;
 pub mod labels;
 mod list;
 mod params;
 pub mod query;
+pub mod query_ast;
 pub mod query_range;
+pub mod remote_read;
 mod selectors;
 pub mod series;
 pub mod status;

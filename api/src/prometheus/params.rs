@@ -18,13 +18,21 @@ pub fn time_ms(params: &Params, name: &str) -> Result<i64, Failure> {
     parse_prometheus_time(params.get(name)).map_err(|reason| invalid(name, reason))
 }
 
+/// A time in milliseconds that may be absent (prometheus `web/api/v1/api.go`, `parseTimeParam`).
+pub fn optional_time_ms(params: &Params, name: &str) -> Result<Option<i64>, Failure> {
+    match params.get(name) {
+        "" => Ok(None),
+        text => parse_prometheus_time(text)
+            .map(Some)
+            .map_err(|reason| invalid(name, format!("invalid time value for '{name}': {reason}"))),
+    }
+}
+
 /// `start` and `end` of a metadata request; either may be absent and then means the end of time.
 pub fn metadata_range(params: &Params) -> Result<TimeRange, Failure> {
-    let bound = |name: &str, default: i64| match params.get(name) {
-        "" => Ok(default),
-        text => parse_prometheus_time(text)
-            .map(|ms| ms.saturating_mul(NANOS_PER_MILLI))
-            .map_err(|reason| invalid(name, format!("Invalid time value for '{name}': {reason}"))),
+    let bound = |name: &str, default: i64| {
+        let ms = optional_time_ms(params, name)?;
+        Ok::<_, Failure>(ms.map_or(default, |ms| ms.saturating_mul(NANOS_PER_MILLI)))
     };
     Ok(TimeRange::closed(bound("start", i64::MIN)?, bound("end", i64::MAX)?))
 }

@@ -6,18 +6,16 @@ use axum::response::Response;
 use garner_storage::model::NANOS_PER_MILLI;
 
 use super::answer::QueryAnswer;
-use super::params::{limit, options, time_ms};
+use super::params::{limit, optional_time_ms, options};
 use crate::error::JsonFailure;
 use crate::server::{Ask, SharedApp, answer, prometheus_json};
 
 /// Answers one request.
 pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, JsonFailure> {
     let limit = limit(&ask.params)?;
-    let time_ms = match ask.params.get("time") {
-        "" => app.clock.now().div_euclid(NANOS_PER_MILLI),
-        _ => time_ms(&ask.params, "time")?,
-    };
+    let time_ms = optional_time_ms(&ask.params, "time")?.unwrap_or_else(|| app.clock.now().div_euclid(NANOS_PER_MILLI));
     let options = options(&ask.params)?;
+    let stats = ask.params.get("stats").to_string();
     let engine = app.engine.clone();
     let work = async move {
         let text = ask.params.get("query");
@@ -30,7 +28,7 @@ pub async fn query(State(app): State<SharedApp>, ask: Ask) -> Result<Response, J
     Ok(answer(
         &app,
         work,
-        move |output| QueryAnswer::new(output, limit),
+        move |output| QueryAnswer::new(output, limit, &stats),
         prometheus_json,
     )
     .await?)

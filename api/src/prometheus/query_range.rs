@@ -47,6 +47,7 @@ pub async fn query_range(State(app): State<SharedApp>, ask: Ask) -> Result<Respo
         return Err(Failure::new(FailureKind::QueryLimit, reason).into());
     }
     let options = options(&ask.params)?;
+    let stats = ask.params.get("stats").to_string();
     let engine = app.engine.clone();
     let work = async move {
         let text = ask.params.get("query");
@@ -57,7 +58,7 @@ pub async fn query_range(State(app): State<SharedApp>, ask: Ask) -> Result<Respo
     Ok(answer(
         &app,
         work,
-        move |output| QueryAnswer::new(output, limit),
+        move |output| QueryAnswer::new(output, limit, &stats),
         prometheus_json,
     )
     .await?)

@@ -1,9 +1,13 @@
-//! What clients ask to find out whom they talk to, and lists that garner has nothing for.
+//! What clients ask to find out whom they talk to: build, settings, state.
 
 use axum::extract::State;
 use axum::response::Response;
+use garner_storage::model::NANOS_PER_SECOND;
+use serde_json::json;
 
-use crate::json::{push_int, push_string};
+use super::query_ast::success;
+use crate::config::duration::format_duration;
+use crate::json::push_string;
 use crate::server::{Ask, SharedApp, prometheus_json};
 
 /// The Prometheus whose API is answered: clients choose features by it (Grafana `buildInfo.ts`, VictoriaMetrics#5370).
@@ -20,37 +24,46 @@ pub async fn buildinfo() -> Response {
     prometheus_json(body)
 }
 
-/// `/api/v1/metadata`: remote write 1.0 carries none that is kept.
-pub async fn metadata(_ask: Ask) -> Response {
-    prometheus_json(r#"{"status":"success","data":{}}"#)
+/// `/api/v1/status/flags`: the flags of Prometheus that say something true of garner.
+pub async fn flags(State(app): State<SharedApp>, _ask: Ask) -> Response {
+    let limits = app.engine.limits();
+    success(json!({
+        "query.lookback-delta": format_duration(limits.lookback_delta),
+        "query.max-samples": limits.max_samples.to_string(),
+        "query.timeout": format_duration(limits.timeout),
+        "storage.remote.read-sample-limit": super::remote_read::MAX_SAMPLES.to_string(),
+        "web.enable-admin-api": "false",
+        "web.enable-lifecycle": "false",
+        "web.enable-otlp-receiver": "false",
+        "web.enable-remote-write-receiver": "true",
+    }))
 }
 
-/// `/api/v1/rules`: there is no ruler. Loki's form of the empty answer, which Prometheus' clients read as well.
-pub async fn rules(_ask: Ask) -> Response {
-    prometheus_json(r#"{"status":"success","data":{"groups":[]},"errorType":"","error":""}"#)
+/// `/api/v1/status/config`: garner scrapes nothing, so that only the part that queries depend on is left. Its own settings are
+/// the operator's, not the tenants' business.
+pub async fn config(State(app): State<SharedApp>, _ask: Ask) -> Response {
+    let interval = format_duration(app.engine.limits().default_subquery_step);
+    success(json!({"yaml": format!("global:\n  evaluation_interval: {interval}\n")}))
 }
 
-/// `/api/v1/alerts`
-pub async fn alerts(_ask: Ask) -> Response {
-    prometheus_json(r#"{"status":"success","data":{"alerts":[]},"errorType":"","error":""}"#)
-}
-
-/// `/api/v1/query_exemplars`: none are kept.
-pub async fn exemplars(_ask: Ask) -> Response {
-    prometheus_json(r#"{"status":"success","data":[]}"#)
-}
-
-/// `/api/v1/status/flags`
-pub async fn flags() -> Response {
-    prometheus_json(r#"{"status":"success","data":{}}"#)
-}
-
-/// `/api/v1/status/runtimeinfo`
-pub async fn runtimeinfo(State(app): State<SharedApp>) -> Response {
+/// `/api/v1/status/runtimeinfo`. What belongs to Go's runtime is empty.
+pub async fn runtimeinfo(State(app): State<SharedApp>, _ask: Ask) -> Response {
     let stats = app.storage.stats();
-    let mut body = Vec::new();
-    body.extend_from_slice(br#"{"status":"success","data":{"reloadConfigSuccess":true,"corruptionCount":0,"goroutineCount":0,"timeSeriesCount":"#);
-    push_int(&mut body, stats.head_series[1] as i64);
-    body.extend_from_slice(br#","storageRetention":""}}"#);
-    prometheus_json(body)
+    let time = |ns: i64| garner_query::functions::date::rfc3339(ns.div_euclid(NANOS_PER_SECOND));
+    success(json!({
+        "startTime": time(app.started_ns),
+        "CWD": "",
+        "hostname": "",
+        "serverTime": time(app.clock.now()),
+        "reloadConfigSuccess": true,
+        "lastConfigTime": time(app.started_ns),
+        "timeSeriesCount": stats.head_series[1],
+        "corruptionCount": 0,
+        "goroutineCount": 0,
+        "GOMAXPROCS": app.query_runtime.metrics().num_workers(),
+        "GOMEMLIMIT": 0,
+        "GOGC": "",
+        "GODEBUG": "",
+        "storageRetention": "",
+    }))
 }

@@ -2,29 +2,48 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
-use garner_ingest::prometheus::check_headers;
+use garner_ingest::prometheus::{WriteVersion, check_headers};
 use garner_ingest::remote_write;
 
 use crate::error::TextFailure;
 use crate::server::{SharedApp, header_text, read_body};
 use crate::tenant::tenant_of;
 
+/// What of a request was stored, told to senders of version 2 (prometheus `storage/remote/stats.go`). Histograms and
+/// exemplars are not kept yet.
+const WRITTEN_SAMPLES: &str = "x-prometheus-remote-write-samples-written";
+const WRITTEN_NOTHING_OF: [&str; 2] = [
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+
 /// Answers one write: 204, or what was refused of it; accepted samples are stored all the same.
 pub async fn write(State(app): State<SharedApp>, request: Request) -> Result<Response, TextFailure> {
     let (parts, body) = request.into_parts();
     let tenant = tenant_of(&parts.headers, app.settings.server.tenancy_required)?;
     app.check_accepting()?;
-    check_headers(
+    let version = check_headers(
         header_text(&parts.headers, header::CONTENT_TYPE),
         header_text(&parts.headers, header::CONTENT_ENCODING),
     )?;
     let (body, _held) = read_body(&parts.headers, body, &app.settings.server, &app.accountant).await?;
     let limits = &app.settings.metrics.write;
-    let outcome = remote_write(&app.storage, &tenant, &body, limits, app.clock.now()).await?;
-    match outcome.error() {
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-        Some(refused) => Err(refused.into()),
+    let (written, problem) = match remote_write(&app.storage, &tenant, version, &body, limits, app.clock.now()).await {
+        Ok(outcome) => (outcome.accepted_rows, outcome.error()),
+        Err(error) => (0, Some(error)),
+    };
+    let mut response = match problem {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(error) => TextFailure::from(error).into_response(),
+    };
+    if version == WriteVersion::V2 {
+        let headers = response.headers_mut();
+        headers.insert(WRITTEN_SAMPLES, HeaderValue::from(written));
+        for name in WRITTEN_NOTHING_OF {
+            headers.insert(name, HeaderValue::from(0));
+        }
     }
+    Ok(response)
 }

@@ -8,6 +8,7 @@ use garner_query::tenants::TenantsReader;
 use garner_storage::clock::SharedClock;
 use garner_storage::engine::Storage;
 use garner_storage::memory::MemoryAccountant;
+use garner_storage::model::Timestamp;
 use garner_storage::scan::{ScanContext, StoreReader, StoreView};
 use tokio::runtime::Handle;
 
@@ -28,6 +29,8 @@ pub struct App {
     pub engine: Engine,
     /// Time.
     pub clock: SharedClock,
+    /// When the server began, nanoseconds.
+    pub started_ns: Timestamp,
     /// The process' memory.
     pub accountant: MemoryAccountant,
     /// Where queries run.
@@ -63,6 +66,7 @@ impl App {
             settings,
             storage,
             engine,
+            started_ns: clock.now(),
             clock,
             accountant,
             query_runtime,

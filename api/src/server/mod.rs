@@ -9,6 +9,7 @@ mod observe;
 mod request;
 mod routes;
 mod run;
+mod samples;
 mod tails;
 
 pub use answer::{Encode, Written, answer};
@@ -20,4 +21,5 @@ pub use observe::RequestCounters;
 pub use request::{Ask, ReadAsk, header_text, loki_json, prometheus_json};
 pub use routes::router;
 pub use run::run_query;
+pub use samples::SampleQuery;
 pub use tails::{TailSlot, TailSlots};

@@ -92,7 +92,10 @@ fn loki_routes() -> Router<SharedApp> {
 }
 
 fn prometheus_routes() -> Router<SharedApp> {
-    use prometheus::{labels, query, query_range, series, status, write};
+    use prometheus::{
+        cardinality, empty, features, federate, labels, query, query_ast, query_range, remote_read, series, status,
+        write,
+    };
     Router::new()
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/push", post(write::write))
@@ -107,13 +110,40 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/status/buildinfo", get(status::buildinfo))
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
-        .route("/api/v1/metadata", get(status::metadata))
-        .route("/api/v1/rules", get(status::rules))
-        .route("/api/v1/alerts", get(status::alerts))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/tsdb", get(cardinality::tsdb))
         .route(
-            "/api/v1/query_exemplars",
-            get(status::exemplars).post(status::exemplars),
+            "/api/v1/cardinality/label_names",
+            get(cardinality::label_names).post(cardinality::label_names),
         )
+        .route(
+            "/api/v1/cardinality/label_values",
+            get(cardinality::label_values).post(cardinality::label_values),
+        )
+        .route(
+            "/api/v1/cardinality/active_series",
+            get(cardinality::active_series).post(cardinality::active_series),
+        )
+        .route("/api/v1/features", get(features::features))
+        .route("/api/v1/read", post(remote_read::read))
+        .route("/federate", get(federate::federate))
+        .route(
+            "/api/v1/format_query",
+            get(query_ast::format_query).post(query_ast::format_query),
+        )
+        .route(
+            "/api/v1/parse_query",
+            get(query_ast::parse_query).post(query_ast::parse_query),
+        )
+        .route("/api/v1/metadata", get(empty::metadata))
+        .route("/api/v1/targets", get(empty::targets))
+        .route("/api/v1/targets/metadata", get(empty::targets_metadata))
+        .route("/api/v1/scrape_pools", get(empty::scrape_pools))
+        .route("/api/v1/alertmanagers", get(empty::alertmanagers))
+        .route("/api/v1/rules", get(empty::rules))
+        .route("/api/v1/alerts", get(empty::alerts))
+        .route("/api/v1/notifications", get(empty::notifications))
+        .route("/api/v1/query_exemplars", get(empty::exemplars).post(empty::exemplars))
 }
 
 fn admin_routes() -> Router<SharedApp> {

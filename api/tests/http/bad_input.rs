@@ -67,7 +67,7 @@ async fn content_types_and_encodings_are_checked() {
         .expect(415);
     let version_2 = (
         "Content-Type",
-        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "application/x-protobuf;proto=io.prometheus.write.v3.Request",
     );
     server.post(WRITE, &[version_2], body()).await.expect(415);
     let brotli = [JSON, ("Content-Encoding", "br")];
@@ -210,12 +210,7 @@ async fn the_future_is_refused_and_named_and_neighbours_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_and_methods_are_answered_as_in_go() {
     let server = Server::new().await;
-    for path in [
-        "/nosuch",
-        "/loki/api/v1/nosuch",
-        "/loki/api/v1/query/",
-        "/loki/api/v1/patterns",
-    ] {
+    for path in ["/nosuch", "/loki/api/v1/nosuch", "/loki/api/v1/query/"] {
         server.get(path, &[]).await.expect_text(404, "404 page not found");
     }
     assert_eq!(server.get(PUSH, &[]).await.status, 405);

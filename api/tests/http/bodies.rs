@@ -49,6 +49,53 @@ pub fn remote_write(series: &[Series<'_>]) -> Vec<u8> {
     snappy(&write_request(series))
 }
 
+/// `io.prometheus.write.v2.Request` of one series in a snappy block.
+pub fn remote_write_v2(symbols: &[&str], refs: &[u8], samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut request = Vec::new();
+    symbols.iter().for_each(|s| bytes_field(&mut request, 4, s.as_bytes()));
+    let mut series = Vec::new();
+    bytes_field(&mut series, 1, refs);
+    for (time_ms, value) in samples {
+        let mut sample = vec![1 << 3 | 1];
+        sample.extend_from_slice(&value.to_le_bytes());
+        sample.push(2 << 3);
+        varint(&mut sample, *time_ms as u64);
+        bytes_field(&mut series, 2, &sample);
+    }
+    bytes_field(&mut request, 5, &series);
+    snappy(&request)
+}
+
+/// `prometheus.ReadRequest` of one query in a snappy block; matchers are type, name and value.
+pub fn read_request(times_ms: (i64, i64), matchers: &[(u8, &str, &str)], accepted: &[u8]) -> Vec<u8> {
+    let mut query = vec![1 << 3];
+    varint(&mut query, times_ms.0 as u64);
+    query.push(2 << 3);
+    varint(&mut query, times_ms.1 as u64);
+    for (kind, name, value) in matchers {
+        let mut matcher = vec![1 << 3, *kind];
+        bytes_field(&mut matcher, 2, name.as_bytes());
+        bytes_field(&mut matcher, 3, value.as_bytes());
+        bytes_field(&mut query, 3, &matcher);
+    }
+    let mut request = Vec::new();
+    bytes_field(&mut request, 1, &query);
+    bytes_field(&mut request, 2, accepted);
+    snappy(&request)
+}
+
+/// A string, bytes or message field on its own.
+pub fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    bytes_field(&mut out, number, bytes);
+    out
+}
+
+/// A label message of Prometheus.
+pub fn label(name: &str, value: &str) -> Vec<u8> {
+    field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat())
+}
+
 /// Time in nanoseconds, line and structured metadata.
 pub type Entry<'a> = (i64, &'a str, &'a [(&'a str, &'a str)]);
 

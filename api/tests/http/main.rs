@@ -9,5 +9,7 @@ mod loki;
 mod loki_reads;
 mod process;
 mod prometheus;
+mod prometheus_reads;
+mod prometheus_tools;
 mod tail;
 mod tenants;

@@ -1,6 +1,6 @@
 //! Prometheus' API: parameters, texts, shapes.
 
-use super::bodies::remote_write;
+use super::bodies::{remote_write, remote_write_v2};
 use super::harness::{NOW_S, Server};
 
 async fn with_data() -> Server {
@@ -44,7 +44,7 @@ async fn wrong_parameters_fail_with_the_texts_of_prometheus() {
     check(
         "query",
         &[("query", "1"), ("time", "x")],
-        r#"invalid parameter "time": cannot parse "x" to a valid timestamp"#,
+        r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
     )
     .await;
     check(
@@ -95,6 +95,12 @@ async fn wrong_parameters_fail_with_the_texts_of_prometheus() {
     check(
         "series",
         &[("match[]", "{}")],
+        r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#,
+    )
+    .await;
+    check(
+        "labels",
+        &[("match[]", "{}")],
         "match[] must contain at least one non-empty matcher",
     )
     .await;
@@ -104,7 +110,7 @@ async fn wrong_parameters_fail_with_the_texts_of_prometheus() {
         "1:4: parse error: unexpected end of input inside braces",
     )
     .await;
-    let start = r#"invalid parameter "start": Invalid time value for 'start': cannot parse "x" to a valid timestamp"#;
+    let start = r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#;
     check("labels", &[("start", "x")], start).await;
 }
 
@@ -250,6 +256,57 @@ async fn queries_have_their_shapes() {
     let params = [("query", "nosuch"), ("start", &*start), ("end", &*now), ("step", "15s")];
     let empty = server.get("/api/v1/query_range", &params).await.expect(200).json();
     assert_eq!(empty["data"], serde_json::json!({"resultType": "matrix", "result": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_tell_what_a_query_cost() {
+    let server = with_data().await;
+    let now = NOW_S.to_string();
+    let ask = async |stats: &str| {
+        let params = [("query", "up[1m]"), ("time", &*now), ("stats", stats)];
+        server.get("/api/v1/query", &params).await.expect(200).json()
+    };
+    for wanted in ["all", "true"] {
+        let answer = ask(wanted).await;
+        assert_eq!(answer["data"]["stats"]["samples"]["totalQueryableSamples"], 3);
+        assert!(answer["data"]["stats"]["timings"]["execTotalTime"].is_number());
+        assert_eq!(answer["warnings"], serde_json::Value::Null);
+    }
+    assert_eq!(ask("").await["data"]["stats"], serde_json::Value::Null);
+    let odd = ask("yes").await;
+    assert!(odd["data"]["stats"].is_object());
+    let warning = r#"value "yes" for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all""#;
+    assert_eq!(odd["warnings"], serde_json::json!([warning]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remote_write_2_tells_what_it_wrote() {
+    let server = Server::new().await;
+    let headers = [
+        (
+            "Content-Type",
+            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        ),
+        ("Content-Encoding", "snappy"),
+        ("X-Prometheus-Remote-Write-Version", "2.0.0"),
+    ];
+    let check = async |symbols: &[&str], status: u16, written: &str| {
+        let at = NOW_S * 1000;
+        let body = remote_write_v2(symbols, &[1, 2], &[(at - 1, 1.0), (at, 2.0)]);
+        let reply = server.post("/api/v1/write", &headers, body).await.expect(status);
+        assert_eq!(reply.headers["x-prometheus-remote-write-samples-written"], written);
+        assert_eq!(reply.headers["x-prometheus-remote-write-histograms-written"], "0");
+        assert_eq!(reply.headers["x-prometheus-remote-write-exemplars-written"], "0");
+    };
+    check(&["", "__name__", "up"], 204, "2").await;
+    check(&["", "__name__"], 400, "0").await;
+    check(&["", "not_a_name", "up"], 400, "0").await;
+    let reply = server.post("/api/v1/write", &headers, "no snappy").await.expect(400);
+    assert_eq!(reply.headers["x-prometheus-remote-write-samples-written"], "0");
+    let now = NOW_S.to_string();
+    let params = [("query", "up"), ("time", &*now)];
+    let answer = server.get("/api/v1/query", &params).await.expect(200).json();
+    assert_eq!(answer["data"]["result"][0]["value"], serde_json::json!([NOW_S, "2"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

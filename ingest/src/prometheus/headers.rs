@@ -5,11 +5,23 @@ use crate::error::{IngestError, IngestErrorKind};
 const MEDIA_TYPE: &str = "application/x-protobuf";
 /// The message of remote write 1, also what is meant where a sender names none.
 const MESSAGE_V1: &str = "prometheus.WriteRequest";
+/// The message of remote write 2.
+const MESSAGE_V2: &str = "io.prometheus.write.v2.Request";
 
-/// Checks `Content-Type` and `Content-Encoding` (empty where missing) of a remote write request. Old senders leave them
-/// out, so missing means version 1 in a snappy block. Everything else is answered 415, on which senders of version 2 fall
-/// back to version 1.
-pub fn check_headers(content_type: &str, content_encoding: &str) -> Result<(), IngestError> {
+/// Which message a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteVersion {
+    /// `prometheus.WriteRequest`
+    V1,
+    /// `io.prometheus.write.v2.Request`
+    V2,
+}
+
+/// Checks `Content-Type` and `Content-Encoding` (empty where missing) of a remote write request and tells its version. Old
+/// senders leave them out, so missing means version 1 in a snappy block. Everything else is answered 415, on which senders
+/// fall back to version 1.
+pub fn check_headers(content_type: &str, content_encoding: &str) -> Result<WriteVersion, IngestError> {
+    let mut version = WriteVersion::V1;
     let unsupported = |message: String| Err(IngestError::new(IngestErrorKind::UnsupportedMediaType, message));
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or("");
@@ -20,12 +32,15 @@ pub fn check_headers(content_type: &str, content_encoding: &str) -> Result<(), I
     }
     for parameter in parts {
         match parameter.split_once('=') {
-            Some((name, value)) if name.trim() == "proto" && value.trim() != MESSAGE_V1 => {
-                return unsupported(format!(
-                    "{} protobuf message is not accepted by this server; only accepts {MESSAGE_V1}",
-                    value.trim()
-                ));
-            }
+            Some((name, value)) if name.trim() == "proto" => match value.trim() {
+                MESSAGE_V1 => version = WriteVersion::V1,
+                MESSAGE_V2 => version = WriteVersion::V2,
+                other => {
+                    return unsupported(format!(
+                        "{other} protobuf message is not accepted by this server; only accepts {MESSAGE_V1}, {MESSAGE_V2}"
+                    ));
+                }
+            },
             _ => {}
         }
     }
@@ -34,7 +49,7 @@ pub fn check_headers(content_type: &str, content_encoding: &str) -> Result<(), I
             "{content_encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         ));
     }
-    Ok(())
+    Ok(version)
 }
 
 #[cfg(test)]
@@ -42,24 +57,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_1_is_taken_and_the_rest_is_415() {
-        for (content_type, encoding) in [
-            ("application/x-protobuf", "snappy"),
-            ("", ""),
-            ("application/x-protobuf;proto=prometheus.WriteRequest", "snappy"),
-            ("Application/X-Protobuf; charset=utf-8", ""),
+    fn both_versions_are_taken_and_the_rest_is_415() {
+        for (content_type, encoding, version) in [
+            ("application/x-protobuf", "snappy", WriteVersion::V1),
+            ("", "", WriteVersion::V1),
+            (
+                "application/x-protobuf;proto=prometheus.WriteRequest",
+                "snappy",
+                WriteVersion::V1,
+            ),
+            ("Application/X-Protobuf; charset=utf-8", "", WriteVersion::V1),
+            (
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                "snappy",
+                WriteVersion::V2,
+            ),
         ] {
-            assert!(
-                check_headers(content_type, encoding).is_ok(),
+            assert_eq!(
+                check_headers(content_type, encoding).ok(),
+                Some(version),
                 "{content_type} {encoding}"
             );
         }
         for (content_type, encoding, text) in [
             ("application/json", "snappy", "expected application/x-protobuf"),
             (
-                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                "application/x-protobuf;proto=io.prometheus.write.v3.Request",
                 "snappy",
-                "io.prometheus.write.v2.Request",
+                "io.prometheus.write.v3.Request protobuf message is not accepted",
             ),
             ("application/x-protobuf", "zstd", "zstd encoding"),
         ] {

@@ -25,8 +25,8 @@ pub(crate) struct WriteRequest<'a> {
 pub(crate) struct TimeSeries<'a, 's> {
     /// All label fields with their tags, as they were sent.
     pub label_bytes: &'s [u8],
-    /// The fields that hold the rows.
-    rows: &'a [u8],
+    /// The fields that hold the rows; samples are field 2 in both versions.
+    pub(super) rows: &'a [u8],
     /// Number of samples.
     pub samples: u64,
     /// Number of exemplars.

@@ -8,17 +8,18 @@ use super::outcome::PushOutcome;
 use super::rows::SampleRows;
 use crate::body;
 use crate::error::IngestError;
-use crate::prometheus::{TimeSeries, WriteRequest, parse_labels};
+use crate::prometheus::{SeriesV2, TimeSeries, WriteRequest, WriteRequestV2, WriteVersion, parse_labels};
 use crate::validate::{MetricLimits, SampleWindow, native_histograms_refused, series_limit_reached};
 
 /// Bytes that a sample counts for: a time and a value.
 const SAMPLE_BYTES: u64 = 16;
 
-/// Stores a remote write request of version 1; `body` is its snappy block. `Ok` once the valid samples are durable; the
-/// outcome names the refused ones. `Err` means that nothing of the request is stored.
+/// Stores a remote write request; `body` is its snappy block. `Ok` once the valid samples are durable; the outcome names the
+/// refused ones. `Err` means that nothing of the request is stored.
 pub async fn remote_write(
     storage: &Storage,
     tenant: &TenantId,
+    version: WriteVersion,
     body: &[u8],
     limits: &MetricLimits,
     now_ns: i64,
@@ -26,7 +27,10 @@ pub async fn remote_write(
     // Decompressed before the append is begun, since an append holds back the seal of the head.
     let request = body::snappy(body, limits.max_recv_msg_size)?;
     let mut rows = storage.begin_samples(tenant).await?;
-    let outcome = append_write_request(&mut rows, &request, limits, now_ns)?;
+    let outcome = match version {
+        WriteVersion::V1 => append_write_request(&mut rows, &request, limits, now_ns)?,
+        WriteVersion::V2 => append_write_request_v2(&mut rows, &request, limits, now_ns)?,
+    };
     if outcome.accepted_rows > 0 {
         rows.commit().await?;
     }
@@ -52,6 +56,30 @@ pub fn append_write_request<R: SampleRows>(
     let mut request = WriteRequest::new(request);
     while let Some(series) = request.next(&mut scratch)? {
         append_series(rows, &series, limits, &window, &mut outcome)?;
+    }
+    outcome.ignored_metadata = request.metadata();
+    Ok(outcome)
+}
+
+/// As [`append_write_request`] for version 2. A series that names symbols which are not there is refused alone.
+pub fn append_write_request_v2<R: SampleRows>(
+    rows: &mut R,
+    request: &[u8],
+    limits: &MetricLimits,
+    now_ns: i64,
+) -> Result<PushOutcome, IngestError> {
+    let mut outcome = PushOutcome {
+        decompressed_bytes: request.len() as u64,
+        ..PushOutcome::default()
+    };
+    let window = SampleWindow::new(limits, now_ns);
+    let mut labels = Vec::new();
+    let mut request = WriteRequestV2::new(request)?;
+    while let Some(series) = request.next(&mut labels)? {
+        match series {
+            SeriesV2::Series(series) => append_series(rows, &series, limits, &window, &mut outcome)?,
+            SeriesV2::Unreadable(lost, reason) => outcome.refused.add(lost, || reason),
+        }
     }
     outcome.ignored_metadata = request.metadata();
     Ok(outcome)

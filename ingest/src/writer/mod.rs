@@ -8,6 +8,6 @@ mod rows;
 mod tests;
 
 pub use logs::{append_push, push_loki};
-pub use metrics::{append_write_request, remote_write};
+pub use metrics::{append_write_request, append_write_request_v2, remote_write};
 pub use outcome::PushOutcome;
 pub use rows::{LogRows, SampleRows};

@@ -1,7 +1,9 @@
 //! The functions that exist, by name; how they compute stands in the files beside this one.
 
+use serde::{Deserialize, Serialize};
+
 /// A function of the samples in a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RangeFunction {
     /// `rate`
     Rate,
@@ -110,7 +112,7 @@ impl RangeFunction {
 }
 
 /// A function of each element of a vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InstantFunction {
     /// `abs`
     Abs,

@@ -32,19 +32,20 @@ pub fn extrapolated(window: &Window<'_>, kind: RateKind, resets: bool) -> Option
             }
         }
     }
-    let sampled = seconds(times[last] - times[0]);
+    // All in nanoseconds: only ratios of them matter, and each division saved counts (it is the hottest place of a query).
+    let sampled = (times[last] - times[0]) as f64;
     let spacing = sampled / last as f64;
     let threshold = spacing * EXTRAPOLATION_THRESHOLD;
 
-    let mut to_start = seconds(times[0].saturating_sub(window.start));
+    let mut to_start = times[0].saturating_sub(window.start) as f64;
     if to_start >= threshold {
         to_start = spacing / 2.0;
     }
-    if kind.counter && change > 0.0 && values[0] >= 0.0 {
-        // A counter starts at zero, so it is not extrapolated to before it would have been zero.
-        to_start = to_start.min(sampled * (values[0] / change));
+    // A counter starts at zero, so it is not extrapolated to before it would have been zero.
+    if kind.counter && change > 0.0 && values[0] >= 0.0 && sampled * values[0] < to_start * change {
+        to_start = sampled * (values[0] / change);
     }
-    let mut to_end = seconds(window.end.saturating_sub(times[last]));
+    let mut to_end = window.end.saturating_sub(times[last]) as f64;
     if to_end >= threshold {
         to_end = spacing / 2.0;
     }

@@ -1,11 +1,12 @@
 //! Windows: which samples of a series each step sees, found in one pass.
 
 use garner_storage::model::{Timestamp, is_stale};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Steps;
 
 /// Left-open windows `(t - width, t]` at `t = (at or step) - offset`, one a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     /// The grid.
     pub steps: Steps,

@@ -345,6 +345,12 @@ impl RangeOp {
             .map_or("", |(_, name)| name)
     }
 
+    /// Whether `by` or `without` may stand behind the call.
+    pub fn takes_grouping(self) -> bool {
+        use RangeOp::{Avg, First, Last, Max, Min, Quantile, Stddev, Stdvar};
+        matches!(self, Avg | Stddev | Stdvar | Quantile | Max | Min | First | Last)
+    }
+
     /// The function of a name.
     pub fn from_name(name: &str) -> Option<RangeOp> {
         RangeOp::ALL.into_iter().find(|(_, n)| *n == name).map(|(op, _)| op)

@@ -240,15 +240,16 @@ impl LeafPlan for LogLeaf {
             offset_ns: self.offset_ns,
         };
         let request = log_range::LogRange::request(self.matchers.clone(), &windows);
-        let selection = context.view().select_logs(&request, context.scan()).await?;
+        let selection = context.select_logs(&request).await?;
         let small = selection.estimated_rows() < MIN_ROWS_TO_SPLIT || selection.stream_count() < 2;
         let exec = OperatorExec::plan(log_range::LogRange {
+            tenant: context.tenant().clone(),
             request,
             windows,
             function: self.function,
             sampler: Arc::new(self.sampler.clone()),
             scans: if small { 1 } else { context.target_partitions() },
-            selection: Some(selection),
+            groups: self.sampler.groups(selection.stream_count()),
         });
         Ok(PlannedLeaf {
             exec,

@@ -2,12 +2,14 @@
 //!
 //! [`lexer`] and [`parser`] make the tree of [`ast`], [`printer`] writes it out again. [`goregex`], [`line_pattern`] and
 //! [`units`] are Go's and Loki's small languages inside it. [`pipeline`] is what happens to each line (with [`template`]),
-//! [`sampler`] and [`selector`] put it behind the log operators, [`lower`] makes plans, [`run`] is the way in.
+//! [`sampler`] and [`selector`] put it behind the log operators, [`lines`] makes both again
+//! of texts, [`lower`] makes plans, [`run`] is the way in.
 
 pub mod ast;
 pub mod error;
 pub mod lexer;
 pub mod line_pattern;
+pub mod lines;
 pub mod lower;
 pub mod matchers;
 pub mod output;

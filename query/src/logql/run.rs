@@ -173,15 +173,16 @@ impl Engine {
             },
         )?;
         let running = async {
-            let selection = query.view().select_logs(&request, query.scan()).await?;
+            let selection = query.select_logs(&request).await?;
             let split = selection.estimated_rows() >= MIN_ROWS_TO_SPLIT && selection.stream_count() > 1;
             let plan = OperatorExec::plan(LogSelect {
+                tenant: tenant.clone(),
                 request: request.clone(),
                 filter,
                 order: options.order,
                 limit: options.limit,
                 partitions: if split { query.target_partitions() } else { 1 },
-                selection: Some(selection),
+                rows: usize::try_from(selection.estimated_rows()).unwrap_or(usize::MAX),
             });
             self.collect_lines(plan, &query, &options).await
         };

@@ -6,8 +6,9 @@ use ahash::AHashMap;
 use garner_storage::model::Labels;
 use garner_storage::scan::{LogBatch, LogColumns};
 
-use super::ast::{Conversion, LogRange, RangeOp};
+use super::ast::{Conversion, Grouping, LogRange, RangeOp};
 use super::error::ParseError;
+use super::lines;
 use super::pipeline::{Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
 use super::units;
 use crate::error::QueryError;
@@ -22,6 +23,10 @@ pub struct LineSampler(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
+    /// What it was compiled from.
+    op: RangeOp,
+    range: LogRange,
+    grouping: Option<Grouping>,
     pipeline: Pipeline,
     value: SampleValue,
     /// Labels of the answer's `by` or `without`, sorted.
@@ -46,11 +51,11 @@ enum SampleValue {
 
 impl LineSampler {
     /// Compiles the lines' side of a range function. `groups` are the labels that the answer keeps, `None` all.
-    pub fn compile(op: RangeOp, range: &LogRange, grouping: Option<&super::ast::Grouping>) -> Result<Self, ParseError> {
+    pub fn compile(op: RangeOp, range: &LogRange, grouping: Option<&Grouping>) -> Result<Self, ParseError> {
         let mut groups = grouping.map(|g| g.labels.clone()).unwrap_or_default();
         let mut without = grouping.is_some_and(|g| g.without);
         // Absence has no labels of its own.
-        let no_labels = op == RangeOp::Absent || grouping.is_some_and(super::ast::Grouping::is_single_group);
+        let no_labels = op == RangeOp::Absent || grouping.is_some_and(Grouping::is_single_group);
         let value = match &range.unwrap {
             Some(unwrap) => {
                 if groups.is_empty() || without {
@@ -77,12 +82,25 @@ impl LineSampler {
             filters_after: range.unwrap.as_ref().map(|u| u.filters.clone()).unwrap_or_default(),
         };
         Ok(LineSampler(Arc::new(Parts {
+            op,
+            range: range.clone(),
+            grouping: grouping.cloned(),
             pipeline: Pipeline::compile(&range.log.stages, &wanted)?,
             value,
             groups,
             without,
             no_labels,
         })))
+    }
+}
+
+impl LineSampler {
+    /// About how many groups it makes of so many streams; unknown where lines are parsed.
+    pub fn groups(&self, streams: usize) -> Option<usize> {
+        if self.0.no_labels {
+            return Some(1);
+        }
+        (!self.0.pipeline.has_steps()).then_some(streams)
     }
 }
 
@@ -94,6 +112,10 @@ impl LogSampler for LineSampler {
             lines: parts.pipeline.reads_lines(),
             metadata: !(labels_only && parts.no_labels),
         }
+    }
+
+    fn text(&self) -> String {
+        lines::sampler_text(self.0.op, &self.0.range, self.0.grouping.as_ref())
     }
 
     fn start(&self) -> Box<dyn SampleWorker> {

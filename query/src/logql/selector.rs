@@ -7,21 +7,26 @@ use garner_storage::scan::{LogBatch, LogColumns};
 use super::ast::LogExpr;
 use super::error::ParseError;
 use super::pipeline::{Category, Pipeline, Row, StreamLabels, Wanted};
+use super::printer;
 use super::sampler::start_row;
 use crate::error::QueryError;
 use crate::operators::log_input::{FilterWorker, LogFilter, LogRows};
 
 /// Runs a pipeline for a log query.
 #[derive(Debug, Clone)]
-pub struct LineSelector(Arc<Pipeline>);
+pub struct LineSelector {
+    /// What it was compiled from.
+    log: Arc<LogExpr>,
+    pipeline: Arc<Pipeline>,
+}
 
 impl LineSelector {
     /// Compiles the stages.
     pub fn compile(log: &LogExpr) -> Result<Self, ParseError> {
-        Ok(LineSelector(Arc::new(Pipeline::compile(
-            &log.stages,
-            &Wanted::default(),
-        )?)))
+        Ok(LineSelector {
+            log: Arc::new(log.clone()),
+            pipeline: Arc::new(Pipeline::compile(&log.stages, &Wanted::default())?),
+        })
     }
 }
 
@@ -33,9 +38,13 @@ impl LogFilter for LineSelector {
         }
     }
 
+    fn text(&self) -> String {
+        printer::log_expr(&self.log)
+    }
+
     fn start(&self) -> Box<dyn FilterWorker> {
         Box::new(Worker {
-            pipeline: Arc::clone(&self.0),
+            pipeline: Arc::clone(&self.pipeline),
             row: Row::default(),
             stream: None,
             sets: Default::default(),

@@ -11,6 +11,8 @@ use garner_storage::model::Labels;
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
+use super::wire::Parts;
+use super::wire::forms::label_pairs;
 use crate::context::QueryContext;
 use crate::plan::Steps;
 use crate::vector::{VectorReader, vector_schema};
@@ -52,6 +54,28 @@ impl Operator for Absent {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        true
+    }
+
+    fn estimated_rows(&self, _: &[Option<usize>]) -> Option<usize> {
+        Some(1)
+    }
+
+    type Wire = (Vec<(String, String)>, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        (label_pairs(&self.labels), self.steps)
+    }
+
+    fn from_wire((labels, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Absent {
+            input: parts.input()?,
+            labels: Labels::from_pairs(labels),
+            steps,
+        })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

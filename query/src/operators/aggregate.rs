@@ -18,19 +18,21 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Result, internal_datafusion_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::fold::{Cell, Fold, FoldState};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::plan::{Grouping, Steps};
 use crate::vector::{Interner, RowBuffer, VectorBuilder, VectorReader, value_field, vector_schema};
 
 /// Which part of the work is done here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Rows in, results out.
     Single,
@@ -110,6 +112,33 @@ impl Operator for Aggregate {
             Phase::Partial => Arc::clone(&CELL_SCHEMA),
             Phase::Single | Phase::Final => vector_schema(),
         }
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        self.phase != Phase::Partial
+    }
+
+    fn estimated_rows(&self, inputs: &[Option<usize>]) -> Option<usize> {
+        if self.keys.is_single() {
+            return Some(self.partitions());
+        }
+        inputs.first().copied().flatten()
+    }
+
+    type Wire = (Fold, KeyLabels, Steps, Phase);
+
+    fn to_wire(&self) -> Self::Wire {
+        (self.fold, self.keys.clone(), self.steps, self.phase)
+    }
+
+    fn from_wire((fold, keys, steps, phase): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Aggregate {
+            input: parts.input()?,
+            fold,
+            keys,
+            steps,
+            phase,
+        })
     }
 
     fn run(

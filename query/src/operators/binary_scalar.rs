@@ -9,6 +9,8 @@ use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
 use super::scalar::ScalarExpr;
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::{arithmetic, compare};
@@ -67,6 +69,25 @@ impl Operator for BinaryScalar {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    type Wire = (BinaryOp, WireScalar, bool, bool, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        let scalar = scalar_to_wire(&self.scalar);
+        (self.op, scalar, self.scalar_left, self.return_bool, self.steps)
+    }
+
+    fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let (op, scalar, scalar_left, return_bool, steps) = wire;
+        Ok(BinaryScalar {
+            input: parts.input()?,
+            scalar: parts.scalar(scalar)?,
+            op,
+            scalar_left,
+            return_bool,
+            steps,
+        })
     }
 
     fn run(

@@ -17,6 +17,7 @@ use super::grouping::KeyLabels;
 use super::match_labels::ResultLabels;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
 use super::unique::same_labelset;
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::element_op;
@@ -71,6 +72,35 @@ impl Operator for BinaryVector {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    fn estimated_rows(&self, inputs: &[Option<usize>]) -> Option<usize> {
+        // A row for each of the "many" side, and with fill values for each of both.
+        let (left, right) = ((*inputs.first()?)?, (*inputs.get(1)?)?);
+        let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
+        Some(match self.matching.cardinality {
+            _ if fills => left.saturating_add(right),
+            Cardinality::OneToMany => right,
+            Cardinality::OneToOne => left.min(right),
+            Cardinality::ManyToOne | Cardinality::ManyToMany => left,
+        })
+    }
+
+    type Wire = (BinaryOp, bool, Matching, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        (self.op, self.return_bool, self.matching.clone(), self.steps)
+    }
+
+    fn from_wire((op, return_bool, matching, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(BinaryVector {
+            left: parts.input()?,
+            right: parts.input()?,
+            op,
+            return_bool,
+            matching,
+            steps,
+        })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

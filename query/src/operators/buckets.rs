@@ -6,12 +6,15 @@ use std::sync::Arc;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use garner_storage::model::METRIC_NAME;
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
 use super::scalar::{ScalarExpr, evaluate_all};
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::functions::annotate;
 use crate::functions::histogram::{Bucket, bucket_fraction, bucket_quantile};
@@ -28,6 +31,15 @@ pub enum BucketFunction {
     Quantile(ScalarExpr, Span),
     /// `histogram_fraction(lower, upper, …)`.
     Fraction(ScalarExpr, ScalarExpr),
+}
+
+/// A [`BucketFunction`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WireBuckets {
+    /// [`BucketFunction::Quantile`].
+    Quantile(WireScalar, Span),
+    /// [`BucketFunction::Fraction`].
+    Fraction(WireScalar, WireScalar),
 }
 
 /// The operator's parameters. The metric name is dropped: where the input has several, put `Unique` above.
@@ -90,6 +102,32 @@ impl Operator for Buckets {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    type Wire = (WireBuckets, Steps, Span);
+
+    fn to_wire(&self) -> Self::Wire {
+        let function = match &self.function {
+            BucketFunction::Quantile(phi, span) => WireBuckets::Quantile(scalar_to_wire(phi), *span),
+            BucketFunction::Fraction(lower, upper) => {
+                WireBuckets::Fraction(scalar_to_wire(lower), scalar_to_wire(upper))
+            }
+        };
+        (function, self.steps, self.span)
+    }
+
+    fn from_wire((function, steps, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let input = parts.input()?;
+        let function = match function {
+            WireBuckets::Quantile(phi, span) => BucketFunction::Quantile(parts.scalar(phi)?, span),
+            WireBuckets::Fraction(lower, upper) => BucketFunction::Fraction(parts.scalar(lower)?, parts.scalar(upper)?),
+        };
+        Ok(Buckets {
+            input,
+            function,
+            steps,
+            span,
+        })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

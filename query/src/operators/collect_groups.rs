@@ -6,12 +6,15 @@ use std::sync::Arc;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use garner_storage::model::Labels;
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
 use super::scalar::ScalarExpr;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::functions::annotate;
 use crate::functions::number::go_fixed;
@@ -25,6 +28,15 @@ pub enum Collected {
     /// `quantile(φ, …)`, and where φ stands.
     Quantile(ScalarExpr, Span),
     /// `count_values("label", …)`.
+    CountValues(Arc<str>),
+}
+
+/// A [`Collected`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WireCollected {
+    /// [`Collected::Quantile`].
+    Quantile(WireScalar, Span),
+    /// [`Collected::CountValues`].
     CountValues(Arc<str>),
 }
 
@@ -80,6 +92,39 @@ impl Operator for CollectGroups {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    fn estimated_rows(&self, inputs: &[Option<usize>]) -> Option<usize> {
+        match &self.what {
+            Collected::Quantile(..) if KeyLabels::of_group(&self.grouping).is_single() => Some(1),
+            Collected::Quantile(..) => inputs.first().copied().flatten(),
+            // A row a value, of which a group has as many as it has elements and steps.
+            Collected::CountValues(_) => None,
+        }
+    }
+
+    type Wire = (WireCollected, Grouping, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        let what = match &self.what {
+            Collected::Quantile(phi, span) => WireCollected::Quantile(scalar_to_wire(phi), *span),
+            Collected::CountValues(label) => WireCollected::CountValues(Arc::clone(label)),
+        };
+        (what, self.grouping.clone(), self.steps)
+    }
+
+    fn from_wire((what, grouping, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let input = parts.input()?;
+        let what = match what {
+            WireCollected::Quantile(phi, span) => Collected::Quantile(parts.scalar(phi)?, span),
+            WireCollected::CountValues(label) => Collected::CountValues(label),
+        };
+        Ok(CollectGroups {
+            input,
+            what,
+            grouping,
+            steps,
+        })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -11,11 +11,13 @@
 //! Every fold counts its values; a cell with count 0 is absent. The arithmetic is that of prometheus promql/engine.go,
 //! `aggregation`; merging keeps its results up to rounding.
 
+use serde::{Deserialize, Serialize};
+
 use crate::functions::kahan::{Mean, kahan_add};
 use crate::plan::AggregateOp;
 
 /// How one aggregation accumulates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fold {
     /// `sum`
     Sum,

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
 use super::scalar::{ScalarExpr, evaluate_all};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::InstantFunction;
@@ -18,7 +21,7 @@ use crate::plan::Steps;
 use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow, labels};
 
 /// What is done to each value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ValueFunction {
     /// A named function.
     Named(InstantFunction),
@@ -66,6 +69,22 @@ impl Operator for Function {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    type Wire = (ValueFunction, Vec<WireScalar>, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        let args = self.args.iter().map(scalar_to_wire).collect();
+        (self.function, args, self.steps)
+    }
+
+    fn from_wire((function, args, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Function {
+            input: parts.input()?,
+            function,
+            args: parts.scalars(args)?,
+            steps,
+        })
     }
 
     fn run(

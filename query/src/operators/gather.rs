@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::stream::boxed_with;
+use super::wire::Parts;
 use crate::context::QueryContext;
 
 /// Batches that one partition may be ahead of the reader: enough to keep both cores busy, a few MiB at most.
@@ -59,6 +60,14 @@ impl Operator for Gather {
 
     fn schema(&self) -> SchemaRef {
         self.input.schema()
+    }
+
+    type Wire = ();
+
+    fn to_wire(&self) -> Self::Wire {}
+
+    fn from_wire((): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Gather { input: parts.input()? })
     }
 
     fn run(&self, _: usize, _: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use garner_storage::model::METRIC_NAME;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Grouping, Matching};
 use crate::vector::labels;
 
 /// Which labels make the key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KeyLabels {
     without: bool,
     names: Vec<Arc<str>>,
@@ -46,7 +47,7 @@ impl KeyLabels {
     /// Replaces `out` by the key of a label set, which is itself a canonical label set.
     pub fn key_into(&self, set: &[u8], out: &mut Vec<u8>) {
         out.clear();
-        if !self.without && self.names.is_empty() {
+        if self.is_single() {
             return;
         }
         labels::filter_into(set, out, |name| self.contains(name) != self.without);
@@ -55,6 +56,11 @@ impl KeyLabels {
     /// Whether `name` is among the labels kept.
     pub fn keeps(&self, name: &[u8]) -> bool {
         self.contains(name) != self.without
+    }
+
+    /// Whether every label set has one and the same key.
+    pub fn is_single(&self) -> bool {
+        !self.without && self.names.is_empty()
     }
 
     fn contains(&self, name: &[u8]) -> bool {

@@ -7,9 +7,11 @@ use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use garner_storage::model::Labels;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::vector::{VectorBuilder, VectorRow, labels};
@@ -105,6 +107,15 @@ pub struct LabelChanger {
     pub change: LabelChange,
 }
 
+/// A [`LabelChange`] on the wire, its fields in their order; the pattern is compiled on arrival.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WireChange {
+    /// [`LabelChange::Replace`].
+    Replace([Arc<str>; 4]),
+    /// [`LabelChange::Join`].
+    Join(Arc<str>, Arc<str>, Vec<Arc<str>>),
+}
+
 impl Operator for LabelChanger {
     const NAME: &'static str = "LabelExec";
 
@@ -134,6 +145,40 @@ impl Operator for LabelChanger {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    type Wire = WireChange;
+
+    fn to_wire(&self) -> Self::Wire {
+        match &self.change {
+            LabelChange::Replace {
+                target,
+                replacement,
+                source,
+                pattern,
+                ..
+            } => WireChange::Replace([target, replacement, source, pattern].map(Arc::clone)),
+            LabelChange::Join {
+                target,
+                separator,
+                sources,
+            } => WireChange::Join(Arc::clone(target), Arc::clone(separator), sources.clone()),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let change = match wire {
+            WireChange::Replace([target, replacement, source, pattern]) => {
+                LabelChange::replace(target, replacement, source, pattern)?
+            }
+            WireChange::Join(target, separator, sources) => LabelChange::Join {
+                target,
+                separator,
+                sources,
+            },
+        };
+        let input = parts.input()?;
+        Ok(LabelChanger { input, change })
     }
 
     fn run(

@@ -2,11 +2,13 @@
 //! them all.
 
 use garner_storage::model::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::wire::forms::bits;
 use crate::plan::Steps;
 
 /// A function over the samples of a window.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LogRangeFunction {
     /// How many.
     Count,
@@ -27,7 +29,7 @@ pub enum LogRangeFunction {
     /// The standard deviation of the population.
     Stddev,
     /// The φ-quantile.
-    Quantile(f64),
+    Quantile(#[serde(with = "bits")] f64),
     /// The value of the earliest.
     First,
     /// The value of the newest.
@@ -37,7 +39,7 @@ pub enum LogRangeFunction {
 }
 
 /// The windows `(t - offset - range, t - offset]` of all steps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogWindows {
     /// The steps.
     pub steps: Steps,

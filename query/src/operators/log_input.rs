@@ -13,10 +13,22 @@ use garner_storage::scan::{LogBatch, LogColumns};
 
 use crate::error::QueryError;
 
+/// Makes samplers and filters of texts, for plans that came from elsewhere.
+pub trait LineLanguage: Debug + Send + Sync {
+    /// The sampler that [`LogSampler::text`] describes.
+    fn sampler(&self, text: &str) -> Result<Arc<dyn LogSampler>, QueryError>;
+
+    /// The filter that [`LogFilter::text`] describes.
+    fn filter(&self, text: &str) -> Result<Arc<dyn LogFilter>, QueryError>;
+}
+
 /// Makes samples of log lines.
 pub trait LogSampler: Debug + Send + Sync {
     /// What it reads of each row.
     fn columns(&self) -> LogColumns;
+
+    /// The text that [`LineLanguage::sampler`] makes it of again.
+    fn text(&self) -> String;
 
     /// A worker for one partition.
     fn start(&self) -> Box<dyn SampleWorker>;
@@ -47,6 +59,9 @@ pub trait SampleSink {
 pub trait LogFilter: Debug + Send + Sync {
     /// What it reads of each row.
     fn columns(&self) -> LogColumns;
+
+    /// The text that [`LineLanguage::filter`] makes it of again.
+    fn text(&self) -> String;
 
     /// A worker for one partition.
     fn start(&self) -> Box<dyn FilterWorker>;

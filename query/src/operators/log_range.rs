@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::{StreamExt, TryStreamExt, stream};
-use garner_storage::model::{LabelMatcher, Signal, TimeRange, Timestamp};
+use garner_storage::model::{LabelMatcher, Signal, TenantId, TimeRange, Timestamp};
 use garner_storage::scan::{LogOrder, LogSelection, SeriesRequest};
 use hashbrown::HashTable;
 
@@ -16,6 +16,8 @@ use super::exec::{Operator, Plan};
 use super::log_accumulate::{Accumulator, LogRangeFunction, LogWindows};
 use super::log_input::{LogSampler, SampleSink};
 use super::stream::{MemoryGuard, boxed};
+use super::wire::Parts;
+use super::wire::forms::WireRequest;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::vector::VectorBuilder;
@@ -23,6 +25,8 @@ use crate::vector::VectorBuilder;
 /// The leaf's parameters.
 #[derive(Clone, Debug)]
 pub struct LogRange {
+    /// Whose.
+    pub tenant: TenantId,
     /// Which streams, over all windows.
     pub request: SeriesRequest,
     /// Which lines each step sees.
@@ -33,8 +37,8 @@ pub struct LogRange {
     pub sampler: Arc<dyn LogSampler>,
     /// In how many ranges of streams it scans; one partition comes out, since groups can span all of them.
     pub scans: usize,
-    /// The streams already resolved by planning.
-    pub selection: Option<Arc<dyn LogSelection>>,
+    /// About how many groups come out, where planning can tell.
+    pub groups: Option<usize>,
 }
 
 impl LogRange {
@@ -55,8 +59,10 @@ impl Operator for LogRange {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} {:?} window={}ns",
-            self.function, self.request.matchers, self.windows.range_ns
+            "{:?} of {} window={}ns",
+            self.function,
+            self.sampler.text(),
+            self.windows.range_ns
         )
     }
 
@@ -72,6 +78,39 @@ impl Operator for LogRange {
         1
     }
 
+    type Wire = (
+        TenantId,
+        WireRequest,
+        LogWindows,
+        LogRangeFunction,
+        String,
+        usize,
+        Option<usize>,
+    );
+
+    fn estimated_rows(&self, _: &[Option<usize>]) -> Option<usize> {
+        self.groups
+    }
+
+    fn to_wire(&self) -> Self::Wire {
+        let (tenant, request) = (self.tenant.clone(), WireRequest::of(&self.request));
+        let (windows, function, text) = (self.windows, self.function, self.sampler.text());
+        (tenant, request, windows, function, text, self.scans, self.groups)
+    }
+
+    fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let (tenant, request, windows, function, text, scans, groups) = wire;
+        Ok(LogRange {
+            tenant: parts.tenant(tenant)?,
+            request: request.build(Signal::Logs)?,
+            windows,
+            function,
+            sampler: parts.lines().sampler(&text)?,
+            scans: parts.partitions(scans)?,
+            groups,
+        })
+    }
+
     fn run(&self, _: usize, query: Arc<QueryContext>, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = stream::once(evaluate(self.clone(), query));
         Ok(boxed(
@@ -83,14 +122,8 @@ impl Operator for LogRange {
 }
 
 async fn evaluate(plan: LogRange, query: Arc<QueryContext>) -> Result<Vec<RecordBatch>> {
-    let selection = match &plan.selection {
-        Some(selection) => Arc::clone(selection),
-        None => query
-            .view()
-            .select_logs(&plan.request, query.scan())
-            .await
-            .map_err(QueryError::from)?,
-    };
+    query.check_tenant(&plan.tenant)?;
+    let selection = query.select_logs(&plan.request).await?;
     let scans = plan.scans.max(1);
     let mut groups = if scans == 1 {
         scan(&plan, &selection, 0, 1, &query).await?

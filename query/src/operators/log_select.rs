@@ -5,21 +5,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{SchemaRef, SortOptions};
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::{LexOrdering, PhysicalSortExpr};
 use futures::{StreamExt, stream};
-use garner_storage::scan::{LogBatch, LogOrder, LogSelection, SeriesRequest};
+use garner_storage::model::{Signal, TenantId};
+use garner_storage::scan::{LogBatch, LogOrder, SeriesRequest};
 
 use super::exec::{Operator, Plan};
 use super::log_input::{FilterWorker, LogFilter, LogRows, log_schema};
 use super::stream::{MemoryGuard, boxed_with};
+use super::wire::Parts;
+use super::wire::forms::{WireOrder, WireRequest};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 
 /// The leaf's parameters.
 #[derive(Clone, Debug)]
 pub struct LogSelect {
+    /// Whose.
+    pub tenant: TenantId,
     /// Which streams and times.
     pub request: SeriesRequest,
     /// What is made of each line.
@@ -30,15 +37,15 @@ pub struct LogSelect {
     pub limit: usize,
     /// In how many ranges of streams it runs.
     pub partitions: usize,
-    /// The streams already resolved by planning.
-    pub selection: Option<Arc<dyn LogSelection>>,
+    /// About how many lines lie in the range, as planning saw them.
+    pub rows: usize,
 }
 
 impl Operator for LogSelect {
     const NAME: &'static str = "LogSelectExec";
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?} limit={}", self.request.matchers, self.order, self.limit)
+        write!(f, "{} {:?} limit={}", self.filter.text(), self.order, self.limit)
     }
 
     fn inputs(&self) -> Vec<&Plan> {
@@ -57,6 +64,51 @@ impl Operator for LogSelect {
         log_schema()
     }
 
+    fn ordering(&self) -> Option<LexOrdering> {
+        let descending = match self.order {
+            LogOrder::Forward => false,
+            LogOrder::Backward => true,
+            LogOrder::Streams => return None,
+        };
+        let options = SortOptions {
+            descending,
+            nulls_first: false,
+        };
+        LexOrdering::new([PhysicalSortExpr::new(Arc::new(Column::new("time", 0)), options)])
+    }
+
+    fn estimated_rows(&self, _: &[Option<usize>]) -> Option<usize> {
+        Some(self.limit.saturating_mul(self.partitions).min(self.rows))
+    }
+
+    type Wire = (TenantId, WireRequest, String, WireOrder, usize, usize, usize);
+
+    fn to_wire(&self) -> Self::Wire {
+        let (tenant, request, text) = (self.tenant.clone(), WireRequest::of(&self.request), self.filter.text());
+        (
+            tenant,
+            request,
+            text,
+            self.order.into(),
+            self.limit,
+            self.partitions,
+            self.rows,
+        )
+    }
+
+    fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let (tenant, request, text, order, limit, partitions, rows) = wire;
+        Ok(LogSelect {
+            tenant: parts.tenant(tenant)?,
+            request: request.build(Signal::Logs)?,
+            filter: parts.lines().filter(&text)?,
+            order: order.into(),
+            limit,
+            partitions: parts.partitions(partitions)?,
+            rows,
+        })
+    }
+
     fn run(
         &self,
         partition: usize,
@@ -71,14 +123,8 @@ impl Operator for LogSelect {
 }
 
 async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> Result<RecordBatch> {
-    let selection = match &plan.selection {
-        Some(selection) => Arc::clone(selection),
-        None => query
-            .view()
-            .select_logs(&plan.request, query.scan())
-            .await
-            .map_err(QueryError::from)?,
-    };
+    query.check_tenant(&plan.tenant)?;
+    let selection = query.select_logs(&plan.request).await?;
     let mut memory = MemoryGuard::new(&query);
     let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.columns());
     let mut worker = plan.filter.start();

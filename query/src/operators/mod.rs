@@ -1,8 +1,9 @@
 //! Physical operators over the vector layout, one a file. They know no language and hold no process state.
 //!
-//! [`exec`] makes an [`exec::Operator`] an execution plan, [`stream`] reads and accounts batches, [`rows`] is the shape of
-//! row-by-row operators, [`grouping`] and [`match_labels`] reduce labels. Leaves: [`samples`], and [`log_range`] (with
-//! [`log_accumulate`]) and [`log_select`] over the seam of [`log_input`]. Row by row: [`function`],
+//! [`exec`] makes an [`exec::Operator`] an execution plan, [`metered`] counts what it does, [`wire`] sends it elsewhere,
+//! [`stream`] reads and accounts batches, [`rows`] is the shape of row-by-row operators, [`grouping`] and [`match_labels`]
+//! reduce labels. Leaves: [`samples`], and [`log_range`] (with [`log_accumulate`]) and [`log_select`] over the seam of
+//! [`log_input`]. Row by row: [`function`],
 //! [`binary_scalar`], [`label`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with [`fold`]), [`topk`],
 //! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`absent`], [`sort`], [`unique`], [`gather`]. Without
 //! rows: [`scalar`].
@@ -24,6 +25,7 @@ pub mod log_input;
 pub mod log_range;
 pub mod log_select;
 pub mod match_labels;
+pub mod metered;
 pub mod rows;
 pub mod samples;
 pub mod scalar;
@@ -34,6 +36,7 @@ pub mod stream;
 pub mod subquery;
 pub mod topk;
 pub mod unique;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,15 @@ use arrow_array::RecordBatch;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::{StreamExt, stream};
-use garner_storage::model::{METRIC_NAME, Signal, TimeRange, Timestamp, is_stale};
-use garner_storage::scan::{BatchStream, SampleBatch, SampleSelection, SeriesRequest};
+use garner_storage::model::{METRIC_NAME, Signal, TenantId, TimeRange, Timestamp, is_stale};
+use garner_storage::scan::{BatchStream, SampleBatch, SeriesRequest};
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, Plan};
 use super::scalar::{ScalarExpr, evaluate_all};
 use super::stream::{MemoryGuard, boxed};
+use super::wire::Parts;
+use super::wire::forms::{WireRequest, WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::range::RangeKernel;
@@ -44,9 +47,22 @@ impl SampleFunction {
     }
 }
 
-/// The leaf's parameters.
+/// A [`SampleFunction`] on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum WireSampleFunction {
+    /// [`SampleFunction::Newest`].
+    Newest,
+    /// [`SampleFunction::NewestTime`].
+    NewestTime,
+    /// [`SampleFunction::Range`].
+    Range(RangeFunction, Vec<WireScalar>),
+}
+
+/// The leaf's parameters. It holds nothing of the store: where it runs, the query's view resolves the request.
 #[derive(Clone, Debug)]
 pub struct Samples {
+    /// Whose.
+    pub tenant: TenantId,
     /// Which series, over all windows.
     pub request: SeriesRequest,
     /// Which samples each step sees.
@@ -57,8 +73,8 @@ pub struct Samples {
     pub partitions: usize,
     /// Where the selector stands.
     pub span: Span,
-    /// The series already resolved by planning; a plan that came from elsewhere resolves them itself.
-    pub selection: Option<Arc<dyn SampleSelection>>,
+    /// About how many series there are, as planning saw them.
+    pub series: usize,
 }
 
 impl Samples {
@@ -82,7 +98,12 @@ impl Operator for Samples {
             SampleFunction::NewestTime => f.write_str("timestamp")?,
             SampleFunction::Range(function, _) => f.write_str(function.as_str())?,
         }
-        write!(f, " {:?} window={}ns", self.request.matchers, self.windows.width_ns)
+        let windows = &self.windows;
+        write!(f, " {:?} window={}ns", self.request.matchers, windows.width_ns)?;
+        if windows.offset_ns != 0 {
+            write!(f, " offset={}ns", windows.offset_ns)?;
+        }
+        windows.at_ns.map_or(Ok(()), |at| write!(f, " at={at}ns"))
     }
 
     fn inputs(&self) -> Vec<&Plan> {
@@ -104,6 +125,52 @@ impl Operator for Samples {
 
     fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    fn estimated_rows(&self, _: &[Option<usize>]) -> Option<usize> {
+        // A row a series.
+        Some(self.series)
+    }
+
+    type Wire = (TenantId, WireRequest, Windows, WireSampleFunction, usize, usize, Span);
+
+    fn to_wire(&self) -> Self::Wire {
+        let function = match &self.function {
+            SampleFunction::Newest => WireSampleFunction::Newest,
+            SampleFunction::NewestTime => WireSampleFunction::NewestTime,
+            SampleFunction::Range(function, params) => {
+                WireSampleFunction::Range(*function, params.iter().map(scalar_to_wire).collect())
+            }
+        };
+        let request = WireRequest::of(&self.request);
+        let (partitions, series) = (self.partitions, self.series);
+        (
+            self.tenant.clone(),
+            request,
+            self.windows,
+            function,
+            partitions,
+            series,
+            self.span,
+        )
+    }
+
+    fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let (tenant, request, windows, function, partitions, series, span) = wire;
+        let function = match function {
+            WireSampleFunction::Newest => SampleFunction::Newest,
+            WireSampleFunction::NewestTime => SampleFunction::NewestTime,
+            WireSampleFunction::Range(function, params) => SampleFunction::Range(function, parts.scalars(params)?),
+        };
+        Ok(Samples {
+            tenant: parts.tenant(tenant)?,
+            request: request.build(Signal::Metrics)?,
+            windows,
+            function,
+            partitions: parts.partitions(partitions)?,
+            series,
+            span,
+        })
     }
 
     fn run(
@@ -135,10 +202,8 @@ async fn start(
     query: Arc<QueryContext>,
     task: Arc<TaskContext>,
 ) -> Result<Leaf, QueryError> {
-    let selection = match &plan.selection {
-        Some(selection) => Arc::clone(selection),
-        None => query.view().select_samples(&plan.request, query.scan()).await?,
-    };
+    query.check_tenant(&plan.tenant)?;
+    let selection = query.select_samples(&plan.request).await?;
     let kernel = match &plan.function {
         SampleFunction::Range(function, params) => {
             let params = evaluate_all(params, plan.windows.steps, &query, &task).await?;

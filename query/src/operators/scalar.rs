@@ -11,6 +11,8 @@ use futures::future::BoxFuture;
 
 use super::exec::{Operator, Plan, partitions};
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::functions::binary::scalar_op;
 use crate::functions::seconds::seconds;
@@ -180,6 +182,21 @@ impl Operator for Scalar {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    fn estimated_rows(&self, _: &[Option<usize>]) -> Option<usize> {
+        Some(1)
+    }
+
+    type Wire = (WireScalar, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        (scalar_to_wire(&self.expr), self.steps)
+    }
+
+    fn from_wire((expr, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let expr = parts.scalar(expr)?;
+        Ok(Scalar { expr, steps })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

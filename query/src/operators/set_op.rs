@@ -10,6 +10,7 @@ use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::plan::{Matching, SetOp, Steps};
@@ -59,6 +60,30 @@ impl Operator for SetOperation {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    fn estimated_rows(&self, inputs: &[Option<usize>]) -> Option<usize> {
+        let (left, right) = ((*inputs.first()?)?, (*inputs.get(1)?)?);
+        Some(match self.op {
+            SetOp::And | SetOp::Unless => left,
+            SetOp::Or => left.saturating_add(right),
+        })
+    }
+
+    type Wire = (SetOp, KeyLabels, Steps);
+
+    fn to_wire(&self) -> Self::Wire {
+        (self.op, self.keys.clone(), self.steps)
+    }
+
+    fn from_wire((op, keys, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(SetOperation {
+            left: parts.input()?,
+            right: parts.input()?,
+            op,
+            keys,
+            steps,
+        })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::functions::natural::natural_order;
 use crate::vector::{VectorReader, VectorRow, labels, vector_schema};
 
 /// By what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SortKey {
     /// Values; NaN last either way.
     Value,
@@ -63,6 +65,17 @@ impl Operator for Sort {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    type Wire = (SortKey, bool);
+
+    fn to_wire(&self) -> Self::Wire {
+        (self.key.clone(), self.descending)
+    }
+
+    fn from_wire((key, descending): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let input = parts.input()?;
+        Ok(Sort { input, key, descending })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::stream::{Output, boxed};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::plan::Steps;
 use crate::vector::VectorReader;
@@ -50,6 +51,17 @@ impl Operator for StepInvariant {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    type Wire = Steps;
+
+    fn to_wire(&self) -> Self::Wire {
+        self.steps
+    }
+
+    fn from_wire(steps: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let input = parts.input()?;
+        Ok(StepInvariant { input, steps })
     }
 
     fn run(

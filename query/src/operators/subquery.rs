@@ -10,6 +10,8 @@ use garner_storage::model::{METRIC_NAME, Timestamp};
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
 use super::scalar::{ScalarExpr, evaluate_all};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::range::RangeKernel;
@@ -65,6 +67,24 @@ impl Operator for Subquery {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    type Wire = (Steps, Windows, RangeFunction, Vec<WireScalar>, Span);
+
+    fn to_wire(&self) -> Self::Wire {
+        let params = self.params.iter().map(scalar_to_wire).collect();
+        (self.inner, self.windows, self.function, params, self.span)
+    }
+
+    fn from_wire((inner, windows, function, params, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(Subquery {
+            input: parts.input()?,
+            inner,
+            windows,
+            function,
+            params: parts.scalars(params)?,
+            span,
+        })
     }
 
     fn run(

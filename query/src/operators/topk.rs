@@ -9,19 +9,22 @@ use std::sync::Arc;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
 use super::scalar::ScalarExpr;
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
+use super::wire::Parts;
+use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::plan::{Grouping, Steps};
 use crate::vector::{Interner, RowBuffer, ScalarColumn, VectorReader, vector_schema};
 
 /// Which elements stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pick {
     /// The greatest.
     Top,
@@ -51,25 +54,28 @@ pub struct TopK {
     k: ScalarExpr,
     keys: KeyLabels,
     steps: Steps,
+    /// Whether this picks from all rows, not from those of one partition.
+    last: bool,
 }
 
 impl TopK {
     /// The picked elements of `input`.
     pub fn plan(input: Plan, pick: Pick, k: ScalarExpr, grouping: &Grouping, steps: Steps) -> Plan {
         let keys = KeyLabels::of_group(grouping);
-        let make = |input| {
+        let make = |input, last| {
             OperatorExec::plan(TopK {
                 input,
                 pick,
                 k: k.clone(),
                 keys: keys.clone(),
                 steps,
+                last,
             })
         };
         if partitions(&input) == 1 {
-            return make(input);
+            return make(input, true);
         }
-        make(Gather::one_partition(make(input)))
+        make(Gather::one_partition(make(input, false)), true)
     }
 }
 
@@ -96,6 +102,28 @@ impl Operator for TopK {
 
     fn partitions(&self) -> usize {
         partitions(&self.input)
+    }
+
+    fn needs_one_partition(&self) -> bool {
+        self.last
+    }
+
+    type Wire = (Pick, WireScalar, KeyLabels, Steps, bool);
+
+    fn to_wire(&self) -> Self::Wire {
+        let k = scalar_to_wire(&self.k);
+        (self.pick, k, self.keys.clone(), self.steps, self.last)
+    }
+
+    fn from_wire((pick, k, keys, steps, last): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        Ok(TopK {
+            input: parts.input()?,
+            pick,
+            k: parts.scalar(k)?,
+            keys,
+            steps,
+            last,
+        })
     }
 
     fn run(

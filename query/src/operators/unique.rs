@@ -9,6 +9,7 @@ use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
+use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::plan::Steps;
@@ -55,6 +56,17 @@ impl Operator for Unique {
 
     fn partitions(&self) -> usize {
         1
+    }
+
+    type Wire = (Steps, bool);
+
+    fn to_wire(&self) -> Self::Wire {
+        (self.steps, self.strict)
+    }
+
+    fn from_wire((steps, strict): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+        let input = parts.input()?;
+        Ok(Unique { input, steps, strict })
     }
 
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -10,6 +10,9 @@ mod ops;
 pub mod physical;
 mod steps;
 
+#[cfg(test)]
+mod tests;
+
 pub use leaf::{LeafPlan, PlannedLeaf};
 pub use node::{Quantity, RawRange, SamplesNode, Select, SubqueryNode, VectorPlan};
 pub use ops::{AggregateOp, BinaryOp, Cardinality, Grouping, Matching, SetOp, Span};

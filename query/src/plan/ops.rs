@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::operators::wire::forms::option_bits;
+
 /// Byte positions of an expression in the query text, for messages that name a place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
     pub start: u32,
@@ -12,7 +16,7 @@ pub struct Span {
 }
 
 /// Arithmetic and comparison of two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BinaryOp {
     /// `+`
     Add,
@@ -76,7 +80,7 @@ impl BinaryOp {
 }
 
 /// `and`, `or`, `unless`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SetOp {
     /// Left elements with a match on the right.
     And,
@@ -98,7 +102,7 @@ impl SetOp {
 }
 
 /// Which side may hold several elements of a match group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Cardinality {
     /// One element on each side.
     #[default]
@@ -112,7 +116,7 @@ pub enum Cardinality {
 }
 
 /// How elements of two vectors find each other.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Matching {
     /// Which side may hold several elements of a group.
     pub cardinality: Cardinality,
@@ -123,8 +127,10 @@ pub struct Matching {
     /// Labels that `group_left(…)`/`group_right(…)` copy from the "one" side.
     pub include: Vec<Arc<str>>,
     /// `fill`, `fill_left`: the value of a left element that is missing.
+    #[serde(with = "option_bits")]
     pub fill_left: Option<f64>,
     /// `fill`, `fill_right`: the value of a right element that is missing.
+    #[serde(with = "option_bits")]
     pub fill_right: Option<f64>,
 }
 
@@ -181,7 +187,7 @@ impl AggregateOp {
 }
 
 /// The labels that make a group: `by (labels)`, or `without (labels)` which also leaves the metric name out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grouping {
     /// Whether `labels` are those left out.
     pub without: bool,

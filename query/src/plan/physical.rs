@@ -160,17 +160,18 @@ async fn plan_samples(
     };
     let windows = node.windows(steps, width_ns);
     let request = Samples::request(node.matchers.clone(), &windows);
-    let selection = query.view().select_samples(&request, query.scan()).await?;
+    let selection = query.select_samples(&request).await?;
     let partitions = query.partitions_for(selection.series_count(), selection.estimated_rows());
     let strict = matches!(function, SampleFunction::Range(..));
     let keeps_name = function.keeps_name();
     let exec = OperatorExec::plan(Samples {
+        tenant: query.tenant().clone(),
         request,
         windows,
         function,
         partitions,
         span: node.span,
-        selection: Some(selection),
+        series: selection.series_count(),
     });
     let may_collide = !node.has_one_name();
     if keeps_name {

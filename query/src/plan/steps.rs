@@ -1,9 +1,10 @@
 //! The time grid of a query: every node of a plan is evaluated at the same steps.
 
 use garner_storage::model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Evaluation times `start_ns + i * step_ns` for `i < count`. An instant query is the case of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Steps {
     /// Time of the first step, nanoseconds.
     pub start_ns: Timestamp,

@@ -42,6 +42,8 @@ pub struct LabelMatcher {
     op: MatchOp,
     value: Arc<str>,
     regex: Option<Regex>,
+    /// What the regex was compiled from, where that is not `value`.
+    pattern: Option<Arc<str>>,
 }
 
 /// A pattern that could not be compiled.
@@ -70,6 +72,7 @@ impl LabelMatcher {
             name: name.into(),
             op,
             value: value.into(),
+            pattern: (regex.is_some() && pattern != value).then(|| pattern.into()),
             regex,
         })
     }
@@ -87,6 +90,11 @@ impl LabelMatcher {
     /// The value or pattern as written.
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// What a regex was compiled from; with [`LabelMatcher::with_pattern`] it makes the same matcher elsewhere.
+    pub fn pattern(&self) -> &str {
+        self.pattern.as_deref().unwrap_or(&self.value)
     }
 
     /// Whether a label with this value (empty for absent) passes.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::collected::*;
 use crate::error::IngestErrorKind;
 use crate::validate::{LogLimits, MetricLimits};
-use crate::writer::append_write_request;
+use crate::writer::{append_write_request, append_write_request_v2};
 
 #[test]
 fn truncated_requests_are_refused_wherever_they_end() {
@@ -59,6 +59,7 @@ proptest! {
         let mut rows = Collected::default();
         let limits = LogLimits::default();
         let _ = append_write_request(&mut rows, &body, &MetricLimits::default(), NOW_NS);
+        let _ = append_write_request_v2(&mut rows, &body, &MetricLimits::default(), NOW_NS);
         let _ = push_body(&mut rows, "application/x-protobuf", "", &snappy(&body), &limits);
         let _ = push_body(&mut rows, "application/json", "", &body, &limits);
     }

@@ -5,3 +5,4 @@ mod collected;
 mod garbage;
 mod logs;
 mod metrics;
+mod metrics_v2;

@@ -141,8 +141,8 @@ fn checked_range(
         }
         None => None,
     };
-    use RangeOp::{Absent, Avg, Bytes, BytesRate, Count, First, Last, Max, Min, Quantile, Rate, Stddev, Stdvar};
-    if grouping.is_some() && !matches!(op, Avg | Stddev | Stdvar | Quantile | Max | Min | First | Last) {
+    use RangeOp::{Absent, Bytes, BytesRate, Count, Quantile, Rate};
+    if grouping.is_some() && !op.takes_grouping() {
         return Err(ParseError::new(format!("grouping not allowed for {name} aggregation")));
     }
     match range.unwrap {

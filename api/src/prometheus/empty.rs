@@ -1,0 +1,115 @@
+//! Lists that garner has nothing for, in the shapes that clients read: metadata, targets, rules, alerts, exemplars.
+
+use axum::response::{IntoResponse, Response};
+use garner_query::promql::{ParseOptions, parse_expr, parse_metric_selector};
+use http::StatusCode;
+
+use super::params::{invalid, optional_time_ms};
+use super::query_ast::selects_series;
+use super::selectors::matcher_sets;
+use crate::error::{Failure, JsonFailure};
+use crate::params::{Params, go_quote, parse_int};
+use crate::server::{Ask, prometheus_json};
+
+/// `/api/v1/metadata`: what writes tell of metrics is not kept yet.
+pub async fn metadata(ask: Ask) -> Result<Response, JsonFailure> {
+    check_number(&ask.params, "limit")?;
+    check_number(&ask.params, "limit_per_metric")?;
+    Ok(prometheus_json(r#"{"status":"success","data":{}}"#))
+}
+
+/// `/api/v1/targets`: garner scrapes nothing.
+pub async fn targets(_ask: Ask) -> Response {
+    prometheus_json(r#"{"status":"success","data":{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}}"#)
+}
+
+/// `/api/v1/targets/metadata`
+pub async fn targets_metadata(ask: Ask) -> Result<Response, JsonFailure> {
+    check_number(&ask.params, "limit")?;
+    match ask.params.get("match_target") {
+        "" => {}
+        text => {
+            parse_metric_selector(text).map_err(|error| invalid("match_target", error))?;
+        }
+    }
+    Ok(prometheus_json(r#"{"status":"success","data":[]}"#))
+}
+
+/// `/api/v1/scrape_pools`
+pub async fn scrape_pools(_ask: Ask) -> Response {
+    prometheus_json(r#"{"status":"success","data":{"scrapePools":[]}}"#)
+}
+
+/// `/api/v1/alertmanagers`
+pub async fn alertmanagers(_ask: Ask) -> Response {
+    prometheus_json(r#"{"status":"success","data":{"activeAlertmanagers":[],"droppedAlertmanagers":[]}}"#)
+}
+
+/// `/api/v1/rules`: there is no ruler. Loki's form of the empty answer, which Prometheus' clients read as well.
+pub async fn rules(ask: Ask) -> Result<Response, JsonFailure> {
+    check_rules(&ask.params)?;
+    Ok(prometheus_json(
+        r#"{"status":"success","data":{"groups":[]},"errorType":"","error":""}"#,
+    ))
+}
+
+/// `/api/v1/alerts`
+pub async fn alerts(_ask: Ask) -> Response {
+    prometheus_json(r#"{"status":"success","data":{"alerts":[]},"errorType":"","error":""}"#)
+}
+
+/// `/api/v1/notifications`
+pub async fn notifications(_ask: Ask) -> Response {
+    prometheus_json(r#"{"status":"success","data":[]}"#)
+}
+
+/// `/api/v1/query_exemplars`: none are kept yet. A query without a selector has no answer at all, as in Prometheus.
+pub async fn exemplars(ask: Ask) -> Result<Response, JsonFailure> {
+    let start = optional_time_ms(&ask.params, "start")?.unwrap_or(i64::MIN);
+    let end = optional_time_ms(&ask.params, "end")?.unwrap_or(i64::MAX);
+    if end < start {
+        return Err(Failure::bad_data("end timestamp must not be before start timestamp").into());
+    }
+    let expr = parse_expr(ask.params.get("query"), &ParseOptions::default())
+        .map_err(|error| Failure::bad_data(error.to_string()))?;
+    if !selects_series(&expr) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(prometheus_json(r#"{"status":"success","data":[]}"#))
+}
+
+fn check_number(params: &Params, name: &str) -> Result<(), Failure> {
+    match params.get(name) {
+        "" => Ok(()),
+        text => match parse_int("Atoi", text) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::bad_data(format!("{name} must be a number"))),
+        },
+    }
+}
+
+/// What Prometheus refuses of a request for rules (`web/api/v1/api.go`, `rules`).
+fn check_rules(params: &Params) -> Result<(), Failure> {
+    matcher_sets(params)?;
+    let kind = params.get("type").to_lowercase();
+    if !matches!(kind.as_str(), "" | "alert" | "record") {
+        return Err(invalid("type", format!("not supported value {}", go_quote(&kind))));
+    }
+    let limit = params.get("group_limit");
+    if limit.is_empty() && !params.get("group_next_token").is_empty() {
+        let reason = "group_limit needs to be present in order to paginate over the groups";
+        return Err(invalid("group_next_token", reason));
+    }
+    if !limit.is_empty() {
+        let number = parse_int("ParseInt", limit).map_err(|reason| {
+            invalid(
+                "group_limit",
+                format!("group_limit needs to be a valid number: {reason}"),
+            )
+        })?;
+        if number <= 0 {
+            return Err(invalid("group_limit", "group_limit needs to be greater than 0"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! `/api/v1/read`: stored samples for another Prometheus or for Thanos, raw or as compressed chunks.
+
+mod encode;
+mod handler;
+mod xor;
+
+pub use handler::{MAX_SAMPLES, read};
