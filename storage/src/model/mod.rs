@@ -1,5 +1,6 @@
 //! The nouns of the domain: tenants, labels, matchers, times and rows. Imports nothing else of garner.
 
+mod histogram;
 mod labels;
 mod matcher;
 mod order;
@@ -7,6 +8,7 @@ mod signal;
 mod tenant;
 mod time;
 
+pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Histogram};
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME, SERVICE_NAME};
 pub use matcher::{LabelMatcher, MatchOp, MatcherError};
 pub use order::SeriesKey;
