@@ -1,4 +1,4 @@
-//! Logs: ingest by Loki's push, bytes at rest, memory, and LogQL latency warm and after a restart.
+//! Logs: ingest by Loki's push, bytes at rest, memory, and LogQL latency after a restart, warm and under load.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,37 +9,14 @@ use garner_compat_tests::write::{Stream, push_body};
 
 use crate::Size;
 use crate::lines::{BASE_NS, Lines, NEEDLE, SPAN_NS, STREAMS, labels};
+use crate::load::under_load;
+use crate::log_queries::{MIXED, QUESTIONS, label_values};
 use crate::report::Report;
-use crate::server::{Program, Server, check_answer, data_folder, disk_bytes, latency, log_peers};
+use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, log_peers};
 
 const CONNECTIONS: usize = 4;
 /// Raw bytes of lines in one push, about what Promtail sends.
 const PUSH_BYTES: usize = 1 << 20;
-
-/// LogQL for Loki and garner, and the nearest LogsQL for VictoriaLogs.
-const QUERIES: &[(&str, &str, &str)] = &[
-    ("select, limit 1000", r#"{app="api"}"#, r#"{app="api"} | limit 1000"#),
-    (
-        "needle",
-        r#"{app=~".+"} |= "req-7f3a9c51d2e84b60""#,
-        r#""req-7f3a9c51d2e84b60" | limit 1000"#,
-    ),
-    (
-        "count by app",
-        r#"sum by (app) (count_over_time({app=~".+"}[5m]))"#,
-        r#"* | stats by (_time:5m, app) count()"#,
-    ),
-    (
-        "logfmt 5xx rate by app",
-        r#"sum by (app) (rate({app=~"api|gateway|orders"} | logfmt | status >= 500 [5m]))"#,
-        r#"{app=~"api|gateway|orders"} | unpack_logfmt | filter status:>=500 | stats by (_time:5m, app) count()"#,
-    ),
-    (
-        "topk of errors",
-        r#"topk(5, sum by (app) (count_over_time({app=~".+"} |= "error" [5m])))"#,
-        r#"error | stats by (_time:5m, app) count() n | sort by (n desc) | limit 5"#,
-    ),
-];
 
 /// Runs garner and every peer at hand.
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
@@ -120,35 +97,6 @@ fn one_push(number: usize, pushes: usize) -> Result<(Vec<u8>, usize, usize)> {
     Ok((body, lines, bytes))
 }
 
-fn ask(program: &Program, client: &Client, logql: &str, logsql: &str) -> Result<()> {
-    let (start, end) = (BASE_NS.to_string(), (BASE_NS + SPAN_NS).to_string());
-    if matches!(program, Program::VictoriaLogs(_)) {
-        let (start, end) = (
-            (BASE_NS / 1_000_000_000).to_string(),
-            ((BASE_NS + SPAN_NS) / 1_000_000_000).to_string(),
-        );
-        let answer = client.get(
-            "/select/logsql/query",
-            &[("query", logsql), ("start", start.as_str()), ("end", end.as_str())],
-        )?;
-        ensure!(
-            answer.status == 200 && !answer.body.is_empty(),
-            "{logsql}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        return Ok(());
-    }
-    let params = [
-        ("query", logql),
-        ("start", start.as_str()),
-        ("end", end.as_str()),
-        ("limit", "1000"),
-        ("step", "60"),
-    ];
-    check_answer(logql, &client.get("/loki/api/v1/query_range", &params)?)
-}
-
 fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let name = program.name();
     let (folder, _temporary) = data_folder("logs", program)?;
@@ -174,23 +122,52 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         format!("{:.1}{}", mb / cpu, if quiet { "" } else { " (not yet quiet)" }),
     );
     report.set(name, "peak RSS, MB", format!("{:.0}", server.status_mb("VmHWM")?));
-    for (title, logql, logsql) in QUERIES {
-        let (_, warm) = latency(size.repeats, || ask(program, &server.client(), logql, logsql))?;
-        report.set(name, &format!("{title}, warm ms"), format!("{warm:.1}"));
-    }
+    compact(&server, report)?;
     server.stop()?;
     let stored = disk_bytes(&folder.join("data"))? as f64;
     report.set(
         name,
-        "bytes at rest per raw byte, everything in the data folder",
+        "bytes at rest per raw byte, compacted, everything in the data folder",
         format!("{:.4}", stored / bytes as f64),
     );
 
     let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
-    for (title, logql, logsql) in QUERIES {
-        let (first, _) = latency(1, || ask(program, &server.client(), logql, logsql))?;
-        report.set(name, &format!("{title}, first after restart ms"), format!("{first:.1}"));
+    let client = server.client();
+    for question in QUESTIONS {
+        let mut processed = None;
+        let cpu_before = server.cpu_seconds()?;
+        let (cold, warm) = latency(size.repeats, || {
+            processed = question.ask(program, &client)?;
+            Ok(())
+        })?;
+        let cpu = (server.cpu_seconds()? - cpu_before) / (size.repeats + 1) as f64;
+        report.set(
+            name,
+            &format!("{}, first after restart / warm ms", question.title),
+            format!("{cold:.1} / {warm:.1}"),
+        );
+        if let Some((lines, bytes)) = processed {
+            report.set(
+                name,
+                &format!("{}: lines / MB processed, MB per CPU second", question.title),
+                format!("{lines:.0} / {:.1}, {:.0}", bytes / 1e6, bytes / 1e6 / cpu.max(1e-3)),
+            );
+        }
     }
+    let (cold, warm) = latency(size.repeats, || label_values(program, &client))?;
+    report.set(
+        name,
+        "label values, first after restart / warm ms",
+        format!("{cold:.1} / {warm:.1}"),
+    );
+    under_load(&server, report, "mixed questions", size.load_for, |client, number| {
+        QUESTIONS[MIXED[number % MIXED.len()]].ask(program, client).map(drop)
+    })?;
+    report.set(
+        name,
+        "peak RSS after all queries, MB",
+        format!("{:.0}", server.status_mb("VmHWM")?),
+    );
     server.stop()
 }

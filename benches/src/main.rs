@@ -1,4 +1,4 @@
-//! `garner-bench [--small | --full] [--only metrics | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! `garner-bench [--small | --full] [--only metrics | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
@@ -8,12 +8,16 @@
 
 mod fleet;
 mod lines;
+mod load;
+mod log_queries;
 mod logs;
+mod metric_queries;
 mod metrics;
 mod report;
 mod server;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -28,6 +32,8 @@ pub struct Size {
     pub log_bytes: usize,
     /// Runs of each query after the first.
     pub repeats: usize,
+    /// How long each row of many clients runs.
+    pub load_for: Duration,
 }
 
 const SMALL: Size = Size {
@@ -35,6 +41,7 @@ const SMALL: Size = Size {
     scrapes: 240,
     log_bytes: 48 << 20,
     repeats: 9,
+    load_for: Duration::from_secs(5),
 };
 /// About 100k series over two hours, and 1 GB of lines.
 const FULL: Size = Size {
@@ -42,6 +49,7 @@ const FULL: Size = Size {
     scrapes: 480,
     log_bytes: 1 << 30,
     repeats: 5,
+    load_for: Duration::from_secs(60),
 };
 
 fn main() -> Result<()> {
@@ -55,13 +63,18 @@ fn main() -> Result<()> {
             "--full" => size = FULL,
             "--only" => only = arguments.next(),
             "--out" => out = arguments.next().map(PathBuf::from),
-            other => bail!("unknown argument {other}: expected --small, --full, --only metrics or logs, --out FILE"),
+            other => {
+                bail!("unknown argument {other}: expected --small, --full, --only metrics, day or logs, --out FILE")
+            }
         }
     }
     let mut report = report::Report::new(size);
     let wanted = |part: &str| only.as_deref().is_none_or(|o| o == part);
     if wanted("metrics") {
         metrics::run(size, &mut report)?;
+    }
+    if wanted("day") {
+        metrics::run_day(size, &mut report)?;
     }
     if wanted("logs") {
         logs::run(size, &mut report)?;

@@ -1,4 +1,4 @@
-//! Metrics: ingest by remote write, bytes at rest, memory, and PromQL latency warm and after a restart.
+//! Metrics: ingest by remote write, bytes at rest, memory, and PromQL latency after a restart, warm and under load.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,20 +9,14 @@ use garner_compat_tests::write::{Series, accepted, remote_write};
 
 use crate::Size;
 use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET, Target};
+use crate::load::under_load;
+use crate::metric_queries::{JOIN, QUESTIONS, Question, write_uids};
 use crate::report::Report;
-use crate::server::{Program, Server, check_answer, data_folder, disk_bytes, latency, metric_peers};
+use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, metric_peers};
 
 const CONNECTIONS: usize = 4;
 /// Requests of the small-query row.
 const SMALL_QUERIES: usize = 10_000;
-
-const QUERIES: &[&str] = &[
-    "kube_node_info",
-    "sum by (cluster) (rate(node_cpu_seconds_total[5m]))",
-    "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",
-    r#"sum(kube_pod_status_phase{phase="Running"} * on (pod) group_left(namespace, resource) sum(kube_pod_container_resource_requests{resource="cpu"}) by (pod, resource)) by (resource)"#,
-    r#"topk(10, rate(http_requests_total{code="200"}[5m]))"#,
-];
 
 /// Runs garner and every peer at hand.
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
@@ -73,19 +67,6 @@ fn ingest(client: &Client, size: Size) -> Result<usize> {
     Ok(sent.into_inner())
 }
 
-fn ask_range(client: &Client, query: &str, size: Size) -> Result<()> {
-    let end = BASE_MS + size.scrapes as i64 * INTERVAL_MS;
-    let start = end - 3_600_000;
-    let (start, end) = ((start / 1000).to_string(), (end / 1000).to_string());
-    let params = [
-        ("query", query),
-        ("start", start.as_str()),
-        ("end", end.as_str()),
-        ("step", "15"),
-    ];
-    check_answer(query, &client.get("/api/v1/query_range", &params)?)
-}
-
 fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let name = program.name();
     let (folder, _temporary) = data_folder("metrics", program)?;
@@ -118,30 +99,82 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         "RSS after ingest, MB",
         format!("{:.0}", server.status_mb("VmRSS")?),
     );
-    for query in QUERIES {
-        let (_, warm) = latency(size.repeats, || ask_range(&server.client(), query, size))?;
-        report.set(name, &format!("`{query}` warm, ms"), format!("{warm:.1}"));
-    }
-    small_queries(&server, size, report)?;
+    compact(&server, report)?;
     server.stop()?;
     let bytes = disk_bytes(&folder.join("data"))? as f64;
     report.set(
         name,
-        "bytes per sample at rest, everything in the data folder",
+        "bytes per sample at rest, compacted, everything in the data folder",
         format!("{:.3}", bytes / samples),
     );
 
     let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
-    for query in QUERIES {
-        let (first, _) = latency(1, || ask_range(&server.client(), query, size))?;
+    write_uids(&server.client(), size)?;
+    for question in QUESTIONS {
+        let client = server.client();
+        let (cold, warm) = latency(size.repeats, || question.ask(&client, size))?;
         report.set(
             name,
-            &format!("`{query}` first after restart, ms"),
-            format!("{first:.1}"),
+            &format!("{}, first after restart / warm ms", question.title()),
+            format!("{cold:.1} / {warm:.1}"),
         );
     }
+    small_queries(&server, size, report)?;
+    for question in [
+        Question::Instant("kube_node_info"),
+        Question::Range("kube_node_info"),
+        Question::Range(JOIN),
+    ] {
+        let title = match question {
+            Question::Range(JOIN) => "the dashboard join".to_string(),
+            other => other.title(),
+        };
+        under_load(&server, report, &title, size.load_for, |client, _| {
+            question.ask(client, size)
+        })?;
+    }
+    report.set(
+        name,
+        "peak RSS after all queries, MB",
+        format!("{:.0}", server.status_mb("VmHWM")?),
+    );
     server.stop()
+}
+
+/// The same number of samples over 24 hours: fewer targets, more scrapes; bytes at rest only.
+pub fn run_day(size: Size, report: &mut Report) -> Result<()> {
+    report.table("Metrics over 24 hours");
+    let scrapes = (24 * 3_600_000 / INTERVAL_MS) as usize;
+    let size = Size {
+        targets: (size.targets * size.scrapes / scrapes).max(1),
+        scrapes,
+        ..size
+    };
+    for program in std::iter::once(Program::Garner).chain(metric_peers()) {
+        let done = at_rest(&program, size, report).with_context(|| format!("a day of metrics on {}", program.name()));
+        report.settle(&program, done)?;
+    }
+    Ok(())
+}
+
+fn at_rest(program: &Program, size: Size, report: &mut Report) -> Result<()> {
+    let (folder, _temporary) = data_folder("day", program)?;
+    let (server, _) = Server::start(program, &folder)?;
+    let samples = ingest(&server.client(), size)? as f64;
+    if matches!(program, Program::Garner) {
+        server.client().post("/flush", &[], b"")?;
+    }
+    server.wait_quiet()?;
+    compact(&server, report)?;
+    server.stop()?;
+    let bytes = disk_bytes(&folder.join("data"))? as f64;
+    report.set(
+        program.name(),
+        "bytes per sample at rest, compacted, everything in the data folder",
+        format!("{:.3}", bytes / samples),
+    );
+    Ok(())
 }
 
 /// Instant queries over at most 10 series on one kept connection: CPU of the server per request.

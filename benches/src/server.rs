@@ -10,6 +10,8 @@ use garner_compat_tests::http::{Answer, Client};
 use garner_compat_tests::process::{Process, free_port};
 use tempfile::TempDir;
 
+use crate::report::Report;
+
 /// Clock ticks a second in /proc/<pid>/stat; fixed by the kernel's ABI.
 const TICKS: f64 = 100.0;
 /// Background work counts as quiet when a server used less than this share of a core ...
@@ -203,6 +205,30 @@ impl Server {
         }
         Ok(false)
     }
+}
+
+/// Merges all there is to merge, by each server's own request for it, and reports the CPU it took.
+pub fn compact(server: &Server, report: &mut Report) -> Result<()> {
+    let path = match server.program {
+        Program::Garner => "/garner/api/v1/admin/compact",
+        Program::VictoriaMetrics(_) => "/internal/force_merge",
+        _ => return Ok(()),
+    };
+    let before = server.cpu_seconds()?;
+    let answer = server.client().post(path, &[], b"")?;
+    ensure!(
+        answer.status < 300,
+        "{path} answered {}: {}",
+        answer.status,
+        answer.text()
+    );
+    server.wait_quiet()?;
+    report.set(
+        server.program.name(),
+        "CPU seconds of compaction",
+        format!("{:.1}", server.cpu_seconds()? - before),
+    );
+    Ok(())
 }
 
 /// Bytes of all files below `folder`.
