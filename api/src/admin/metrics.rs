@@ -175,6 +175,18 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
             stats.segment_bytes as f64,
         ),
         (
+            "garner_storage_deletes",
+            "gauge",
+            "Deletes that are listed, done ones included.",
+            stats.deletes as f64,
+        ),
+        (
+            "garner_storage_delete_covers",
+            "gauge",
+            "Pairs of a delete and a live segment that it covers: what compaction has still to carry out.",
+            stats.delete_covers as f64,
+        ),
+        (
             "garner_storage_replayed_rows",
             "gauge",
             "Rows that the start brought back from the WAL.",

@@ -4,6 +4,7 @@
 //! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`],
 //! [`log_limits`], [`metric_limits`]); [`Settings`] is the resolved whole. `docs/configuration.md` lists every key.
 
+pub mod deletes;
 pub mod duration;
 pub mod error;
 pub mod log_limits;

@@ -1,5 +1,6 @@
 //! All settings, resolved.
 
+use super::deletes::DeleteSettings;
 use super::error::ConfigError;
 use super::log_limits::LogSettings;
 use super::metric_limits::MetricSettings;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[storage]`, `[object_store]`, `[wal]`, `[flush]` and `[catalog]`.
     pub storage: StorageSettings,
+    /// `[deletes]`.
+    pub deletes: DeleteSettings,
     /// `[limits]`.
     pub logs: LogSettings,
     /// `[limits.metrics]`.
@@ -39,10 +42,12 @@ impl Settings {
         let mut settings = Settings {
             server: ServerSettings::read(&mut reader)?,
             storage: StorageSettings::read(&mut reader)?,
+            deletes: DeleteSettings::read(&mut reader)?,
             logs: LogSettings::read(&mut reader)?,
             metrics: MetricSettings::read(&mut reader)?,
             effective: Vec::new(),
         };
+        settings.storage.store.max_pending_deletes = settings.deletes.max_pending;
         settings.effective = reader.effective().to_vec();
         Ok((settings, reader.finish()?))
     }

@@ -186,6 +186,8 @@ impl StorageSettings {
                 single_writer,
                 ..CatalogSettings::default()
             },
+            // Set from `[deletes]`.
+            max_pending_deletes: 0,
         };
         let fail_points = from.get(
             "testing.fail_points",

@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use axum::extract::State;
 use axum::response::Response;
 use garner_query::promql::ast::ValueType;
 use garner_query::promql::{FUNCTIONS, Function, LowerRequest, ParseOptions, lower, parse_expr};
@@ -13,7 +14,7 @@ use garner_storage::model::NANOS_PER_SECOND;
 use serde_json::{Map, Value, json};
 
 use super::query_ast::success;
-use crate::server::Ask;
+use crate::server::{Ask, SharedApp};
 
 const OPERATORS: [&str; 16] = [
     "!=", "%", "*", "+", "-", "/", "<", "<=", "==", ">", ">=", "^", "and", "atan2", "or", "unless",
@@ -62,9 +63,11 @@ const SYNTAX: [(&str, &str); 20] = [
 ];
 
 /// Answers one request.
-pub async fn features(_ask: Ask) -> Response {
+pub async fn features(State(app): State<SharedApp>, _ask: Ask) -> Response {
     static FEATURES: OnceLock<Value> = OnceLock::new();
-    success(FEATURES.get_or_init(all).clone())
+    let mut features = FEATURES.get_or_init(all).clone();
+    features["api"]["admin"] = app.settings.deletes.enabled.into();
+    success(features)
 }
 
 fn all() -> Value {

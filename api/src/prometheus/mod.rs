@@ -2,6 +2,7 @@
 //!
 //! Source of paths, parameters and texts: prometheus `web/api/v1/api.go`.
 
+pub mod admin_tsdb;
 mod answer;
 pub mod cardinality;
 pub mod empty;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
+use garner_query::logql::deletes::LogqlEntryFilters;
 use garner_storage::clock::{SharedClock, SystemClock};
 use garner_storage::engine::{Components, Storage};
 use garner_storage::file::{Files, OsFiles, SharedFiles};
@@ -208,6 +209,7 @@ async fn open_storage(
         accountant: accountant.clone(),
         seed,
         background: runtimes.background.handle().clone(),
+        entry_filters: Arc::new(LogqlEntryFilters),
         fail_points: settings.storage.fail_points.clone(),
     };
     Ok(Storage::open(settings.storage.store.clone(), components).await?)

@@ -31,7 +31,8 @@ impl FromRequest<SharedApp> for ReadAsk {
         let (parts, body) = request.into_parts();
         let tenants = Tenants::of(&parts.headers, app.settings.server.tenancy_required)?;
         let form = match parts.method {
-            Method::POST if is_form(&parts.headers) => {
+            // As Go's `ParseForm` reads them.
+            Method::POST | Method::PUT if is_form(&parts.headers) => {
                 read_body(&parts.headers, body, &app.settings.server, &app.accountant)
                     .await?
                     .0

@@ -93,8 +93,8 @@ fn loki_routes() -> Router<SharedApp> {
 
 fn prometheus_routes() -> Router<SharedApp> {
     use prometheus::{
-        cardinality, empty, features, federate, labels, query, query_ast, query_range, remote_read, series, status,
-        write,
+        admin_tsdb, cardinality, empty, features, federate, labels, query, query_ast, query_range, remote_read, series,
+        status, write,
     };
     Router::new()
         .route("/api/v1/write", post(write::write))
@@ -123,6 +123,14 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route(
             "/api/v1/cardinality/active_series",
             get(cardinality::active_series).post(cardinality::active_series),
+        )
+        .route(
+            "/api/v1/admin/tsdb/delete_series",
+            post(admin_tsdb::delete_series).put(admin_tsdb::delete_series),
+        )
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin_tsdb::clean_tombstones).put(admin_tsdb::clean_tombstones),
         )
         .route("/api/v1/features", get(features::features))
         .route("/api/v1/read", post(remote_read::read))

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use garner_api::config::{RawSettings, Settings};
 use garner_api::server::{App, SharedApp, router};
+use garner_query::logql::deletes::LogqlEntryFilters;
 use garner_storage::clock::Clock;
 use garner_storage::memory::MemoryAccountant;
 use garner_storage::testing::StoreFixture;
@@ -38,7 +39,9 @@ impl Server {
     pub async fn with(settings: &str) -> Server {
         let raw = RawSettings::default().with_file("test.toml", settings).unwrap();
         let settings = Settings::resolve(&raw).unwrap();
-        let fixture = StoreFixture::new(7);
+        let mut fixture = StoreFixture::new(7);
+        fixture.entry_filters = Arc::new(LogqlEntryFilters);
+        fixture.config.max_pending_deletes = settings.deletes.max_pending;
         let storage = fixture.open().await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(fixture.clock.clone());
         let handle = tokio::runtime::Handle::current();

@@ -3,9 +3,10 @@
 //! [`lexer`] and [`parser`] make the tree of [`ast`], [`printer`] writes it out again. [`goregex`], [`line_pattern`] and
 //! [`units`] are Go's and Loki's small languages inside it. [`pipeline`] is what happens to each line (with [`template`]),
 //! [`sampler`] and [`selector`] put it behind the log operators, [`lines`] makes both again
-//! of texts, [`lower`] makes plans, [`run`] is the way in.
+//! of texts, [`lower`] makes plans, [`run`] is the way in. [`deletes`] is what the store needs of LogQL to delete lines.
 
 pub mod ast;
+pub mod deletes;
 pub mod error;
 pub mod lexer;
 pub mod line_pattern;

@@ -1,10 +1,15 @@
 //! What every commit must keep true. Each invariant is a function with its reason; [`check`] runs all of them before a
 //! delta is written, on the very state the delta will follow.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
+use super::deletes::inherited;
 use super::state::{CatalogState, CommitRequest};
+use crate::deletes::TombstoneId;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Signal, TenantId};
+use crate::segment::{SegmentId, SegmentMeta};
 
 /// A named invariant.
 #[derive(Clone, Copy)]
@@ -36,6 +41,14 @@ pub const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "wal_positions_never_go_back",
         check: wal_positions_never_go_back,
+    },
+    Invariant {
+        name: "tombstones_are_sane",
+        check: tombstones_are_sane,
+    },
+    Invariant {
+        name: "tombstones_reach_what_replaces_their_segments",
+        check: tombstones_reach_what_replaces_their_segments,
     },
 ];
 
@@ -155,4 +168,62 @@ fn wal_positions_never_go_back(state: &CatalogState, request: &CommitRequest) ->
         (*position < have)
             .then(|| format!("{signal_name} of tenant {tenant} would go back from {have:?} to {position:?}"))
     })
+}
+
+/// A tombstone hides something, is new, and belongs to logs where it has a line filter: samples have no lines, so on metrics
+/// it would either hide too much or nothing.
+fn tombstones_are_sane(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let mut seen = HashSet::new();
+    request.delete.iter().find_map(|tombstone| {
+        let known = state
+            .deletes(&tombstone.tenant, tombstone.signal)
+            .get(tombstone.id)
+            .is_some();
+        let reason = if tombstone.range.is_empty() {
+            "has an empty time range"
+        } else if known || !seen.insert(tombstone.id) {
+            "is there already"
+        } else if tombstone.filter.is_some() && tombstone.signal != Signal::Logs {
+            "has a line filter for rows without lines"
+        } else {
+            return None;
+        };
+        Some(format!("tombstone {} {reason}", tombstone.id))
+    })
+}
+
+/// What replaces segments inherits their tombstones as a whole. So the tombstones that are not applied cover all replaced
+/// segments in their time range or none: otherwise rows that were accepted after a delete would be hidden by it, or deleted
+/// ones would be back. A tombstone counts as applied only while it is there: a cancelled one must not take rows with it.
+fn tombstones_reach_what_replaces_their_segments(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let removed = request.remove.iter().filter_map(|id| state.find(id));
+    let mut by_owner: BTreeMap<(TenantId, Signal), Vec<&Arc<SegmentMeta>>> = BTreeMap::new();
+    for meta in removed {
+        by_owner
+            .entry((meta.tenant.clone(), meta.signal))
+            .or_default()
+            .push(meta);
+    }
+    let applied_is_known = |id: &TombstoneId| by_owner.keys().any(|(t, s)| state.deletes(t, *s).get(*id).is_some());
+    if let Some(id) = request.applied.iter().find(|id| !applied_is_known(id)) {
+        return Some(format!("tombstone {id} was applied, but is not there"));
+    }
+    let replaces = |owner: &(TenantId, Signal)| request.add.iter().any(|m| m.tenant == owner.0 && m.signal == owner.1);
+    by_owner
+        .iter()
+        .filter(|(owner, _)| replaces(owner))
+        .find_map(|(owner, metas)| {
+            let deletes = state.deletes(&owner.0, owner.1);
+            inherited(state, request, owner).into_values().find_map(|tombstone| {
+                let beside = metas.iter().find(|meta| {
+                    let covered = deletes.covering(&meta.id).iter().any(|t| t.id == tombstone.id);
+                    meta.range.overlaps(&tombstone.range) && !covered
+                })?;
+                let SegmentId { object, offset } = &beside.id;
+                Some(format!(
+                    "tombstone {} covers some of the segments that are replaced, but not {object} at {offset}",
+                    tombstone.id
+                ))
+            })
+        })
 }

@@ -6,18 +6,23 @@
 //!
 //! A commit creates the delta of the next version, conditionally: of several writers one wins, the others read the
 //! winner's delta, check their commit again on the new state and try the version after. [`state`] is the catalog in
-//! memory, [`stored`] its bytes, [`invariants`] what every commit is held to, [`commit`] the protocol, [`heartbeat`]
+//! memory (with [`deletes`]), [`stored`] its bytes, [`invariants`] what every commit is held to, [`commit`] the protocol, [`heartbeat`]
 //! single-writer mode for stores without conditional create.
 
 mod commit;
+mod deletes;
+#[cfg(test)]
+mod deletes_tests;
 mod heartbeat;
 mod invariants;
 mod open;
 mod state;
 mod stored;
+mod stored_deletes;
 #[cfg(test)]
 mod tests;
 
 pub use commit::{Catalog, CatalogSettings};
+pub use deletes::{DeleteStatus, Deletes};
 pub use invariants::{INVARIANTS, Invariant};
 pub use state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};

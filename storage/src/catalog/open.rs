@@ -76,7 +76,9 @@ async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Re
         .buffered(PARALLEL_DELTAS);
     let mut state = base;
     while let Some(delta) = deltas.try_next().await? {
-        state = state.apply(&delta.into_request());
+        let path = paths::catalog_delta(delta.version);
+        let request = delta.into_request().map_err(|reason| stored::corrupt(&path, reason))?;
+        state = state.apply(&request);
     }
     Ok(state)
 }
@@ -86,12 +88,15 @@ async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Re
 async fn newest_checkpoint(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Result<CatalogState> {
     for version in listing.checkpoints.iter().rev() {
         let path = paths::catalog_checkpoint(*version);
-        let read: Result<StoredCheckpoint> = bucket.get(&path).await.and_then(|b| stored::decode(&path, &b));
+        let read = bucket.get(&path).await.and_then(|bytes| {
+            let checkpoint: StoredCheckpoint = stored::decode(&path, &bytes)?;
+            checkpoint.into_state().map_err(|reason| stored::corrupt(&path, reason))
+        });
         match read {
-            Ok(checkpoint) if checkpoint.version == *version => return Ok(checkpoint.into_state()),
+            Ok(state) if state.version.0 == *version => return Ok(state),
             Ok(other) => tracing::error!(
                 path,
-                found = other.version,
+                found = other.version.0,
                 "catalog checkpoint holds another version; passed over"
             ),
             Err(error) if error.kind() == ErrorKind::Corrupt => {

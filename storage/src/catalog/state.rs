@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::deletes::{self, Deletes};
+use crate::deletes::{Tombstone, TombstoneId};
 use crate::model::{Signal, TenantId};
 use crate::object::paths::WriterId;
 use crate::segment::{SegmentId, SegmentMeta};
@@ -47,6 +49,16 @@ pub struct CommitRequest {
     pub remove: Vec<SegmentId>,
     /// For (tenant, signal): the writer's WAL records of these rows before the position are no longer needed.
     pub wal_positions: Vec<(TenantId, Signal, WalPosition)>,
+    /// Tombstones that hide rows from now on, in every segment of their tenant and signal that is live after `add` and
+    /// `remove` and overlaps them in time.
+    pub delete: Vec<Tombstone>,
+    /// Tombstones that hide no row of the segments in `add` although they covered those in `remove`: their rows were left
+    /// out. All others of `remove` are inherited by what replaces it.
+    pub applied: Vec<TombstoneId>,
+    /// Live segments in which a tombstone has nothing to hide, so that it need not cover them.
+    pub clear: Vec<(TombstoneId, SegmentId)>,
+    /// Tombstones that go: cancelled, so that their rows are back, or done long ago.
+    pub forget: Vec<((TenantId, Signal), TombstoneId)>,
 }
 
 impl CommitRequest {
@@ -57,7 +69,21 @@ impl CommitRequest {
             add: Vec::new(),
             remove: Vec::new(),
             wal_positions: Vec::new(),
+            delete: Vec::new(),
+            applied: Vec::new(),
+            clear: Vec::new(),
+            forget: Vec::new(),
         }
+    }
+
+    fn asks_nothing(&self) -> bool {
+        let lists = [
+            self.add.len(),
+            self.remove.len(),
+            self.wal_positions.len(),
+            self.delete.len(),
+        ];
+        lists.iter().sum::<usize>() + self.clear.len() + self.forget.len() == 0
     }
 }
 
@@ -72,6 +98,8 @@ pub struct CatalogState {
     /// Object path -> its live segments as (offset, end, owner), for the overlap invariant and for removals.
     pub(super) objects: HashMap<Arc<str>, Vec<LiveRange>>,
     pub(super) positions: HashMap<WriterId, HashMap<(TenantId, Signal), WalPosition>>,
+    /// Only owners that have a tombstone.
+    pub(super) deletes: BTreeMap<(TenantId, Signal), Arc<Deletes>>,
 }
 
 /// The bytes that one live segment takes in its object.
@@ -99,6 +127,16 @@ impl CatalogState {
     /// All live segments.
     pub fn all_segments(&self) -> impl Iterator<Item = &Arc<SegmentMeta>> {
         self.segments.values().flat_map(|list| list.iter())
+    }
+
+    /// The tombstones of a tenant's signal.
+    pub fn deletes(&self, tenant: &TenantId, signal: Signal) -> Arc<Deletes> {
+        self.deletes.get(&(tenant.clone(), signal)).cloned().unwrap_or_default()
+    }
+
+    /// The tombstones of all tenants.
+    pub fn all_deletes(&self) -> impl Iterator<Item = &Arc<Deletes>> {
+        self.deletes.values()
     }
 
     /// Number of live segments.
@@ -140,8 +178,22 @@ impl CatalogState {
                 .is_some_and(|have| have >= *position)
         });
         let removed = request.remove.iter().all(|id| self.find(id).is_none());
-        let asks_nothing = request.add.is_empty() && request.wal_positions.is_empty() && request.remove.is_empty();
-        added && positioned && removed && !asks_nothing
+        let known = |tombstone: &Tombstone| {
+            self.deletes(&tombstone.tenant, tombstone.signal)
+                .get(tombstone.id)
+                .is_some_and(|known| **known == *tombstone)
+        };
+        let deleted = request.delete.iter().all(known);
+        let covers = |id: &TombstoneId, segment: &SegmentId| {
+            let of_owner = self.find(segment).map(|meta| self.deletes(&meta.tenant, meta.signal));
+            of_owner.is_some_and(|deletes| deletes.covering(segment).iter().any(|t| t.id == *id))
+        };
+        let cleared = !request.clear.iter().any(|(id, segment)| covers(id, segment));
+        let gone = |((tenant, signal), id): &((TenantId, Signal), TombstoneId)| {
+            self.deletes(tenant, *signal).get(*id).is_none()
+        };
+        let forgotten = request.forget.iter().all(gone);
+        added && positioned && removed && deleted && cleared && forgotten && !request.asks_nothing()
     }
 
     /// The state after `request`, which was checked against every invariant or was read from a stored delta.
@@ -192,6 +244,7 @@ impl CatalogState {
                 positions.insert((tenant.clone(), *signal), *position);
             }
         }
+        deletes::apply(&mut next, self, request);
         next
     }
 }

@@ -4,6 +4,8 @@
 //! object = magic "GARNCATL" (8) | format version u32 LE | raw length u32 LE | checksum u64 LE | body
 //! body   = zstd of JSON: a StoredDelta or a StoredCheckpoint; checksum = XXH3-64 of it, seeded with the raw length
 //! ```
+//!
+//! Objects that speak of tombstones have version 2, so that a garner that knows none does not bring deleted rows back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +14,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::deletes;
 use super::state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};
+use super::stored_deletes::{StoredClear, StoredForget, StoredTombstone};
+use crate::deletes::{Tombstone, TombstoneId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Signal, TenantId, TimeRange};
 use crate::object::paths::WriterId;
@@ -20,6 +25,7 @@ use crate::segment::{SegmentId, SegmentMeta};
 
 const MAGIC: &[u8; 8] = b"GARNCATL";
 const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION_WITH_TOMBSTONES: u32 = 2;
 const HEADER_BYTES: usize = 24;
 /// Most bytes of JSON in one catalog object (about a million segments); bounds what a damaged header can allocate.
 const MAX_RAW_BYTES: usize = 512 << 20;
@@ -38,6 +44,14 @@ pub(super) struct StoredDelta {
     pub add: Vec<StoredSegment>,
     pub remove: Vec<SegmentId>,
     pub wal_positions: Vec<StoredPosition>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delete: Vec<StoredTombstone>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<TombstoneId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clear: Vec<StoredClear>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<StoredForget>,
 }
 
 /// A whole state as it is stored.
@@ -47,6 +61,8 @@ pub(super) struct StoredCheckpoint {
     pub created_ns: i64,
     pub segments: Vec<StoredSegment>,
     pub wal_positions: Vec<StoredWriterPosition>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<StoredTombstone>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +79,9 @@ pub(super) struct StoredSegment {
     pub series: u32,
     pub raw_bytes: u64,
     pub level: u8,
+    /// In checkpoints: which tombstones cover it. In deltas that follows from the order of commits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tombstones: Vec<TombstoneId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,6 +114,7 @@ impl From<&SegmentMeta> for StoredSegment {
             series: meta.series,
             raw_bytes: meta.raw_bytes,
             level: meta.level,
+            tombstones: Vec::new(),
         }
     }
 }
@@ -139,10 +159,30 @@ impl StoredDelta {
             add: request.add.iter().map(StoredSegment::from).collect(),
             remove: request.remove.clone(),
             wal_positions: positions.map(|(t, s, p)| stored_position(t, *s, *p)).collect(),
+            delete: request.delete.iter().map(|t| StoredTombstone::new(t, 0)).collect(),
+            applied: request.applied.clone(),
+            clear: request
+                .clear
+                .iter()
+                .map(|(id, segment)| StoredClear {
+                    id: *id,
+                    segment: segment.clone(),
+                })
+                .collect(),
+            forget: request
+                .forget
+                .iter()
+                .map(|((tenant, signal), id)| StoredForget {
+                    tenant: tenant.clone(),
+                    signal: *signal,
+                    id: *id,
+                })
+                .collect(),
         }
     }
 
-    pub fn into_request(self) -> CommitRequest {
+    /// The commit; the text says what in it cannot be read.
+    pub fn into_request(self) -> Result<CommitRequest, String> {
         let position = |p: StoredPosition| {
             let at = WalPosition {
                 file: p.file,
@@ -150,12 +190,35 @@ impl StoredDelta {
             };
             (p.tenant, p.signal, at)
         };
-        CommitRequest {
+        let delete: Result<Vec<Tombstone>, String> =
+            self.delete.into_iter().map(StoredTombstone::into_tombstone).collect();
+        Ok(CommitRequest {
             writer: self.writer,
             add: self.add.into_iter().map(SegmentMeta::from).collect(),
             remove: self.remove,
             wal_positions: self.wal_positions.into_iter().map(position).collect(),
-        }
+            delete: delete?,
+            applied: self.applied,
+            clear: self.clear.into_iter().map(|c| (c.id, c.segment)).collect(),
+            forget: self.forget.into_iter().map(|f| ((f.tenant, f.signal), f.id)).collect(),
+        })
+    }
+}
+
+/// A value that is stored as one object of the catalog.
+pub(super) trait StoredObject: Serialize {
+    fn has_tombstones(&self) -> bool;
+}
+
+impl StoredObject for StoredDelta {
+    fn has_tombstones(&self) -> bool {
+        !(self.delete.is_empty() && self.applied.is_empty() && self.clear.is_empty() && self.forget.is_empty())
+    }
+}
+
+impl StoredObject for StoredCheckpoint {
+    fn has_tombstones(&self) -> bool {
+        !self.tombstones.is_empty()
     }
 }
 
@@ -170,7 +233,12 @@ impl StoredCheckpoint {
         StoredCheckpoint {
             version: state.version.0,
             created_ns,
-            segments: state.all_segments().map(|meta| StoredSegment::from(&**meta)).collect(),
+            segments: state.all_segments().map(|meta| stored_segment(state, meta)).collect(),
+            tombstones: state
+                .all_deletes()
+                .flat_map(|deletes| deletes.all())
+                .map(|status| StoredTombstone::new(&status.tombstone, status.covered_at_first))
+                .collect(),
             wal_positions: wal_positions
                 .into_iter()
                 .map(|(writer, (tenant, signal), position)| StoredWriterPosition {
@@ -181,15 +249,34 @@ impl StoredCheckpoint {
         }
     }
 
-    pub fn into_state(self) -> CatalogState {
-        let everything = CommitRequest {
-            // The writer only names positions, of which this request has none.
-            writer: WriterId::from_random(0),
-            add: self.segments.into_iter().map(SegmentMeta::from).collect(),
-            remove: Vec::new(),
-            wal_positions: Vec::new(),
-        };
+    /// The state; the text says what in it cannot be read.
+    pub fn into_state(self) -> Result<CatalogState, String> {
+        let covered: Vec<_> = self
+            .segments
+            .iter()
+            .filter(|s| !s.tombstones.is_empty())
+            .map(|s| {
+                let id = SegmentId {
+                    object: Arc::clone(&s.object),
+                    offset: s.offset,
+                };
+                ((s.tenant.clone(), s.signal), id, s.tombstones.clone())
+            })
+            .collect();
+        // The writer only names positions, of which this request has none.
+        let mut everything = CommitRequest::new(WriterId::from_random(0));
+        everything.add = self.segments.into_iter().map(SegmentMeta::from).collect();
         let mut state = CatalogState::default().apply(&everything);
+        for stored in self.tombstones {
+            let (owner, at_first) = ((stored.tenant.clone(), stored.signal), stored.covered_at_first);
+            let tombstone = stored.into_tombstone()?;
+            deletes::change(&mut state, &owner, |deletes| deletes.restore(tombstone, at_first));
+        }
+        for (owner, segment, ids) in covered {
+            deletes::change(&mut state, &owner, |deletes| {
+                ids.into_iter().for_each(|id| deletes.cover(&segment, id));
+            });
+        }
         state.version = CatalogVersion(self.version);
         for StoredWriterPosition { writer, position } in self.wal_positions {
             let at = WalPosition {
@@ -199,12 +286,21 @@ impl StoredCheckpoint {
             let positions: &mut HashMap<_, _> = state.positions.entry(writer).or_default();
             positions.insert((position.tenant, position.signal), at);
         }
-        state
+        Ok(state)
+    }
+}
+
+fn stored_segment(state: &CatalogState, meta: &SegmentMeta) -> StoredSegment {
+    let deletes = state.deletes.get(&(meta.tenant.clone(), meta.signal));
+    let covering = deletes.map_or(&[][..], |deletes| deletes.covering(&meta.id));
+    StoredSegment {
+        tombstones: covering.iter().map(|t| t.id).collect(),
+        ..StoredSegment::from(meta)
     }
 }
 
 /// The object's bytes.
-pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn encode(value: &impl StoredObject) -> Result<Vec<u8>> {
     let internal = |e: Box<dyn std::error::Error + Send + Sync>| {
         Error::with_source(ErrorKind::Internal, "cannot encode a catalog object", e)
     };
@@ -222,19 +318,26 @@ pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
     let body = zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(|e| internal(e.into()))?;
     let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    let version = match value.has_tombstones() {
+        true => FORMAT_VERSION_WITH_TOMBSTONES,
+        false => FORMAT_VERSION,
+    };
+    out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&raw_len.to_le_bytes());
     out.extend_from_slice(&xxh3_64_with_seed(&body, u64::from(raw_len)).to_le_bytes());
     out.extend_from_slice(&body);
     Ok(out)
 }
 
+/// That the object at `path` does not hold what it should.
+pub(super) fn corrupt(path: &str, reason: String) -> Error {
+    let message = format!("catalog object {path}: {reason}; restore it or rebuild the catalog from the segments");
+    Error::new(ErrorKind::Corrupt, message)
+}
+
 /// Reads an object's bytes; every error names `path`.
 pub(super) fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T> {
-    let corrupt = |reason: String| {
-        let message = format!("catalog object {path}: {reason}; restore it or rebuild the catalog from the segments");
-        Error::new(ErrorKind::Corrupt, message)
-    };
+    let corrupt = |reason: String| corrupt(path, reason);
     let (header, body) = bytes
         .split_at_checked(HEADER_BYTES)
         .ok_or_else(|| corrupt(format!("{} bytes are too few", bytes.len())))?;
@@ -242,11 +345,12 @@ pub(super) fn decode<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T>
     if &header[..8] != MAGIC {
         return Err(corrupt("it does not start with GARNCATL".into()));
     }
-    if field(8) != FORMAT_VERSION {
+    if !(FORMAT_VERSION..=FORMAT_VERSION_WITH_TOMBSTONES).contains(&field(8)) {
         return Err(Error::new(
             ErrorKind::Invalid,
             format!(
-                "catalog object {path} has format version {}, this garner reads {FORMAT_VERSION}; run a newer garner",
+                "catalog object {path} has format version {}, this garner reads {FORMAT_VERSION} to \
+                 {FORMAT_VERSION_WITH_TOMBSTONES}; run a newer garner",
                 field(8)
             ),
         ));

@@ -9,9 +9,11 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
+use super::deletes_tests::tombstone;
 use super::state::WalPosition;
 use super::*;
 use crate::clock::SharedClock;
+use crate::deletes::{Tombstone, TombstoneId};
 use crate::error::ErrorKind;
 use crate::file::OsFiles;
 use crate::model::{Signal, TenantId, TimeRange};
@@ -20,7 +22,7 @@ use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
 use crate::segment::{SegmentId, SegmentMeta};
 use crate::testing::{Faults, FaultyStore, ManualClock};
 
-fn bucket(store: &Arc<dyn ObjectStore>, seed: u64) -> Bucket {
+pub(super) fn bucket(store: &Arc<dyn ObjectStore>, seed: u64) -> Bucket {
     let policy = RetryPolicy {
         backoff_initial: Duration::from_micros(50),
         backoff_max: Duration::from_micros(500),
@@ -33,11 +35,11 @@ fn writer(name: &str) -> WriterId {
     WriterId::new(name).unwrap()
 }
 
-fn tenant(name: &str) -> TenantId {
+pub(super) fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
 }
 
-fn segment(object: &str, offset: u64) -> SegmentMeta {
+pub(super) fn segment(object: &str, offset: u64) -> SegmentMeta {
     SegmentMeta {
         tenant: tenant("t"),
         signal: Signal::Metrics,
@@ -55,7 +57,7 @@ fn segment(object: &str, offset: u64) -> SegmentMeta {
     }
 }
 
-fn request(add: &[SegmentMeta], remove: &[&SegmentMeta]) -> CommitRequest {
+pub(super) fn request(add: &[SegmentMeta], remove: &[&SegmentMeta]) -> CommitRequest {
     CommitRequest {
         add: add.to_vec(),
         remove: remove.iter().map(|m| m.id.clone()).collect(),
@@ -67,14 +69,14 @@ fn position(file: u64, offset: u64) -> Vec<(TenantId, Signal, WalPosition)> {
     vec![(tenant("t"), Signal::Logs, WalPosition { file, offset })]
 }
 
-async fn open_with(store: &Arc<dyn ObjectStore>, settings: CatalogSettings, instance: u128) -> Arc<Catalog> {
+pub(super) async fn open_with(store: &Arc<dyn ObjectStore>, settings: CatalogSettings, instance: u128) -> Arc<Catalog> {
     let clock: SharedClock = Arc::new(ManualClock::new(1_000));
     Catalog::open(bucket(store, instance as u64), clock, settings, instance)
         .await
         .unwrap()
 }
 
-async fn open(store: &Arc<dyn ObjectStore>, instance: u128) -> Arc<Catalog> {
+pub(super) async fn open(store: &Arc<dyn ObjectStore>, instance: u128) -> Arc<Catalog> {
     open_with(store, CatalogSettings::default(), instance).await
 }
 
@@ -169,6 +171,22 @@ async fn every_invariant_is_wired() {
     let mut twice = request(&[segment("n", 0)], &[]);
     twice.wal_positions = [position(4, 0), position(5, 0)].concat();
     cases.push(("wal_positions_never_go_back", twice));
+    let deleting = |change: fn(&mut Tombstone)| {
+        let mut tombstone = tombstone(1, 0, 50);
+        change(&mut tombstone);
+        CommitRequest {
+            delete: vec![tombstone],
+            ..request(&[], &[])
+        }
+    };
+    cases.push(("tombstones_are_sane", deleting(|t| t.range = TimeRange::new(5, 5))));
+    cases.push(("tombstones_are_sane", deleting(|t| t.filter = Some("x".into()))));
+    let mut same = deleting(|_| {});
+    same.delete.push(tombstone(1, 0, 60));
+    cases.push(("tombstones_are_sane", same));
+    let mut unknown = request(&[segment("n", 0)], &[&live]);
+    unknown.applied = vec![TombstoneId(1)];
+    cases.push(("tombstones_reach_what_replaces_their_segments", unknown));
     for (name, request) in cases {
         let error = catalog.commit(&request).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -1,10 +1,12 @@
 //! What a store is opened with: settings are data, components are handed in.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::CatalogSettings;
 use crate::clock::SharedClock;
+use crate::deletes::EntryFilterCompiler;
 use crate::file::SharedFiles;
 use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
@@ -43,6 +45,9 @@ pub struct StorageConfig {
     pub head_memory_share: f64,
     /// Bytes of opened segments' tails (directories, series tables, label indexes) kept for later queries.
     pub tail_cache_bytes: u64,
+    /// Deletes of one tenant that may wait to be carried out; more are refused. Each costs every read of the segments it
+    /// covers until compaction has left its rows out.
+    pub max_pending_deletes: usize,
     /// How the catalog is kept.
     pub catalog: CatalogSettings,
 }
@@ -60,6 +65,7 @@ impl StorageConfig {
             logs_flush_bytes: 64 << 20,
             head_memory_share: 0.4,
             tail_cache_bytes: 128 << 20,
+            max_pending_deletes: 1000,
             catalog: CatalogSettings::default(),
         }
     }
@@ -80,6 +86,8 @@ pub struct Components {
     pub seed: u64,
     /// Runtime of replay and flush: apart from the one that answers requests.
     pub background: tokio::runtime::Handle,
+    /// Reads the line filters of deletes; [`crate::deletes::NoEntryFilters`] where there is no query language.
+    pub entry_filters: Arc<dyn EntryFilterCompiler>,
     /// Places at which tests stop or kill the store; none are armed by default.
     pub fail_points: FailPoints,
 }

@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use super::follow::Followers;
+use super::live::LiveSegments;
 use crate::catalog::WalPosition;
 use crate::error::Result;
 use crate::head::{Head, SeriesIndex};
 use crate::memory::MemoryAccountant;
 use crate::model::{Signal, TenantId, Timestamp};
-use crate::segment::SegmentReader;
 use crate::wal::LaneKey;
 
 /// See the module docs.
@@ -42,7 +42,7 @@ pub(crate) struct LaneView {
     pub open: Arc<Head>,
     /// Oldest first.
     pub sealed: Vec<SealedHead>,
-    pub segments: Vec<Arc<SegmentReader>>,
+    pub segments: LiveSegments,
 }
 
 /// A head that waits for its segments.
@@ -66,7 +66,7 @@ impl Lane {
             view: ArcSwap::from_pointee(LaneView {
                 open,
                 sealed: Vec::new(),
-                segments: Vec::new(),
+                segments: LiveSegments::default(),
             }),
             changes: Mutex::new(()),
             live_before: Mutex::default(),

@@ -12,8 +12,12 @@
 mod append;
 mod background;
 mod config;
+mod deletes;
+#[cfg(test)]
+mod deletes_tests;
 mod follow;
 mod lane;
+mod live;
 mod open;
 mod reader;
 mod round;
@@ -25,6 +29,7 @@ mod tests;
 
 pub use append::{LogAppend, SampleAppend, SeriesRef};
 pub use config::{Components, StorageConfig, WalSync};
+pub use deletes::DeleteRequest;
 pub use follow::{Dropped, LogFollower};
 pub use stats::{FlushSummary, Readiness, ReplaySummary, StorageStats};
 pub use storage::Storage;

@@ -74,8 +74,7 @@ fn make_lanes_of_segments(shared: &Shared) -> Result<()> {
     keys.dedup();
     for (tenant, signal) in keys {
         let lane = shared.lane_or_new(&tenant, signal)?;
-        let segments = shared.segment_readers(&lane, &[]);
-        lane.change(|view| view.segments = segments);
+        lane.change(|view| shared.refresh_segments(&lane, view));
     }
     Ok(())
 }

@@ -13,22 +13,22 @@ impl StoreReader for Storage {
         self.0.check_readable()?;
         let sources = |signal| match self.0.lane(tenant, signal) {
             Some(lane) => sources(&lane.view()),
-            None => Vec::new(),
+            None => Ok(Vec::new()),
         };
         Ok(Arc::new(MergedView::new(
-            sources(Signal::Metrics),
-            sources(Signal::Logs),
+            sources(Signal::Metrics)?,
+            sources(Signal::Logs)?,
         )))
     }
 }
 
 /// The sources of one lane, newest first.
-fn sources(view: &LaneView) -> Vec<Arc<dyn SeriesSource>> {
-    let mut sources: Vec<Arc<dyn SeriesSource>> = Vec::with_capacity(1 + view.sealed.len() + view.segments.len());
+fn sources(view: &LaneView) -> Result<Vec<Arc<dyn SeriesSource>>> {
+    let mut sources: Vec<Arc<dyn SeriesSource>> = Vec::new();
     if !view.open.is_empty() {
         sources.push(view.open.clone());
     }
     sources.extend(view.sealed.iter().rev().map(|s| s.head.clone() as _));
-    sources.extend(view.segments.iter().rev().map(|s| s.clone() as _));
-    sources
+    sources.extend(view.segments.sources()?);
+    Ok(sources)
 }

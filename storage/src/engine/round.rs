@@ -19,6 +19,8 @@ pub(crate) struct RoundState {
     next_object: u64,
     /// A round whose commit may or may not have happened: it is settled before anything else, with the same request.
     unsettled: Option<Round>,
+    /// Whether a delete may have been committed without our knowing: the views have to follow the catalog.
+    pub doubtful: bool,
 }
 
 impl RoundState {
@@ -26,7 +28,15 @@ impl RoundState {
         RoundState {
             next_object: first_object,
             unsettled: None,
+            doubtful: false,
         }
+    }
+
+    /// A number that this run has not had before.
+    pub fn next_number(&mut self) -> u64 {
+        let number = self.next_object;
+        self.next_object = self.next_object.wrapping_add(1);
+        number
     }
 }
 
@@ -88,8 +98,17 @@ async fn run(shared: &Arc<Shared>, selection: Selection) -> Result<FlushSummary>
     outcome
 }
 
-async fn run_locked(shared: &Arc<Shared>, state: &mut RoundState, selection: Selection) -> Result<FlushSummary> {
+/// The round itself; `state` is locked while it runs.
+pub(super) async fn run_locked(
+    shared: &Arc<Shared>,
+    state: &mut RoundState,
+    selection: Selection,
+) -> Result<FlushSummary> {
     let mut summary = FlushSummary::default();
+    if state.doubtful {
+        follow_catalog(shared).await?;
+        state.doubtful = false;
+    }
     if let Some(round) = state.unsettled.take() {
         settle(shared, state, round, &mut summary).await?;
     }
@@ -102,6 +121,15 @@ async fn run_locked(shared: &Arc<Shared>, state: &mut RoundState, selection: Sel
     }
     truncate(shared, &mut summary).await?;
     Ok(summary)
+}
+
+/// Reads what was committed, and brings every view up to it.
+async fn follow_catalog(shared: &Arc<Shared>) -> Result<()> {
+    shared.catalog.refresh().await?;
+    for lane in shared.all_lanes() {
+        lane.change(|view| shared.refresh_segments(&lane, view));
+    }
+    Ok(())
 }
 
 /// Seals the open heads of the selection. Waits for appends that are under way.
@@ -140,8 +168,7 @@ async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut Flush
         return Ok(None);
     }
     let now = shared.components.clock.now();
-    let path: Arc<str> = segment_object(&shared.writer, now, state.next_object).into();
-    state.next_object = state.next_object.wrapping_add(1);
+    let path: Arc<str> = segment_object(&shared.writer, now, state.next_number()).into();
     let object = build_apart(shared, sealed, path.clone(), now).await?;
     shared.components.fail_points.pass("flush.built").await?;
     let mut memory = shared.components.accountant.reservation(MemoryUse::Background);
@@ -188,7 +215,7 @@ async fn settle(shared: &Arc<Shared>, state: &mut RoundState, round: Round, summ
     }
     for (lane, heads) in &round.lanes {
         lane.change(|view| {
-            view.segments = shared.segment_readers(lane, &view.segments);
+            shared.refresh_segments(lane, view);
             view.sealed.drain(..*heads);
         });
         summary.heads += *heads as u64;

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file::DataFolder;
 use crate::model::{Signal, TenantId};
 use crate::object::paths::WriterId;
-use crate::segment::{SegmentMeta, SegmentReader, TailCache};
+use crate::segment::TailCache;
 use crate::wal::{LaneKey, Wal};
 
 /// Tenants a process serves per signal. Names come from a request header: without a bound, a client could fill the memory
@@ -158,21 +158,6 @@ impl Shared {
         let lane = Arc::new(Lane::new(tenant.clone(), signal, &self.components.accountant, now));
         lanes.insert(tenant.clone(), lane.clone());
         Ok(lane)
-    }
-
-    /// The readers of a lane's live segments; those that `known` holds are kept.
-    pub fn segment_readers(&self, lane: &Lane, known: &[Arc<SegmentReader>]) -> Vec<Arc<SegmentReader>> {
-        let live = self.catalog.state().segments(&lane.tenant, lane.signal);
-        let known: HashMap<_, _, ahash::RandomState> = known.iter().map(|r| (&r.meta().id, r)).collect();
-        let reader = |meta: &Arc<SegmentMeta>| match known.get(&meta.id) {
-            Some(reader) => Arc::clone(reader),
-            None => Arc::new(SegmentReader::new(
-                self.components.bucket.clone(),
-                meta.clone(),
-                self.tails.clone(),
-            )),
-        };
-        live.iter().map(reader).collect()
     }
 }
 

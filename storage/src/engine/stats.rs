@@ -88,6 +88,10 @@ pub struct StorageStats {
     pub segment_rows: u64,
     /// Bytes of live segments.
     pub segment_bytes: u64,
+    /// Deletes that are listed, done ones included.
+    pub deletes: u64,
+    /// Pairs of a delete and a live segment that it covers: what compaction has still to carry out.
+    pub delete_covers: u64,
     /// Rows flushed since the start.
     pub rows_flushed: u64,
     /// Time of flush rounds since the start.

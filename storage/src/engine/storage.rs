@@ -137,9 +137,10 @@ impl Storage {
                 stats.head_bytes[signal] += head.memory_bytes;
             }
             stats.sealed_heads += view.sealed.len() as u64;
-            stats.segments += view.segments.len() as u64;
-            stats.segment_rows += view.segments.iter().map(|s| s.meta().rows).sum::<u64>();
-            stats.segment_bytes += view.segments.iter().map(|s| s.meta().len).sum::<u64>();
+            let segments = &view.segments.readers;
+            stats.segments += segments.len() as u64;
+            stats.segment_rows += segments.iter().map(|s| s.meta().rows).sum::<u64>();
+            stats.segment_bytes += segments.iter().map(|s| s.meta().len).sum::<u64>();
         }
         if let Some(wal) = shared.wal.get() {
             (stats.wal_files, stats.wal_bytes) = wal.size();
@@ -148,6 +149,11 @@ impl Storage {
             stats.wal_record_bytes = counters.bytes;
             stats.wal_groups = counters.groups;
             stats.wal_errors = counters.errors;
+        }
+        let catalog = shared.catalog.state();
+        for delete in catalog.all_deletes().flat_map(|deletes| deletes.all()) {
+            stats.deletes += 1;
+            stats.delete_covers += delete.covered;
         }
         let counters = &shared.counters;
         stats.rows_appended = [0, 1].map(|signal| counters.rows_appended[signal].load(Ordering::Relaxed));

@@ -179,6 +179,7 @@ async fn a_store_on_the_real_disk_comes_back_from_log_and_segments() {
             accountant: MemoryAccountant::new(1 << 30),
             seed: 1,
             background: handle,
+            entry_filters: Arc::new(crate::deletes::NoEntryFilters),
             fail_points: FailPoints::default(),
         };
         let storage = Storage::open(StorageConfig::new(dir.path().join("data")), components).await?;

@@ -31,7 +31,7 @@ struct Inner {
 pub struct FailPoints(Arc<Inner>);
 
 impl FailPoints {
-    /// Names of all points, in the order in which a flush passes them.
+    /// Names of the points that a flush passes, in order.
     pub const ALL: [&'static str; 7] = [
         "flush.sealed",
         "flush.built",
@@ -41,6 +41,13 @@ impl FailPoints {
         "flush.before_truncate",
         "flush.truncated",
     ];
+
+    /// Names of the points that a delete passes besides those of its flush, in order.
+    pub const DELETE: [&'static str; 2] = ["delete.flushed", "delete.committed"];
+
+    fn is_known(name: &str) -> bool {
+        Self::ALL.contains(&name) || Self::DELETE.contains(&name)
+    }
 
     /// Arms `point`: it passes `passes` times, then does `action`.
     pub fn arm(&self, point: &str, passes: u32, action: FailAction) {
@@ -60,7 +67,7 @@ impl FailPoints {
                 "abort" => FailAction::Abort,
                 _ => return None,
             };
-            if !Self::ALL.contains(&name) {
+            if !Self::is_known(name) {
                 return None;
             }
             points.arm(name, passes.parse().ok()?, action);
@@ -75,7 +82,7 @@ impl FailPoints {
 
     /// Passes `point`, or does what it is armed with.
     pub(crate) async fn pass(&self, point: &'static str) -> Result<()> {
-        debug_assert!(Self::ALL.contains(&point));
+        debug_assert!(Self::is_known(point));
         let action = {
             let mut armed = self.0.armed.lock();
             match armed.get_mut(point) {

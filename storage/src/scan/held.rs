@@ -5,13 +5,13 @@ use crate::memory::QueryMemory;
 
 /// Bytes taken from a query's memory, given back on drop.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     memory: QueryMemory,
     bytes: u64,
 }
 
 impl Held {
-    pub(super) fn new(memory: &QueryMemory) -> Self {
+    pub(crate) fn new(memory: &QueryMemory) -> Self {
         Held {
             memory: memory.clone(),
             bytes: 0,
@@ -19,7 +19,7 @@ impl Held {
     }
 
     /// Holds exactly `bytes` from now on; on an error what it held before.
-    pub(super) fn set(&mut self, bytes: usize) -> Result<()> {
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<()> {
         let bytes = bytes as u64;
         if bytes > self.bytes {
             self.memory.try_grow(bytes - self.bytes)?;

@@ -22,6 +22,7 @@ mod view;
 mod volume;
 
 pub use batch::{LogBatch, SampleBatch};
+pub(crate) use held::Held;
 pub use log_rows::{LogRowsBuilder, SetCodes};
 pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};

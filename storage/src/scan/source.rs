@@ -46,6 +46,26 @@ impl SampleColumns {
         (&self.timestamps[range.clone()], &self.values[range])
     }
 
+    /// Keeps the rows that `keep` accepts by position of their series and time; asked once for each row, in order. The
+    /// columns must pass [`SampleColumns::check`].
+    pub fn retain_rows(&mut self, mut keep: impl FnMut(usize, i64) -> bool) {
+        let (mut kept, mut start) = (0, 0);
+        for index in 0..self.offsets.len().saturating_sub(1) {
+            let end = self.offsets[index + 1] as usize;
+            for row in start..end {
+                if keep(index, self.timestamps[row]) {
+                    self.timestamps[kept] = self.timestamps[row];
+                    self.values[kept] = self.values[row];
+                    kept += 1;
+                }
+            }
+            start = end;
+            self.offsets[index + 1] = kept as u32;
+        }
+        self.timestamps.truncate(kept);
+        self.values.truncate(kept);
+    }
+
     /// Checks what the field docs promise about an answer to `ordinals` ordinals, so that a defective source fails one
     /// query with a clear text instead of the process.
     pub fn check(&self, ordinals: usize) -> Result<()> {

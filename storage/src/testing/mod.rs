@@ -4,11 +4,13 @@
 mod clock;
 mod disk;
 mod faulty_store;
+mod needle_filters;
 mod read;
 mod store;
 
 pub use clock::ManualClock;
 pub use disk::{SimDisk, SimFiles};
 pub use faulty_store::{Faults, FaultyStore};
+pub use needle_filters::NeedleFilters;
 pub use read::{Entry, read_entries, read_samples, scan_context};
 pub use store::{StoreFixture, memory_storage};

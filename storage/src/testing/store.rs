@@ -7,7 +7,8 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
-use super::{FaultyStore, ManualClock, SimDisk};
+use super::{FaultyStore, ManualClock, NeedleFilters, SimDisk};
+use crate::deletes::EntryFilterCompiler;
 use crate::engine::{Components, Storage, StorageConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::FailPoints;
@@ -27,6 +28,8 @@ pub struct StoreFixture {
     pub clock: ManualClock,
     /// Fail points of the stores opened from now on.
     pub fail_points: FailPoints,
+    /// Reads the line filters of deletes: [`super::NeedleFilters`].
+    pub entry_filters: Arc<dyn EntryFilterCompiler>,
     /// Settings of the stores opened from now on.
     pub config: StorageConfig,
     /// Memory limit of the stores opened from now on.
@@ -44,6 +47,7 @@ impl StoreFixture {
             local_objects: false,
             clock: ManualClock::new(1_735_689_600_000_000_000),
             fail_points: FailPoints::default(),
+            entry_filters: Arc::new(NeedleFilters),
             config: StorageConfig::new("/data"),
             memory_limit_bytes: 1 << 30,
             seed,
@@ -80,6 +84,7 @@ impl StoreFixture {
             accountant: MemoryAccountant::new(self.memory_limit_bytes),
             seed: self.seed,
             background: handle,
+            entry_filters: self.entry_filters.clone(),
             fail_points: self.fail_points.clone(),
         };
         let storage = Storage::open(self.config.clone(), components).await?;

@@ -27,6 +27,14 @@ pub fn parse_log_selector(text: &str) -> Result<LogExpr, ParseError> {
     }
 }
 
+/// As [`parse_log_selector`], but every stream may pass the matchers.
+pub fn parse_unvalidated_log_selector(text: &str) -> Result<LogExpr, ParseError> {
+    match parse_unchecked(text)? {
+        Expr::Log(log) => Ok(log),
+        Expr::Metric(_) => Err(ParseError::bare("only log selector is supported")),
+    }
+}
+
 /// Parses a stream selector without a pipeline. With `validate` it must have a matcher that not every stream passes.
 pub fn parse_matchers(text: &str, validate_matchers: bool) -> Result<Vec<Matcher>, ParseError> {
     let expr = if validate_matchers {

@@ -17,4 +17,4 @@ mod stage;
 mod tests;
 mod validate;
 
-pub use entry::{MAX_QUERY_BYTES, parse, parse_log_selector, parse_matchers};
+pub use entry::{MAX_QUERY_BYTES, parse, parse_log_selector, parse_matchers, parse_unvalidated_log_selector};

@@ -106,6 +106,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether a line passes the first line filters.
+    pub fn passes_first(&self, line: &[u8]) -> bool {
+        self.first.iter().all(|filter| filter.passes(line))
+    }
+
     /// Runs the stages behind the first line filters on a row whose stream and metadata are set; false where the line
     /// is dropped. The line afterwards is [`Row::line`].
     pub fn process(&self, row: &mut Row, time_ns: i64, input: &[u8]) -> bool {

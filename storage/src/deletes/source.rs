@@ -1,0 +1,214 @@
+//! A segment under tombstones as a source of a view: the same rows without the hidden ones.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use super::entry_filter::EntryRef;
+use super::row_filter::{RowFilter, SeriesFilter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{LabelMatcher, Labels, TimeRange};
+use crate::scan::{
+    COUNTED_COLUMNS, Held, LogColumns, LogRows, LogRowsBuilder, RowBounds, SampleColumns, ScanContext, SeriesSource,
+    SetCodes, SourceSeries, SourceVolume, VolumeGrid, count_rows,
+};
+
+const ALL_COLUMNS: LogColumns = LogColumns {
+    lines: true,
+    metadata: true,
+};
+
+/// The rows of `source` that `filter` leaves, for one view.
+///
+/// Series that no tombstone touches are passed on as they are, statistics and all. Of touched ones nothing is answered from
+/// statistics but bounds and estimates. Label names and values come from the series that are left.
+#[derive(Debug)]
+pub(crate) struct CoveredSource {
+    source: Arc<dyn SeriesSource>,
+    filter: RowFilter,
+    selected: Mutex<Selected>,
+}
+
+/// What selections of this view found. Rows of an ordinal that none of them named are never handed out, since nothing here
+/// would know what to hide of them.
+#[derive(Debug, Default)]
+struct Selected {
+    ordinals: RoaringBitmap,
+    /// Series that a tombstone touches.
+    touched: HashMap<u32, Labels, ahash::RandomState>,
+}
+
+impl CoveredSource {
+    pub fn new(source: Arc<dyn SeriesSource>, filter: RowFilter) -> Self {
+        CoveredSource {
+            source,
+            filter,
+            selected: Mutex::default(),
+        }
+    }
+
+    /// The filters of those of `ordinals` of which rows in `range` may be hidden, by their position.
+    fn touched(&self, ordinals: &[u32], range: TimeRange) -> Result<Vec<(usize, SeriesFilter)>> {
+        let selected = self.selected.lock();
+        let mut touched = Vec::new();
+        for (index, ordinal) in ordinals.iter().enumerate() {
+            if let Some(labels) = selected.touched.get(ordinal) {
+                let filter = self.filter.of_series(labels).filter(|filter| filter.touches(range));
+                touched.extend(filter.map(|filter| (index, filter)));
+            } else if !selected.ordinals.contains(*ordinal) {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "rows of a series under a delete were asked for without selecting it",
+                ));
+            }
+        }
+        Ok(touched)
+    }
+}
+
+#[async_trait]
+impl SeriesSource for CoveredSource {
+    fn time_range(&self) -> TimeRange {
+        self.source.time_range()
+    }
+
+    async fn select(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<SourceSeries>> {
+        let mut found = self.source.select(matchers, range, scan).await?;
+        let mut selected = self.selected.lock();
+        found.retain_mut(|series| {
+            selected.ordinals.insert(series.ordinal);
+            let Some(filter) = self.filter.of_series(&series.labels) else {
+                return true;
+            };
+            if filter.touches(series.range) {
+                let labels = || series.labels.clone();
+                selected.touched.entry(series.ordinal).or_insert_with(labels);
+            }
+            series.range = filter.trim(series.range);
+            !filter.hides_all(series.range.intersect(&range))
+        });
+        Ok(found)
+    }
+
+    async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns> {
+        let touched = self.touched(ordinals, range)?;
+        let mut columns = self.source.read_samples(ordinals, range, scan).await?;
+        if touched.is_empty() {
+            return Ok(columns);
+        }
+        columns.check(ordinals.len())?;
+        let mut touched = touched.iter().peekable();
+        columns.retain_rows(|index, time| {
+            while touched.next_if(|(own, _)| *own < index).is_some() {}
+            !touched
+                .peek()
+                .is_some_and(|(own, filter)| *own == index && filter.hides_sample(time))
+        });
+        Ok(columns)
+    }
+
+    async fn read_logs(
+        &self,
+        ordinals: &[u32],
+        range: TimeRange,
+        columns: LogColumns,
+        scan: &ScanContext,
+    ) -> Result<LogRows> {
+        let touched = self.touched(ordinals, range)?;
+        // A filter looks at the whole entry, whatever the query wants of it.
+        let looks = touched.iter().any(|(_, filter)| filter.reads_entries(range));
+        let read = if looks { ALL_COLUMNS } else { columns };
+        let rows = self.source.read_logs(ordinals, range, read, scan).await?;
+        if touched.is_empty() {
+            return Ok(rows);
+        }
+        rows.check(ordinals.len(), read)?;
+        let mut held = Held::new(&scan.memory);
+        held.set(rows.size_bytes())?;
+        leave_out(&rows, columns, touched)
+    }
+
+    async fn row_bounds(
+        &self,
+        ordinals: &[u32],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Option<Vec<RowBounds>>> {
+        self.source.row_bounds(ordinals, range, scan).await
+    }
+
+    async fn log_volumes(&self, ordinals: &[u32], grid: &VolumeGrid, scan: &ScanContext) -> Result<Vec<SourceVolume>> {
+        let touched: Vec<usize> = self
+            .touched(ordinals, grid.range())?
+            .into_iter()
+            .map(|(i, _)| i)
+            .collect();
+        if touched.is_empty() {
+            return self.source.log_volumes(ordinals, grid, scan).await;
+        }
+        let is_touched = |index: &usize| touched.binary_search(index).is_ok();
+        let others: Vec<usize> = (0..ordinals.len()).filter(|i| !is_touched(i)).collect();
+        let named = |indices: &[usize]| indices.iter().map(|i| ordinals[*i]).collect::<Vec<u32>>();
+        let rename = |volume: SourceVolume, indices: &[usize]| SourceVolume {
+            index: indices.get(volume.index as usize).map_or(u32::MAX, |i| *i as u32),
+            ..volume
+        };
+        let own = named(&touched);
+        let rows = self.read_logs(&own, grid.range(), COUNTED_COLUMNS, scan).await?;
+        rows.check(own.len(), COUNTED_COLUMNS)?;
+        let counted = count_rows(&rows, grid);
+        let mut volumes: Vec<SourceVolume> = counted.into_iter().map(|v| rename(v, &touched)).collect();
+        if !others.is_empty() {
+            let known = self.source.log_volumes(&named(&others), grid, scan).await?;
+            volumes.extend(known.into_iter().map(|v| rename(v, &others)));
+            volumes.sort_by_key(|volume| volume.index);
+        }
+        Ok(volumes)
+    }
+}
+
+/// The rows that are not hidden, with the columns asked for.
+fn leave_out(rows: &LogRows, columns: LogColumns, touched: Vec<(usize, SeriesFilter)>) -> Result<LogRows> {
+    let empty = Labels::empty();
+    let set = |codes: &[u32], row: usize| {
+        let code = codes.get(row).copied().unwrap_or(u32::MAX);
+        rows.metadata_sets.get(code as usize).unwrap_or(&empty)
+    };
+    let mut out = LogRowsBuilder::new(columns);
+    let mut codes = SetCodes::default();
+    let mut touched = touched.into_iter().peekable();
+    for (index, bounds) in rows.offsets.windows(2).enumerate() {
+        let (start, end) = (bounds[0] as usize, bounds[1] as usize);
+        let Some((_, mut filter)) = touched.next_if(|(own, _)| *own == index) else {
+            out.append(rows, start..end, &mut codes)?;
+            out.end_stream();
+            continue;
+        };
+        let mut hides = |row: usize| {
+            filter.hides_entry(EntryRef {
+                time: rows.timestamps[row],
+                line: rows.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default(),
+                metadata: set(&rows.metadata, row),
+                derived: set(&rows.derived, row),
+            })
+        };
+        let mut from = start;
+        for row in start..end {
+            if hides(row) {
+                out.append(rows, from..row, &mut codes)?;
+                from = row + 1;
+            }
+        }
+        out.append(rows, from..end, &mut codes)?;
+        out.end_stream();
+    }
+    out.finish()
+}
