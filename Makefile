@@ -37,8 +37,10 @@ deny:
 # Small data; `make bench-full` is the size that docs/benchmarks.md quotes.
 bench: setup
 	$(CARGO) build --release --bin garner
+	$(CARGO) run --release -p garner-benches --bin garner-codec-bench
 	$(CARGO) run --release -p garner-benches --bin garner-bench -- --small
 
 bench-full: setup
 	$(CARGO) build --release --bin garner
+	$(CARGO) run --release -p garner-benches --bin garner-codec-bench
 	$(CARGO) run --release -p garner-benches --bin garner-bench -- --full

@@ -1,33 +1,28 @@
-//! A page of metric chunks: whole series (or pieces of them) in the order of series, heads first, then data.
+//! A page of metric values: whole series (or pieces of them) in the order of series, heads first, then data. Their times lie
+//! elsewhere, once for all series that share them (see `times`).
 //!
 //! ```text
 //! page   = u8 codec, body                         codec 1: the body as it is; codec 2: varint length, zstd frame of the body
-//! body   = varint chunks, varint time columns, varint length of the float meta
-//!          { varint rows, varint bytes } * time columns
-//!          { varint time column, head of `values`, varint bytes unless the head says everything } * chunks
+//! body   = varint chunks, varint length of the float meta
+//!          { zigzag rows - rows of the chunk before (the first: - 0)
+//!            head of `values`, varint bytes unless the head says everything } * chunks
 //!          float meta                             see `floats`
-//!          times * time columns                   see `times`
 //!          data * chunks                          see `values`
 //! ```
 //!
-//! Equal time columns are stored once: series of one scrape target share theirs. A page has no checksum of its own, the page
-//! directory carries it. Decoding one chunk reads the heads, its time column and its own data, and for a bucket of a
-//! histogram the data of the buckets before it.
+//! A page has no checksum of its own, the page directory carries it. Decoding one chunk reads the heads and its own data,
+//! and for a bucket of a histogram the data of the buckets before it.
 
 use std::ops::Range;
 
-use ahash::RandomState;
 use bytes::Bytes;
-use hashbrown::HashMap;
 
 use super::compress::{compress_if_smaller, decompress};
 use super::error::{CodecError, CodecResult};
 use super::floats::{self, FloatDecoder};
-use super::times;
 use super::values::{self, ValueHead, ValueScratch};
-use super::varint::{Reader, put_varint};
+use super::varint::{Reader, put_varint, put_zigzag};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::TimeRange;
 
 /// Codec id of a metric page whose body is stored as it is.
 pub const CODEC_PLAIN: u8 = 1;
@@ -52,20 +47,17 @@ const _: () = assert!(
 /// One chunk to write.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkInput<'a> {
-    /// Nanoseconds, strictly ascending, not empty.
-    pub timestamps: &'a [i64],
-    /// As many values.
+    /// Not empty.
     pub values: &'a [f64],
     /// Whether this is the next `le` bucket of the histogram whose bucket is the chunk before. A hint: wrong costs size.
     pub next_bucket: bool,
 }
 
 /// One page of these chunks, compressed at zstd `level` where that pays. Refused are only pages over [`MAX_PAGE_ROWS`]
-/// and chunks that break the field docs.
+/// and chunks without values.
 pub fn encode(chunks: &[ChunkInput<'_>], level: i32) -> Result<Vec<u8>> {
-    let rows: usize = chunks.iter().map(|c| c.timestamps.len()).sum();
-    let fits = |c: &ChunkInput<'_>| c.timestamps.len() == c.values.len() && !c.timestamps.is_empty();
-    if rows > MAX_PAGE_ROWS || !chunks.iter().all(fits) {
+    let rows: usize = chunks.iter().map(|c| c.values.len()).sum();
+    if rows > MAX_PAGE_ROWS || chunks.iter().any(|c| c.values.is_empty()) {
         return Err(Error::new(
             ErrorKind::Internal,
             format!(
@@ -94,10 +86,7 @@ pub fn encode(chunks: &[ChunkInput<'_>], level: i32) -> Result<Vec<u8>> {
 
 #[derive(Default)]
 struct PageBuilder {
-    time_heads: Vec<u8>,
-    time_data: Vec<u8>,
-    time_columns: u32,
-    heads: Vec<(u32, ValueHead, Range<usize>)>,
+    heads: Vec<(ValueHead, Range<usize>)>,
     data: Vec<u8>,
     floats: Vec<f64>,
     float_lens: Vec<usize>,
@@ -106,42 +95,19 @@ struct PageBuilder {
 
 impl PageBuilder {
     fn build(mut self, chunks: &[ChunkInput<'_>]) -> Vec<u8> {
-        let hasher = RandomState::with_seed(0);
-        // Column content hash to the chunks that first had such a column; the content decides.
-        let mut columns: HashMap<u64, Vec<(usize, u32)>, RandomState> = HashMap::default();
-        for (i, chunk) in chunks.iter().enumerate() {
-            let seen = columns.entry(hasher.hash_one(chunk.timestamps)).or_default();
-            let known = seen.iter().find(|(at, _)| chunks[*at].timestamps == chunk.timestamps);
-            let column = match known {
-                Some((_, column)) => *column,
-                None => {
-                    let column = self.push_times(chunk.timestamps);
-                    seen.push((i, column));
-                    column
-                }
-            };
-            let previous = i.checked_sub(1).filter(|_| chunk.next_bucket);
-            let previous = previous
-                .filter(|p| self.heads[*p].0 == column)
-                .map(|p| chunks[p].values);
+        let mut before: Option<&[f64]> = None;
+        for chunk in chunks {
+            let previous = before.filter(|_| chunk.next_bucket);
             let start = self.data.len();
             let head = values::encode(chunk.values, previous, &mut self.scratch, &mut self.data);
             if head == ValueHead::Float {
                 self.floats.extend_from_slice(chunk.values);
                 self.float_lens.push(chunk.values.len());
             }
-            self.heads.push((column, head, start..self.data.len()));
+            self.heads.push((head, start..self.data.len()));
+            before = Some(chunk.values);
         }
         self.assemble(chunks)
-    }
-
-    fn push_times(&mut self, timestamps: &[i64]) -> u32 {
-        let start = self.time_data.len();
-        times::encode(timestamps, &mut self.time_data);
-        put_varint(&mut self.time_heads, timestamps.len() as u64);
-        put_varint(&mut self.time_heads, (self.time_data.len() - start) as u64);
-        self.time_columns += 1;
-        self.time_columns - 1
     }
 
     fn assemble(mut self, chunks: &[ChunkInput<'_>]) -> Vec<u8> {
@@ -149,15 +115,14 @@ impl PageBuilder {
             true => None,
             false => floats::encode(&self.floats, &self.float_lens),
         };
-        let mut body = Vec::with_capacity(self.data.len() + self.time_data.len() + self.heads.len() * 12 + 64);
+        let mut body = Vec::with_capacity(self.data.len() + self.heads.len() * 12 + 64);
         put_varint(&mut body, chunks.len() as u64);
-        put_varint(&mut body, u64::from(self.time_columns));
         put_varint(&mut body, encoded.as_ref().map_or(0, |e| e.meta.len()) as u64);
-        body.extend_from_slice(&self.time_heads);
 
         let mut float_series = encoded.iter().flat_map(|e| &e.series);
         let mut data = Vec::with_capacity(self.data.len());
-        for ((column, head, range), chunk) in self.heads.iter_mut().zip(chunks) {
+        let mut rows_before = 0i64;
+        for ((head, range), chunk) in self.heads.iter_mut().zip(chunks) {
             let start = data.len();
             if *head != ValueHead::Float {
                 data.extend_from_slice(&self.data[range.clone()]);
@@ -167,7 +132,9 @@ impl PageBuilder {
                 *head = ValueHead::Raw;
                 values::write_raw(chunk.values, &mut data);
             }
-            put_varint(&mut body, u64::from(*column));
+            let rows = chunk.values.len() as i64;
+            put_zigzag(&mut body, rows - rows_before);
+            rows_before = rows;
             head.write(&mut body);
             if !head.has_no_data() {
                 put_varint(&mut body, (data.len() - start) as u64);
@@ -176,21 +143,14 @@ impl PageBuilder {
         if let Some(encoded) = &encoded {
             body.extend_from_slice(&encoded.meta);
         }
-        body.extend_from_slice(&self.time_data);
         body.extend_from_slice(&data);
         body
     }
 }
 
 #[derive(Debug)]
-struct TimeColumn {
-    rows: usize,
-    bytes: Range<usize>,
-}
-
-#[derive(Debug)]
 struct Chunk {
-    time_column: u32,
+    rows: usize,
     head: ValueHead,
     data: Range<usize>,
 }
@@ -199,7 +159,6 @@ struct Chunk {
 #[derive(Debug)]
 pub struct MetricPage {
     body: Bytes,
-    time_columns: Vec<TimeColumn>,
     chunks: Vec<Chunk>,
     float_meta: Range<usize>,
 }
@@ -226,28 +185,23 @@ impl MetricPage {
 
     fn read_heads(body: Bytes) -> CodecResult<MetricPage> {
         let mut reader = Reader::new(&body);
-        // Nothing is allocated by these counts; the vectors below grow with the heads that are really there.
+        // Nothing is allocated by the count; the vector below grows with the heads that are really there.
         let chunk_count = reader.count(MAX_PAGE_ROWS, "chunk count")?;
-        let column_count = reader.count(MAX_PAGE_ROWS, "time column count")?;
         let float_meta_len = reader.count(body.len(), "float meta length")?;
 
-        let mut sizes = Vec::new();
-        for _ in 0..column_count {
-            let rows = reader.count(MAX_PAGE_ROWS, "rows of a time column")?;
-            sizes.push((rows, reader.count(body.len(), "length of a time column")?));
-        }
-        let mut rows_total = 0usize;
+        let (mut rows, mut rows_total) = (0i64, 0usize);
         let mut chunks: Vec<Chunk> = Vec::new();
         for _ in 0..chunk_count {
-            let time_column = reader.count(column_count.saturating_sub(1), "time column")?;
-            let rows = sizes.get(time_column).ok_or(CodecError::Invalid("time column"))?.0;
-            rows_total += rows;
-            if rows == 0 || rows_total > MAX_PAGE_ROWS {
+            rows = rows.wrapping_add(reader.zigzag("row count")?);
+            let own = usize::try_from(rows).ok().filter(|n| (1..=MAX_PAGE_ROWS).contains(n));
+            let own = own.ok_or(CodecError::Invalid("row count"))?;
+            rows_total += own;
+            if rows_total > MAX_PAGE_ROWS {
                 return Err(CodecError::Invalid("row count"));
             }
-            let head = ValueHead::read(&mut reader, rows)?;
-            if head.is_bucket() && chunks.is_empty() {
-                return Err(CodecError::Invalid("bucket without a chunk before it"));
+            let head = ValueHead::read(&mut reader, own)?;
+            if head.is_bucket() && chunks.last().is_none_or(|before| before.rows != own) {
+                return Err(CodecError::Invalid("bucket without a chunk like it before"));
             }
             let len = if head.has_no_data() {
                 0
@@ -255,7 +209,7 @@ impl MetricPage {
                 reader.count(body.len(), "length of chunk data")?
             };
             chunks.push(Chunk {
-                time_column: time_column as u32,
+                rows: own,
                 head,
                 data: 0..len,
             });
@@ -271,16 +225,6 @@ impl MetricPage {
             Ok(range)
         };
         let float_meta = next(float_meta_len)?;
-        let time_columns: CodecResult<_> = sizes
-            .into_iter()
-            .map(|(rows, len)| {
-                Ok(TimeColumn {
-                    rows,
-                    bytes: next(len)?,
-                })
-            })
-            .collect();
-        let time_columns = time_columns?;
         for chunk in &mut chunks {
             chunk.data = next(chunk.data.end)?;
         }
@@ -289,7 +233,6 @@ impl MetricPage {
         }
         Ok(MetricPage {
             body,
-            time_columns,
             chunks,
             float_meta,
         })
@@ -300,21 +243,20 @@ impl MetricPage {
         self.chunks.len()
     }
 
-    /// Rows of chunk `index`.
-    pub fn rows(&self, index: usize) -> usize {
-        self.time_columns[self.chunks[index].time_column as usize].rows
+    /// Rows of chunk `index`; `None` beyond the last.
+    pub fn rows(&self, index: usize) -> Option<usize> {
+        self.chunks.get(index).map(|chunk| chunk.rows)
     }
 
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
-        self.body.len() + self.time_columns.len() * size_of::<TimeColumn>() + self.chunks.len() * size_of::<Chunk>()
+        self.body.len() + self.chunks.len() * size_of::<Chunk>()
     }
 
     /// A decoder over the chunks; ascending order is the quick one.
     pub fn decoder(&self) -> MetricPageDecoder<'_> {
         MetricPageDecoder {
             page: self,
-            times: self.time_columns.iter().map(|_| None).collect(),
             floats: None,
             at: None,
             values: Vec::new(),
@@ -327,7 +269,6 @@ impl MetricPage {
 /// Decodes chosen chunks of a page.
 pub struct MetricPageDecoder<'p> {
     page: &'p MetricPage,
-    times: Vec<Option<Vec<i64>>>,
     floats: Option<FloatDecoder>,
     /// The chunk whose values lie in `values`.
     at: Option<usize>,
@@ -337,43 +278,13 @@ pub struct MetricPageDecoder<'p> {
 }
 
 impl MetricPageDecoder<'_> {
-    /// Times of chunk `index`, which must be below [`MetricPage::chunk_count`].
-    pub fn times(&mut self, index: usize) -> CodecResult<&[i64]> {
-        let page = self.page;
-        let id = page.chunks[index].time_column as usize;
-        let column = &page.time_columns[id];
-        let slot = &mut self.times[id];
-        if slot.is_none() {
-            *slot = Some(times::decode(
-                &mut Reader::new(&page.body[column.bytes.clone()]),
-                column.rows,
-            )?);
+    /// Values of chunk `index`.
+    pub fn values(&mut self, index: usize) -> CodecResult<&[f64]> {
+        if index >= self.page.chunks.len() {
+            return Err(CodecError::Invalid("chunk number"));
         }
-        Ok(slot.as_deref().unwrap_or(&[]))
-    }
-
-    /// Appends the samples of chunk `index` inside `range` and returns how many.
-    pub fn append(
-        &mut self,
-        index: usize,
-        range: TimeRange,
-        timestamps: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> CodecResult<usize> {
-        let times = self.times(index)?;
-        let rows = times.partition_point(|t| *t < range.start)..times.partition_point(|t| *t < range.end);
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        timestamps.extend_from_slice(&times[rows.clone()]);
-        match self.load(index) {
-            Ok(()) => values.extend_from_slice(&self.values[rows.clone()]),
-            Err(error) => {
-                timestamps.truncate(timestamps.len() - rows.len());
-                return Err(error);
-            }
-        }
-        Ok(rows.len())
+        self.load(index)?;
+        Ok(&self.values)
     }
 
     /// Decodes chunk `index` into `self.values`, and before it the buckets it stands on.
@@ -393,7 +304,7 @@ impl MetricPageDecoder<'_> {
             }
             self.at = None;
             let data = &page.body[chunk.data.clone()];
-            let rows = page.rows(i);
+            let rows = chunk.rows;
             let (previous, floats) = (&self.values, self.floats.as_mut());
             values::decode(
                 &chunk.head,

@@ -7,15 +7,15 @@ use proptest::prelude::*;
 
 use super::compress::FLUSH_LEVEL;
 use super::metric_page::{ChunkInput, MAX_PAGE_ROWS, MetricPage, encode};
-use crate::model::{STALE_NAN_BITS, TimeRange};
+use crate::model::STALE_NAN_BITS;
 
-type Series = (Vec<i64>, Vec<f64>, bool);
+/// Values, and whether they are the next bucket of the series before.
+type Series = (Vec<f64>, bool);
 
 fn page(series: &[Series]) -> Bytes {
     let input = |s| {
-        let (timestamps, values, next_bucket): &Series = s;
+        let (values, next_bucket): &Series = s;
         ChunkInput {
-            timestamps,
             values,
             next_bucket: *next_bucket,
         }
@@ -50,9 +50,10 @@ fn odd_value() -> impl Strategy<Value = f64> {
 /// Values of one series: a walk of decimals, floats or anything, with a share of odd values.
 fn values(rows: usize) -> impl Strategy<Value = Vec<f64>> {
     let regular =
-        (0u8..6, 0u32..10, -1000i64..1000, any::<i32>()).prop_flat_map(move |(shape, scale, slope, start)| {
+        (0u8..9, 0u32..10, -1000i64..1000, any::<i32>()).prop_flat_map(move |(shape, scale, slope, start)| {
             proptest::collection::vec(-100i64..100, rows).prop_map(move |noise| {
                 let mut sum = i64::from(start);
+                let mut total = 0.0;
                 let value = |n: i64| n as f64 / 10f64.powi(scale as i32);
                 let of = |(i, n): (usize, i64)| match shape {
                     0 => value(i64::from(start)),
@@ -65,6 +66,12 @@ fn values(rows: usize) -> impl Strategy<Value = Vec<f64>> {
                     4 => {
                         sum += n.abs();
                         value(if sum % 50 == 0 { 0 } else { sum })
+                    }
+                    5 => (n + slope) as f64 * 10f64.powi(-(scale as i32)),
+                    6 => (n + slope) as f64 / 1000.0 / 1000.0,
+                    7 => {
+                        total += value(n.abs());
+                        total
                     }
                     _ => (n as f64 + f64::from(start)).sin() * 1e3,
                 };
@@ -82,27 +89,22 @@ fn values(rows: usize) -> impl Strategy<Value = Vec<f64>> {
     ]
 }
 
+/// Whatever the bytes are, chunks decode to as many values as they say, or fail.
+fn decode_all(bytes: &Bytes) {
+    if let Ok(page) = MetricPage::open(bytes) {
+        let mut decoder = page.decoder();
+        for index in 0..page.chunk_count() {
+            if let Ok(values) = decoder.values(index) {
+                assert_eq!(Some(values.len()), page.rows(index));
+            }
+        }
+    }
+}
+
 fn series() -> impl Strategy<Value = Vec<Series>> {
-    let one = (1usize..200).prop_flat_map(|rows| {
-        let times = (any::<bool>(), proptest::collection::vec(1i64..9, rows)).prop_map(|(regular, steps)| {
-            let mut time = 1_700_000_000_000_000_000;
-            steps
-                .iter()
-                .map(|s| {
-                    time += if regular { 15_000_000_000 } else { s * 1_000_000 };
-                    time
-                })
-                .collect::<Vec<i64>>()
-        });
-        // A group shares its time column, as the buckets of a histogram do.
-        (times, proptest::collection::vec((values(rows), any::<bool>()), 1..4)).prop_map(|(times, group)| {
-            group
-                .into_iter()
-                .map(|(values, next_bucket)| (times.clone(), values, next_bucket))
-                .collect::<Vec<Series>>()
-        })
-    });
-    proptest::collection::vec(one, 0..8).prop_map(|groups| groups.into_iter().flatten().collect())
+    // A group has equally many rows, as the buckets of a histogram do.
+    let group = (1usize..300).prop_flat_map(|rows| proptest::collection::vec((values(rows), any::<bool>()), 1..4));
+    proptest::collection::vec(group, 0..8).prop_map(|groups| groups.into_iter().flatten().collect())
 }
 
 proptest! {
@@ -114,27 +116,10 @@ proptest! {
         let mut order: Vec<usize> = (0..series.len()).collect();
         if backwards { order.reverse() }
         for index in order {
-            let (mut times, mut values) = (vec![-1], vec![-1.0]);
-            let rows = decoder.append(index, TimeRange::ALL, &mut times, &mut values).unwrap();
-            prop_assert_eq!(rows, page.rows(index));
-            prop_assert_eq!(&times[1..], series[index].0.as_slice());
-            prop_assert_eq!(bits(&values[1..]), bits(&series[index].1));
+            prop_assert_eq!(page.rows(index), Some(series[index].0.len()));
+            prop_assert_eq!(bits(decoder.values(index).unwrap()), bits(&series[index].0));
         }
-    }
-
-    #[test]
-    fn only_rows_inside_the_range_come_out(series in series(), from in 0i64..200, to in 0i64..200) {
-        let at = |n: i64| 1_700_000_000_000_000_000 + n * 15_000_000_000;
-        let range = TimeRange::new(at(from), at(to));
-        let page = MetricPage::open(&page(&series)).unwrap();
-        for (index, (all_times, all_values, _)) in series.iter().enumerate() {
-            let (mut times, mut values) = (Vec::new(), Vec::new());
-            page.decoder().append(index, range, &mut times, &mut values).unwrap();
-            let expected = all_times.iter().zip(all_values).filter(|(t, _)| range.contains(**t));
-            let (expected_times, expected_values): (Vec<i64>, Vec<f64>) = expected.unzip();
-            prop_assert_eq!(times, expected_times);
-            prop_assert_eq!(bits(&values), bits(&expected_values));
-        }
+        prop_assert!(decoder.values(series.len()).is_err());
     }
 
     #[test]
@@ -160,70 +145,26 @@ proptest! {
             let cut = cut.index(bytes.len());
             bytes.truncate(cut);
         }
-        if let Ok(page) = MetricPage::open(&Bytes::from(bytes)) {
-            let mut decoder = page.decoder();
-            for index in 0..page.chunk_count() {
-                let (mut times, mut values) = (Vec::new(), Vec::new());
-                let _ = decoder.append(index, TimeRange::ALL, &mut times, &mut values);
-                assert_eq!(times.len(), values.len());
-            }
-        }
+        decode_all(&Bytes::from(bytes));
     }
 
     #[test]
     fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        if let Ok(page) = MetricPage::open(&Bytes::from([&[1u8][..], &bytes].concat())) {
-            for index in 0..page.chunk_count() {
-                let _ = page.decoder().append(index, TimeRange::ALL, &mut Vec::new(), &mut Vec::new());
-            }
-        }
+        decode_all(&Bytes::from([&[1u8][..], &bytes].concat()));
     }
 }
 
 #[test]
 fn pages_that_could_not_be_read_are_not_written() {
-    let times: Vec<i64> = (0..=MAX_PAGE_ROWS as i64).collect();
-    let values = vec![0.0; times.len()];
-    assert!(
-        encode(
-            &[ChunkInput {
-                timestamps: &times,
-                values: &values,
-                next_bucket: false
-            }],
-            1
-        )
-        .is_err()
-    );
-    assert!(
-        encode(
-            &[ChunkInput {
-                timestamps: &times[..3],
-                values: &values[..2],
-                next_bucket: false
-            }],
-            1
-        )
-        .is_err()
-    );
-    assert!(
-        encode(
-            &[ChunkInput {
-                timestamps: &[],
-                values: &[],
-                next_bucket: false
-            }],
-            1
-        )
-        .is_err()
-    );
-    let most = ChunkInput {
-        timestamps: &times[1..],
-        values: &values[1..],
+    let values = vec![0.0; MAX_PAGE_ROWS + 1];
+    let chunk = |values| ChunkInput {
+        values,
         next_bucket: false,
     };
-    let page = MetricPage::open(&Bytes::from(encode(&[most], 1).unwrap())).unwrap();
-    assert_eq!(page.rows(0), MAX_PAGE_ROWS);
+    assert!(encode(&[chunk(&values)], 1).is_err());
+    assert!(encode(&[chunk(&[])], 1).is_err());
+    let page = MetricPage::open(&Bytes::from(encode(&[chunk(&values[1..])], 1).unwrap())).unwrap();
+    assert_eq!(page.rows(0), Some(MAX_PAGE_ROWS));
 }
 
 /// A deterministic source of noise; the shape of the data decides the sizes, not the generator.
@@ -236,14 +177,10 @@ fn noise(state: &mut u64) -> u64 {
 
 #[test]
 fn node_exporter_like_series_take_under_half_a_byte_a_sample() {
-    let mut state = 1;
     let n = 480;
-    let times: Vec<i64> = (0..n)
-        .map(|i| 1_700_000_000_000_000_000 + i * 15_000_000_000 + (noise(&mut state) % 3) as i64 * 1_000_000)
-        .collect();
     let mut series: Vec<Series> = Vec::new();
     let mut push = |next_bucket: bool, mut value: Box<dyn FnMut(i64) -> f64>| {
-        series.push((times.clone(), (0..n).map(&mut value).collect(), next_bucket));
+        series.push(((0..n).map(&mut value).collect(), next_bucket));
     };
     // The shares of a real node exporter's kinds: two thirds constant, then counters, decimals, gauges, few floats.
     for i in 0..90 {
@@ -289,7 +226,6 @@ fn node_exporter_like_series_take_under_half_a_byte_a_sample() {
 #[test]
 fn buckets_are_smaller_as_differences() {
     let mut state = 7;
-    let times: Vec<i64> = (0..480).map(|i| i * 15_000_000_000).collect();
     let mut sums = [0u64; 12];
     let mut columns = vec![Vec::new(); 12];
     for _ in 0..480 {
@@ -307,7 +243,7 @@ fn buckets_are_smaller_as_differences() {
         let series: Vec<Series> = columns
             .iter()
             .enumerate()
-            .map(|(i, c)| (times.clone(), c.clone(), hint && i > 0))
+            .map(|(i, c)| (c.clone(), hint && i > 0))
             .collect();
         page(&series).len()
     };
@@ -317,10 +253,6 @@ fn buckets_are_smaller_as_differences() {
 
 /// Series that become constants, decimals, a bucket's differences and floats.
 fn series_of_many_kinds() -> Vec<Series> {
-    let second = 1_000_000_000;
-    let times: Vec<i64> = (0..12)
-        .map(|i| 1_700_000_000 * second + i * 15 * second + i * i % 3 * 1_000_000)
-        .collect();
     let steps = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0, 3.0, 5.0, 8.0];
     let mut sum = 0.0;
     let bucket: Vec<f64> = steps
@@ -350,18 +282,17 @@ fn series_of_many_kinds() -> Vec<Series> {
     ];
     all.into_iter()
         .enumerate()
-        .map(|(i, values)| (times.clone(), values, i == 5))
+        .map(|(i, values)| (values, i == 5))
         .collect()
 }
 
 /// Bytes written by format version 1 are read for ever; a change of this constant is a new version.
 const PAGE_OF_VERSION_1: &str = "
-    010801230c14001100d2060000000000000000f87f002200003200300106010311006000d8046402070070000e00e02000e0
-    650401105103000441da20b137a91ff07b1ae4ffffffffff7f0e5315ed8602adaeacfa038080d0e2c6bfce972fc0843d0198
-    75000100b60d0b020000000000f07f0400020384512444040056888d3164781e00000000f0bf638c01073078fada278534be
-    4a01800e9704439888492913e2cf4bcaa36a6fb18ce600371d90ee1b00d407808ea747d6f6bcbf08da9d06a39af4a6e55f34
-    02a0c80aa60625da999479534a2466ae3db9088b5c2820000000000000000000000000000000806842f270ab495d9c20fbb2
-    ed372f6b2c9ad7cde6b8bf3f00";
+    010823181100d2060000000000000000f87f002200003200300106010311006000d8046402070070000e00e02000e0650401
+    105103000441da20b137a91ff07b1ae4ffffffffff7f0e5315ed8602adaeacfa030b020000000000f07f0400020384512444
+    040056888d3164781e00000000f0bf638c01073078fada278534be4a01800e9704439888492913e2cf4bcaa36a6fb18ce600
+    371d90ee1b00d407808ea747d6f6bcbf08da9d06a39af4a6e55f3402a0c80aa60625da999479534a2466ae3db9088b5c2820
+    000000000000000000000000000000806842f270ab495d9c20fbb2ed372f6b2c9ad7cde6b8bf3f00";
 
 #[test]
 fn pages_of_version_1_are_read() {
@@ -374,13 +305,8 @@ fn pages_of_version_1_are_read() {
         .map_err(|e| format!("{e}; now it would be {now}"))
         .unwrap();
     assert_eq!(opened.chunk_count(), series.len());
-    for (index, (times, values, _)) in series.iter().enumerate() {
-        let (mut found_times, mut found_values) = (Vec::new(), Vec::new());
-        opened
-            .decoder()
-            .append(index, TimeRange::ALL, &mut found_times, &mut found_values)
-            .unwrap();
-        assert_eq!(&found_times, times, "{index}");
-        assert_eq!(bits(&found_values), bits(values), "{index}");
+    let mut decoder = opened.decoder();
+    for (index, (values, _)) in series.iter().enumerate() {
+        assert_eq!(bits(decoder.values(index).unwrap()), bits(values), "{index}");
     }
 }

@@ -11,12 +11,10 @@
 //! number  = base + (packed | high << width)                modulo 2^64
 //! ```
 
+pub use super::bitpack::BLOCK_ROWS;
 use super::bitpack::{pack, packed_len, unpack};
 use super::error::{CodecError, CodecResult};
 use super::varint::{Reader, put_varint, varint_len};
-
-/// Numbers in a block.
-pub const BLOCK_ROWS: usize = 128;
 
 const HAS_BASE: u8 = 0x80;
 

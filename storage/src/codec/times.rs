@@ -1,17 +1,20 @@
 //! Time columns of metric chunks: strictly ascending nanoseconds, usually a grid with jitter.
 //!
 //! ```text
-//! times    = zigzag first  [n > 1: varint quantum, u8 kind, fields of the kind]
-//! regular  (kind 0)  varint interval                                            u(i) = i * interval
-//! grid     (kind 1)  varint interval, zigzag base, pfor of n                    u(i) = i * interval + base + pfor(i)
-//! delta    (kind 2)  varint interval, pfor of n - 1                             u(i) = u(i-1) + interval + unzigzag(pfor(i-1))
-//! gap      (kind 3)  varint interval, pfor of n - 1                             u(i) = u(i-1) + interval + pfor(i-1)
-//! time(i)  = first + quantum * u(i), u(0) = 0, everything modulo 2^64
+//! times    = nothing where n is 1, otherwise varint quantum, u8 kind, fields of the kind
+//! regular  (kind 0)  varint interval                               u(i) = i * interval
+//! grid     (kind 1)  varint interval, zigzag base, pfor of n       u(i) = i * interval + base + pfor(i)
+//! delta    (kind 2)  varint interval, pfor of n - 1                u(i) = u(i-1) + interval + unzigzag(pfor(i-1))
+//! gap      (kind 3)  varint interval, pfor of n - 1                u(i) = u(i-1) + interval + pfor(i-1)
+//! double   (kind 4)  varint interval, pfor of n - 1                step(i) = step(i-1) + unzigzag(pfor(i-1)),
+//!                                                                  step(0) = interval, u(i) = u(i-1) + step(i)
+//! time(i)  = first + quantum * u(i), u(0) = 0, everything modulo 2^64; `first` is stored by whoever stores n
 //! ```
 //!
 //! `quantum` is the greatest common divisor of the steps: a millisecond for most scrapers, the whole interval where scrapes
 //! are exact. Residuals from the grid beat differences where scrapes jitter around a fixed schedule, since a difference
-//! sees each jitter twice; after gaps the differences win. The smaller is taken.
+//! sees each jitter twice; after gaps the differences win, and differences of differences where the interval itself
+//! drifts. The smallest is taken.
 
 use super::error::{CodecError, CodecResult};
 use super::ints::gcd;
@@ -22,11 +25,11 @@ const REGULAR: u8 = 0;
 const GRID: u8 = 1;
 const DELTA: u8 = 2;
 const GAP: u8 = 3;
+const DOUBLE: u8 = 4;
 
-/// Appends `times`, which must strictly ascend.
+/// Appends `times`, which must strictly ascend; the first of them is left to the caller.
 pub fn encode(times: &[i64], out: &mut Vec<u8>) {
     debug_assert!(times.windows(2).all(|w| w[0] < w[1]));
-    put_zigzag(out, times.first().copied().unwrap_or(0));
     // Ascending times differ by less than 2^64, so unsigned steps are exact even across the whole range of i64.
     let mut steps: Vec<u64> = times.windows(2).map(|w| w[1].wrapping_sub(w[0]) as u64).collect();
     let Some(first_step) = steps.first().copied() else {
@@ -49,26 +52,28 @@ pub fn encode(times: &[i64], out: &mut Vec<u8>) {
     let delta: Vec<u64> = steps.iter().map(|s| zigzag(s.wrapping_sub(interval) as i64)).collect();
     let shortest = steps.iter().copied().min().unwrap_or(0);
     let gap: Vec<u64> = steps.iter().map(|s| s - shortest).collect();
+    let double: Vec<u64> = std::iter::once(steps[0])
+        .chain(steps.iter().copied())
+        .zip(&steps)
+        .map(|(before, step)| zigzag(step.wrapping_sub(before) as i64))
+        .collect();
 
-    let costs = [
-        (GRID, pfor::cost_bytes(&grid)),
-        (DELTA, pfor::cost_bytes(&delta)),
-        (GAP, pfor::cost_bytes(&gap)),
+    let forms = [
+        (GRID, interval, &grid),
+        (DELTA, interval, &delta),
+        (GAP, shortest, &gap),
+        (DOUBLE, steps[0], &double),
     ];
-    let kind = costs
-        .iter()
-        .min_by_key(|(_, cost_bytes)| *cost_bytes)
-        .map_or(GRID, |(kind, _)| *kind);
-    out.push(kind);
-    put_varint(out, if kind == GAP { shortest } else { interval });
-    match kind {
-        GRID => {
-            put_zigzag(out, base);
-            pfor::encode(&grid, out);
-        }
-        DELTA => pfor::encode(&delta, out),
-        _ => pfor::encode(&gap, out),
+    let smallest = forms.iter().min_by_key(|(_, _, numbers)| pfor::cost_bytes(numbers));
+    let Some((kind, interval, numbers)) = smallest else {
+        return;
+    };
+    out.push(*kind);
+    put_varint(out, *interval);
+    if *kind == GRID {
+        put_zigzag(out, base);
     }
+    pfor::encode(numbers, out);
 }
 
 /// The residuals from the grid, and the smallest of them, which is taken out.
@@ -97,9 +102,8 @@ fn usual_interval(steps: &[u64]) -> u64 {
     ((sum + count / 2) / count.max(1)) as u64
 }
 
-/// The `n` times at the front of `reader`; the caller has checked `n` against a limit.
-pub fn decode(reader: &mut Reader<'_>, n: usize) -> CodecResult<Vec<i64>> {
-    let first = reader.zigzag("first time")?;
+/// The `n` times from `first` on at the front of `reader`; the caller has checked `n` against a limit.
+pub fn decode(reader: &mut Reader<'_>, first: i64, n: usize) -> CodecResult<Vec<i64>> {
     if n <= 1 {
         return Ok(vec![first; n]);
     }
@@ -118,13 +122,18 @@ pub fn decode(reader: &mut Reader<'_>, n: usize) -> CodecResult<Vec<i64>> {
             let grid = packed.iter().zip(0u64..);
             times.extend(grid.map(|(r, i)| time(i.wrapping_mul(interval).wrapping_add(base).wrapping_add(*r))));
         }
-        DELTA | GAP => {
+        DELTA | GAP | DOUBLE => {
             let mut packed = vec![0; n - 1];
             pfor::decode(reader, &mut packed)?;
             times.push(first);
+            let mut usual = interval;
             times.extend(packed.iter().map(|r| {
-                let step = if kind == DELTA { unzigzag(*r) as u64 } else { *r };
-                u = u.wrapping_add(interval).wrapping_add(step);
+                let step = if kind == GAP { *r } else { unzigzag(*r) as u64 };
+                let step = usual.wrapping_add(step);
+                if kind == DOUBLE {
+                    usual = step;
+                }
+                u = u.wrapping_add(step);
                 time(u)
             }));
         }
@@ -169,21 +178,23 @@ mod tests {
                 first.checked_add_unsigned((i * interval + j + gap) * quantum)
             });
             let times: Vec<i64> = grid.map_while(|t| t).collect();
+            let first = times.first().copied().unwrap_or(0);
             let bytes = encoded(&times);
             let mut reader = Reader::new(&bytes);
-            prop_assert_eq!(decode(&mut reader, times.len()), Ok(times));
+            prop_assert_eq!(decode(&mut reader, first, times.len()), Ok(times));
             prop_assert!(reader.is_empty());
         }
 
         #[test]
         fn any_times_come_back(times in proptest::collection::btree_set(any::<i64>(), 0..200)) {
             let times: Vec<i64> = times.into_iter().collect();
-            prop_assert_eq!(decode(&mut Reader::new(&encoded(&times)), times.len()), Ok(times));
+            let first = times.first().copied().unwrap_or(0);
+            prop_assert_eq!(decode(&mut Reader::new(&encoded(&times)), first, times.len()), Ok(times));
         }
 
         #[test]
-        fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200), n in 0usize..300) {
-            let _ = decode(&mut Reader::new(&bytes), n);
+        fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200), n in 0usize..300, first: i64) {
+            let _ = decode(&mut Reader::new(&bytes), first, n);
         }
     }
 
@@ -191,12 +202,16 @@ mod tests {
     fn sizes_are_those_of_a_shared_column() {
         let second = 1_000_000_000i64;
         let regular: Vec<i64> = (0..480).map(|i| 1_700_000_000 * second + i * 15 * second).collect();
-        assert!(encoded(&regular).len() <= 18);
+        assert!(encoded(&regular).len() <= 8);
         // 0-3 ms around the schedule: two bits a time, and no more after a gap.
         let jitter = |i: i64| (i * i * 7919 + i * 104_729) / 8 % 4 * 1_000_000;
         let scraped: Vec<i64> = regular.iter().zip(0..).map(|(t, i)| t + jitter(i)).collect();
         assert!(encoded(&scraped).len() <= 480 / 4 + 32);
         let all = [i64::MIN, -1, i64::MAX];
-        assert_eq!(decode(&mut Reader::new(&encoded(&all)), 3), Ok(all.to_vec()));
+        assert_eq!(decode(&mut Reader::new(&encoded(&all)), i64::MIN, 3), Ok(all.to_vec()));
+        // An interval that grows steadily: a difference of differences of one quantum.
+        let drifting: Vec<i64> = (0..480).map(|i| (i * 15_000 + i * (i - 1) / 2) * 1_000_000).collect();
+        assert!(encoded(&drifting).len() <= 480 / 4 + 16);
+        assert_eq!(decode(&mut Reader::new(&encoded(&drifting)), 0, 480), Ok(drifting));
     }
 }

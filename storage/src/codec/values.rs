@@ -7,14 +7,18 @@
 //!   kind 7..=12   bucket          the same, kind - 7 is the form, scale 0; numbers are differences to the chunk before
 //!   kind 13       raw             data is n * u64 LE
 //!   kind 14       float           data is a pco page, see `floats`
-//! data   = { varint gap, u64 LE bits } * exceptions, data of `ints`
+//!   kind 15       near decimals   u8 method, u8 form, varint exceptions, head of `ints`
+//!                                 method 3: u8 form, head of `ints` of the distances
+//! data   = { varint gap, u64 LE bits } * exceptions, data of `ints`, method 3: data of `ints` of the distances
 //! ```
 //!
-//! A decimal is `number / 10^scale` (see `decimal`). An exception replaces the value at its position by its bits; a
+//! A decimal is `number / 10^scale` (see `decimal`). A near decimal is, by method: 1 `number * 10^-scale`; 2 `number / 1000`
+//! as often as three goes into the scale, then `/ 10` for what is left; 3 the float whose bits are those of
+//! `number / 10^scale` plus its distance, modulo 2^64. An exception replaces the value at its position by its bits; a
 //! position is the gap plus the position before it plus 1, the first is the gap itself. A bucket's number is added to the
 //! value of the chunk before it at the same row, taken as 0 where that value is not a whole number below 2^53 in magnitude.
 
-use super::decimal::{self, MAX_SCALE};
+use super::decimal::{self, MAX_SCALE, Method};
 use super::error::{CodecError, CodecResult};
 use super::floats::{self, FloatDecoder};
 use super::ints::{self, Form, IntHead, IntScratch};
@@ -25,6 +29,9 @@ const DECIMALS: u8 = 1;
 const BUCKET: u8 = DECIMALS + Form::COUNT;
 const RAW: u8 = BUCKET + Form::COUNT;
 const FLOAT: u8 = RAW + 1;
+const NEAR: u8 = FLOAT + 1;
+/// The method code of near decimals with distances, behind those of [`Method`].
+const BY_DISTANCE: u8 = 3;
 
 /// How one chunk's values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,19 @@ pub enum ValueHead {
         exceptions: usize,
         /// The whole numbers.
         ints: IntHead,
+    },
+    /// Decimals that are not quotients.
+    Near {
+        /// Power of ten.
+        scale: u8,
+        /// How numbers become values; with distances it is [`Method::Divide`].
+        method: Method,
+        /// Values kept aside.
+        exceptions: usize,
+        /// The whole numbers.
+        ints: IntHead,
+        /// How far the values are from the quotients.
+        distances: Option<IntHead>,
     },
     /// Bits as they are.
     Raw,
@@ -61,7 +81,7 @@ impl ValueHead {
             ValueHead::Decimals { exceptions, ints, .. } => {
                 *exceptions == 0 && matches!(ints.form, Form::Const | Form::Linear)
             }
-            ValueHead::Raw | ValueHead::Float => false,
+            ValueHead::Near { .. } | ValueHead::Raw | ValueHead::Float => false,
         }
     }
 
@@ -82,6 +102,27 @@ impl ValueHead {
                 out.push(kind << 4 | scale);
                 put_varint(out, *exceptions as u64);
                 ints.write(out);
+            }
+            ValueHead::Near {
+                scale,
+                method,
+                exceptions,
+                ints,
+                distances,
+            } => {
+                out.push(NEAR << 4 | scale);
+                out.push(if distances.is_some() {
+                    BY_DISTANCE
+                } else {
+                    *method as u8
+                });
+                out.push(ints.form as u8);
+                put_varint(out, *exceptions as u64);
+                ints.write(out);
+                if let Some(distances) = distances {
+                    out.push(distances.form as u8);
+                    distances.write(out);
+                }
             }
             ValueHead::Raw => out.push(RAW << 4),
             ValueHead::Float => out.push(FLOAT << 4),
@@ -112,11 +153,50 @@ impl ValueHead {
             }
             RAW => Ok(ValueHead::Raw),
             FLOAT => Ok(ValueHead::Float),
+            NEAR => Self::read_near(scale, reader, rows),
             found => Err(CodecError::UnknownCodec {
                 what: "value chunk",
                 found,
             }),
         }
+    }
+}
+
+impl ValueHead {
+    fn read_near(scale: u8, reader: &mut Reader<'_>, rows: usize) -> CodecResult<ValueHead> {
+        let code = reader.u8("decimal method")?;
+        let method = match code {
+            BY_DISTANCE => Some(Method::Divide),
+            code => Method::from_code(code).filter(|m| *m != Method::Divide),
+        };
+        let method = method.ok_or(CodecError::UnknownCodec {
+            what: "decimal method",
+            found: code,
+        })?;
+        if scale > MAX_SCALE {
+            return Err(CodecError::Invalid("decimal scale"));
+        }
+        let form = |reader: &mut Reader<'_>| {
+            let code = reader.u8("integer form")?;
+            Form::from_code(code).ok_or(CodecError::Invalid("integer form"))
+        };
+        let ints_form = form(reader)?;
+        let exceptions = reader.count(rows, "exception count")?;
+        let ints = IntHead::read(ints_form, reader)?;
+        let distances = match code {
+            BY_DISTANCE => {
+                let form = form(reader)?;
+                Some(IntHead::read(form, reader)?)
+            }
+            _ => None,
+        };
+        Ok(ValueHead::Near {
+            scale,
+            method,
+            exceptions,
+            ints,
+            distances,
+        })
     }
 }
 
@@ -145,7 +225,7 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
             Some(first) if values.iter().all(|v| v.to_bits() == first.to_bits()) => {
                 ValueHead::ConstBits(first.to_bits())
             }
-            _ => ValueHead::Float,
+            _ => encode_near(values, scratch, data).unwrap_or(ValueHead::Float),
         };
     };
     write_exceptions(values, exceptions, data);
@@ -193,6 +273,37 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
         write_raw(values, data);
     }
     head
+}
+
+/// As [`encode`] for values that are not quotients; `None`, and nothing appended, where they are no other decimals either.
+fn encode_near(values: &[f64], scratch: &mut ValueScratch, data: &mut Vec<u8>) -> Option<ValueHead> {
+    let ValueScratch {
+        numbers,
+        differences,
+        exceptions,
+        ints,
+    } = scratch;
+    for method in [Method::Multiply, Method::Thousands] {
+        if let Some(scale) = decimal::to_integers_by(method, values, numbers, exceptions) {
+            write_exceptions(values, exceptions, data);
+            return Some(ValueHead::Near {
+                scale,
+                method,
+                exceptions: exceptions.len(),
+                ints: ints::encode(numbers, ints, data),
+                distances: None,
+            });
+        }
+    }
+    let scale = decimal::to_near_integers(values, numbers, differences, exceptions)?;
+    write_exceptions(values, exceptions, data);
+    Some(ValueHead::Near {
+        scale,
+        method: Method::Divide,
+        exceptions: exceptions.len(),
+        ints: ints::encode(numbers, ints, data),
+        distances: Some(ints::encode(differences, ints, data)),
+    })
 }
 
 /// Appends the bits of `values` as they are.
@@ -246,13 +357,7 @@ pub fn decode(
             exceptions,
             ints,
         } => {
-            let mut reader = Reader::new(data);
-            // The exceptions lie before the numbers, but are applied after them.
-            let mut exception_reader = reader.clone();
-            for _ in 0..*exceptions {
-                reader.varint("exception gap")?;
-                reader.u64_le("exception")?;
-            }
+            let (mut reader, exceptions) = split_exceptions(data, *exceptions)?;
             let numbers = &mut scratch.numbers;
             numbers.clear();
             numbers.resize(rows, 0);
@@ -266,14 +371,61 @@ pub fn decode(
                 }
             }
             decimal::from_integers(numbers, *scale, out);
-            let mut next = 0usize;
-            for _ in 0..*exceptions {
-                let row = next + exception_reader.count(rows, "exception gap")?;
-                let bits = exception_reader.u64_le("exception")?;
-                *out.get_mut(row).ok_or(CodecError::Invalid("exception position"))? = f64::from_bits(bits);
-                next = row + 1;
+            exceptions.apply(out)?;
+        }
+        ValueHead::Near {
+            scale,
+            method,
+            exceptions,
+            ints,
+            distances,
+        } => {
+            let (mut reader, exceptions) = split_exceptions(data, *exceptions)?;
+            let numbers = &mut scratch.numbers;
+            numbers.clear();
+            numbers.resize(rows, 0);
+            ints::decode(ints, &mut reader, &mut scratch.ints, numbers)?;
+            out.extend(numbers.iter().map(|m| method.value(*m, *scale)));
+            if let Some(distances) = distances {
+                ints::decode(distances, &mut reader, &mut scratch.ints, numbers)?;
+                for (value, distance) in out.iter_mut().zip(numbers) {
+                    *value = f64::from_bits(value.to_bits().wrapping_add_signed(*distance));
+                }
             }
+            exceptions.apply(out)?;
         }
     }
     Ok(())
+}
+
+/// Exceptions lie before the numbers, but are applied after them.
+struct Exceptions<'a> {
+    reader: Reader<'a>,
+    count: usize,
+}
+
+fn split_exceptions(data: &[u8], count: usize) -> CodecResult<(Reader<'_>, Exceptions<'_>)> {
+    let mut reader = Reader::new(data);
+    let exceptions = Exceptions {
+        reader: reader.clone(),
+        count,
+    };
+    for _ in 0..count {
+        reader.varint("exception gap")?;
+        reader.u64_le("exception")?;
+    }
+    Ok((reader, exceptions))
+}
+
+impl Exceptions<'_> {
+    fn apply(mut self, out: &mut [f64]) -> CodecResult<()> {
+        let mut next = 0usize;
+        for _ in 0..self.count {
+            let row = next + self.reader.count(out.len(), "exception gap")?;
+            let bits = self.reader.u64_le("exception")?;
+            *out.get_mut(row).ok_or(CodecError::Invalid("exception position"))? = f64::from_bits(bits);
+            next = row + 1;
+        }
+        Ok(())
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) use held::Held;
 pub use log_rows::{LogRowsBuilder, SetCodes};
 pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};
-pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries};
+pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries, names_of, values_of};
 pub use view::{BatchStream, LogSelection, LogSlab, SampleSelection, ScanContext, StoreReader, StoreView};
 pub(crate) use volume::{COUNTED_COLUMNS, count_rows};
 pub use volume::{SourceVolume, StreamVolume, Volume, VolumeGrid};

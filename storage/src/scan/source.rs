@@ -210,9 +210,7 @@ pub trait SeriesSource: Send + Sync + Debug {
         range: TimeRange,
         scan: &ScanContext,
     ) -> Result<Vec<String>> {
-        let series = self.select(matchers, range, scan).await?;
-        let names: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
-        Ok(names.into_iter().map(str::to_string).collect())
+        Ok(names_of(&self.select(matchers, range, scan).await?))
     }
 
     /// Values of label `name` on the series that [`SeriesSource::select`] finds, sorted, each once.
@@ -223,8 +221,18 @@ pub trait SeriesSource: Send + Sync + Debug {
         range: TimeRange,
         scan: &ScanContext,
     ) -> Result<Vec<String>> {
-        let series = self.select(matchers, range, scan).await?;
-        let values: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
-        Ok(values.into_iter().map(str::to_string).collect())
+        Ok(values_of(&self.select(matchers, range, scan).await?, name))
     }
+}
+
+/// Names of labels on `series`, sorted, each once.
+pub fn names_of(series: &[SourceSeries]) -> Vec<String> {
+    let names: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
+    names.into_iter().map(str::to_string).collect()
+}
+
+/// Values of label `name` on `series`, sorted, each once.
+pub fn values_of(series: &[SourceSeries], name: &str) -> Vec<String> {
+    let values: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
+    values.into_iter().map(str::to_string).collect()
 }

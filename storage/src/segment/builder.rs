@@ -6,12 +6,19 @@ use super::directory::{Chunk, ColumnEntry, ColumnId, PageEntry, PageStats, encod
 use super::footer::{Footer, Section, SectionId};
 use super::label_index;
 use super::meta::{SegmentBytes, UnplacedMeta};
-use super::series_table::SeriesTableBuilder;
+use super::sample_chunks::{ChunkListBuilder, NewChunk};
+use super::series_groups::{GroupEntry, encode_groups, group_of};
+use super::series_table::{GROUP_SERIES, SeriesTableBuilder};
+use super::time_columns::{TimeGroupEntry, TimeRef, encode_time_directory};
+use super::time_writer::TimeWriter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, SeriesKey, Signal, TenantId, TimeRange};
 
-/// A reader opens a segment by its tail alone where that is no longer; larger sections are read when they are asked for.
-const MAX_TAIL_BYTES: u64 = 16 << 20;
+/// A reader opens a segment by one read of so many bytes at its end: all of a small segment but its pages. Of a large one
+/// the rest is read when it is asked for.
+const MAX_TAIL_BYTES: u64 = 1 << 20;
+/// Time columns wait for the end of the segment, where they are read with the tail, as long as they are no more than this.
+const MAX_HELD_TIME_BYTES: usize = 4 << 20;
 
 /// One encoded column of a page, with the id of its codec.
 pub(super) type EncodedColumn = (ColumnId, u8, Vec<u8>);
@@ -22,8 +29,18 @@ pub(super) struct SegmentBuilder {
     signal: Signal,
     level: u8,
     out: Vec<u8>,
+    /// Bytes already drained.
+    drained: u64,
     pages: Vec<PageEntry>,
+    /// Of logs, by page.
     chunks: Vec<Chunk>,
+    /// Of samples, by series group.
+    lists: Vec<ChunkListBuilder>,
+    times: TimeWriter,
+    time_groups: Vec<TimeGroupEntry>,
+    /// Groups of time columns that are sealed but not yet written.
+    held_times: Vec<(TimeGroupEntry, Vec<u8>)>,
+    held_time_bytes: usize,
     table: SeriesTableBuilder,
     series: Vec<Labels>,
     rows: u64,
@@ -39,8 +56,14 @@ impl SegmentBuilder {
             signal,
             level,
             out: Vec::new(),
+            drained: 0,
             pages: Vec::new(),
             chunks: Vec::new(),
+            lists: Vec::new(),
+            times: TimeWriter::default(),
+            time_groups: Vec::new(),
+            held_times: Vec::new(),
+            held_time_bytes: 0,
             table: SeriesTableBuilder::default(),
             series: Vec::new(),
             rows: 0,
@@ -62,29 +85,96 @@ impl SegmentBuilder {
         Ok(ordinal)
     }
 
-    /// Appends a page of `chunks` (in row order; their page number is set here) with its encoded columns.
+    /// Where the first of `times` (strictly ascending, not empty) stand among the time columns, and how many they are, at
+    /// least one: a chunk of samples is cut there.
+    pub fn place_times(&mut self, times: &[i64]) -> Result<(TimeRef, usize)> {
+        let placed = self.times.place(times)?;
+        while let Some((entry, bytes)) = self.times.seal_group(false, 0) {
+            self.hold_times(entry, bytes);
+        }
+        if self.held_time_bytes > MAX_HELD_TIME_BYTES {
+            self.write_times();
+        }
+        Ok(placed)
+    }
+
+    fn hold_times(&mut self, entry: TimeGroupEntry, bytes: Vec<u8>) {
+        self.held_time_bytes += bytes.len();
+        self.held_times.push((entry, bytes));
+    }
+
+    fn write_times(&mut self) {
+        self.held_time_bytes = 0;
+        for (mut entry, bytes) in std::mem::take(&mut self.held_times) {
+            entry.offset = self.offset();
+            self.time_groups.push(entry);
+            self.out.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Appends a page of logs: `chunks` (in row order; their page number is set here) with its encoded columns.
     pub fn add_page(&mut self, mut chunks: Vec<Chunk>, stats: PageStats, raw_bytes: u64, columns: Vec<EncodedColumn>) {
         let page = self.pages.len() as u32;
-        let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else {
+        let bounds = chunks.iter().map(|c| (c.series, c.first, c.last, c.rows));
+        if self.push_page(bounds, stats, raw_bytes, columns).is_none() {
+            return;
+        }
+        chunks.iter_mut().for_each(|chunk| chunk.page = page);
+        self.chunks.append(&mut chunks);
+    }
+
+    /// Appends a page of samples: `chunks` in the order in which the page has them, with its encoded columns.
+    pub fn add_sample_page(
+        &mut self,
+        chunks: &[NewChunk],
+        stats: PageStats,
+        raw_bytes: u64,
+        columns: Vec<EncodedColumn>,
+    ) {
+        let page = self.pages.len() as u32;
+        let bounds = chunks.iter().map(|c| (c.series, c.first, c.last, c.rows));
+        let Some(start) = self.push_page(bounds, stats, raw_bytes, columns) else {
             return;
         };
-        let (first_series, last_series) = (first.series, last.series);
-        let start = chunks.iter().map(|c| c.first).min().unwrap_or(0);
-        let end = chunks.iter().map(|c| c.last).max().unwrap_or(0);
-        let rows = chunks.iter().map(|c| c.rows).sum();
+        for (number, chunk) in (0..).zip(chunks) {
+            let group = group_of(chunk.series);
+            if self.lists.len() <= group as usize {
+                self.lists.resize_with(group as usize + 1, ChunkListBuilder::default);
+            }
+            self.lists[group as usize].push(chunk, group * GROUP_SERIES as u32, page, start, number);
+        }
+    }
+
+    /// Appends the columns and the directory's entry of a page of chunks (series, first and last time, rows); gives the
+    /// first time of the page.
+    fn push_page(
+        &mut self,
+        chunks: impl Iterator<Item = (u32, i64, i64, u32)>,
+        stats: PageStats,
+        raw_bytes: u64,
+        columns: Vec<EncodedColumn>,
+    ) -> Option<i64> {
+        let (first_series, last_series, start, end, rows) = chunks.fold(None, |all, (series, first, last, rows)| {
+            let (from, to, start, end, sum) = all.unwrap_or((series, series, first, last, 0));
+            Some((
+                from.min(series),
+                to.max(series),
+                start.min(first),
+                end.max(last),
+                sum + rows,
+            ))
+        })?;
         let mut entries = Vec::with_capacity(columns.len());
         for (id, codec, bytes) in columns {
             entries.push(ColumnEntry {
                 id: id as u8,
                 codec,
-                offset: self.out.len() as u64,
+                offset: self.offset(),
                 len: bytes.len() as u32,
                 checksum: xxh3_64(&bytes),
             });
             self.out.extend_from_slice(&bytes);
         }
-        chunks.iter_mut().for_each(|chunk| chunk.page = page);
-        self.chunks.append(&mut chunks);
         self.rows += u64::from(rows);
         self.raw_bytes += raw_bytes;
         self.pages.push(PageEntry {
@@ -95,14 +185,29 @@ impl SegmentBuilder {
             stats,
             columns: entries,
         });
+        Some(start)
     }
 
-    /// Heap bytes held, about.
+    /// Offset of the next byte written.
+    fn offset(&self) -> u64 {
+        self.drained + self.out.len() as u64
+    }
+
+    /// Takes the bytes written so far; those taken later continue them, and [`SegmentBuilder::finish`] gives the rest.
+    pub fn drain(&mut self) -> Vec<u8> {
+        let bytes = std::mem::take(&mut self.out);
+        self.drained += bytes.len() as u64;
+        bytes
+    }
+
+    /// Heap bytes held, about. What was written and not drained is most of it; the rest grows with series, not with rows.
     pub fn size_bytes(&self) -> usize {
-        self.out.len() + self.chunks.len() * size_of::<Chunk>()
+        let lists: usize = self.lists.iter().map(ChunkListBuilder::size_bytes).sum();
+        let chunks = self.chunks.len() * size_of::<Chunk>() + lists;
+        self.out.len() + chunks + self.times.size_bytes() + self.held_time_bytes + self.table.size_bytes()
     }
 
-    /// The segment; `None` where it has no page.
+    /// The rest of the segment; `None` where it has no page.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         let Some(first) = self.pages.first() else {
             return Ok(None);
@@ -111,14 +216,24 @@ impl SegmentBuilder {
             start: all.start.min(page.range.start),
             end: all.end.max(page.range.end),
         });
-        let starts: Vec<i64> = self.pages.iter().map(|p| p.range.start).collect();
+        let series = self.table.len();
         let index = label_index::build(&self.series)?;
-        let table = std::mem::take(&mut self.table);
-        let series = table.len();
+        let parts_start = self.offset();
+        let groups = self.write_groups()?;
+        while let Some((entry, bytes)) = self.times.seal_group(true, 0) {
+            self.hold_times(entry, bytes);
+        }
+        self.write_times();
+        let starts: Vec<i64> = self.pages.iter().map(|p| p.range.start).collect();
+        let is_logs = self.signal == Signal::Logs;
         let sections = [
             (SectionId::LabelIndex, index),
-            (SectionId::SeriesTable, Some(table.finish()?)),
-            (SectionId::Chunks, Some(encode_chunks(&self.chunks, &starts))),
+            (
+                SectionId::TimeColumns,
+                (!is_logs).then(|| encode_time_directory(&self.time_groups)),
+            ),
+            (SectionId::SeriesGroups, Some(encode_groups(&groups))),
+            (SectionId::Chunks, is_logs.then(|| encode_chunks(&self.chunks, &starts))),
             (SectionId::PageDirectory, Some(encode_directory(&self.pages))),
         ];
         let mut footer = Footer {
@@ -137,14 +252,17 @@ impl SegmentBuilder {
             let Some(bytes) = bytes else { continue };
             footer.sections.push(Section {
                 id: id as u16,
-                offset: self.out.len() as u64,
+                offset: self.offset(),
                 len: bytes.len() as u64,
                 checksum: xxh3_64(&bytes),
             });
             self.out.extend_from_slice(&bytes);
         }
-        footer.segment_len = (self.out.len() + footer.encode().len()) as u64;
-        footer.tail_len = tail_len(&footer, self.out.len() as u64, self.max_tail_bytes);
+        let footer_len = footer.encode().len() as u64;
+        footer.segment_len = self.offset() + footer_len;
+        footer.tail_len = (footer.segment_len - parts_start)
+            .min(self.max_tail_bytes)
+            .max(footer_len);
         self.out.extend_from_slice(&footer.encode());
         Ok(Some(SegmentBytes {
             meta: UnplacedMeta {
@@ -161,16 +279,18 @@ impl SegmentBuilder {
             bytes: self.out,
         }))
     }
-}
 
-/// The footer and as many whole sections before it as fit.
-fn tail_len(footer: &Footer, footer_offset: u64, max_bytes: u64) -> u64 {
-    let mut start = footer_offset;
-    for section in footer.sections.iter().rev() {
-        if footer.segment_len - section.offset > max_bytes {
-            break;
+    fn write_groups(&mut self) -> Result<Vec<GroupEntry>> {
+        let mut lists = std::mem::take(&mut self.lists).into_iter();
+        let mut groups = Vec::new();
+        let mut first = 0;
+        for (series, table) in std::mem::take(&mut self.table).finish()? {
+            let list = lists.next().map_or_else(Vec::new, ChunkListBuilder::finish);
+            groups.push(GroupEntry::new(first, series, self.offset(), &table, &list));
+            self.out.extend_from_slice(&table);
+            self.out.extend_from_slice(&list);
+            first += series;
         }
-        start = section.offset;
+        Ok(groups)
     }
-    footer.segment_len - start
 }

@@ -1,4 +1,4 @@
-//! Opened tails, kept for later queries within a byte limit.
+//! Opened tails and other parts of segments, kept for later queries within a byte limit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,10 +6,45 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::meta::SegmentId;
+use super::series_groups::SeriesGroup;
 use super::tail::OpenTail;
+use super::time_columns::{TimeCodes, TimeHeads};
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
 
-/// Parsed tails of segments by object and offset; the least recently used one leaves first. Share by `Arc` among all
+/// Names a part of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum PartId {
+    Tail,
+    Group(u32),
+    TimeHeads(u32),
+    TimeCodes(u32),
+}
+
+/// A part, opened.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Tail(Arc<OpenTail>),
+    Group(Arc<SeriesGroup>),
+    TimeHeads(Arc<TimeHeads>),
+    TimeCodes(TimeCodes),
+}
+
+impl Part {
+    /// Heap bytes held, about.
+    fn size_bytes(&self) -> usize {
+        /// What an entry costs beside its part.
+        const ENTRY_BYTES: usize = 200;
+        ENTRY_BYTES
+            + match self {
+                Part::Tail(tail) => tail.size_bytes(),
+                Part::Group(group) => group.size_bytes(),
+                Part::TimeHeads(heads) => heads.size_bytes(),
+                Part::TimeCodes(codes) => codes.size_bytes(),
+            }
+    }
+}
+
+/// Opened parts of segments by object and offset; the least recently used one leaves first. Share by `Arc` among all
 /// readers of a process. Segments are immutable and their ids never reused, so nothing here can be stale.
 #[derive(Debug)]
 pub struct TailCache {
@@ -18,17 +53,19 @@ pub struct TailCache {
     entries: Mutex<Entries>,
 }
 
+type Key = (SegmentId, PartId);
+
 #[derive(Debug, Default)]
 struct Entries {
-    by_id: HashMap<SegmentId, Entry>,
-    by_use: BTreeMap<u64, SegmentId>,
+    by_id: HashMap<Key, Entry>,
+    by_use: BTreeMap<u64, Key>,
     bytes: u64,
     tick: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    tail: Arc<OpenTail>,
+    part: Part,
     reservation: Reservation,
     used: u64,
 }
@@ -43,23 +80,25 @@ impl TailCache {
         }
     }
 
-    pub(super) fn get(&self, id: &SegmentId) -> Option<Arc<OpenTail>> {
+    pub(super) fn get(&self, segment: &SegmentId, part: PartId) -> Option<Part> {
         let mut guard = self.entries.lock();
         let entries = &mut *guard;
-        let entry = entries.by_id.get_mut(id)?;
+        let key = (segment.clone(), part);
+        let entry = entries.by_id.get_mut(&key)?;
         entries.tick += 1;
         entries.by_use.remove(&entry.used);
-        entries.by_use.insert(entries.tick, id.clone());
+        entries.by_use.insert(entries.tick, key);
         entry.used = entries.tick;
-        Some(Arc::clone(&entry.tail))
+        Some(entry.part.clone())
     }
 
-    /// Keeps `tail`, unless it is too large for the limit or the process is short of memory even without older entries.
-    pub(super) fn insert(&self, id: &SegmentId, tail: &Arc<OpenTail>) {
-        let bytes = tail.size_bytes() as u64;
+    /// Keeps `part`, unless it is too large for the limit or the process is short of memory even without older entries.
+    pub(super) fn insert(&self, segment: &SegmentId, id: PartId, part: Part) {
+        let bytes = part.size_bytes() as u64;
         if bytes > self.max_bytes {
             return;
         }
+        let key = (segment.clone(), id);
         let mut entries = self.entries.lock();
         while entries.bytes + bytes > self.max_bytes {
             entries.evict_one();
@@ -70,15 +109,15 @@ impl TailCache {
                 return;
             }
         }
-        entries.remove(id);
+        entries.remove(&key);
         entries.tick += 1;
         let used = entries.tick;
         entries.bytes += bytes;
-        entries.by_use.insert(used, id.clone());
+        entries.by_use.insert(used, key.clone());
         entries.by_id.insert(
-            id.clone(),
+            key,
             Entry {
-                tail: Arc::clone(tail),
+                part,
                 reservation,
                 used,
             },
@@ -93,13 +132,13 @@ impl TailCache {
     /// Drops what is not live any more.
     pub fn retain(&self, live: impl Fn(&SegmentId) -> bool) {
         let mut entries = self.entries.lock();
-        let dead: Vec<SegmentId> = entries.by_id.keys().filter(|id| !live(id)).cloned().collect();
+        let dead: Vec<Key> = entries.by_id.keys().filter(|(id, _)| !live(id)).cloned().collect();
         dead.iter().for_each(|id| entries.remove(id));
     }
 }
 
 impl Entries {
-    fn remove(&mut self, id: &SegmentId) {
+    fn remove(&mut self, id: &Key) {
         if let Some(entry) = self.by_id.remove(id) {
             self.by_use.remove(&entry.used);
             self.bytes = self.bytes.saturating_sub(entry.reservation.bytes());

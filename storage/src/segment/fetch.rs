@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Parsed};
@@ -140,6 +141,12 @@ impl Held {
         self.bytes += bytes;
         Ok(())
     }
+
+    pub fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.memory.shrink(bytes);
+        self.bytes -= bytes;
+    }
 }
 
 impl Drop for Held {
@@ -153,6 +160,55 @@ pub(super) struct HeldRead {
     pub pages: Vec<u32>,
     pub fetched: Result<Fetched>,
     pub _held: Held,
+}
+
+/// The end of a segment, read when it was opened.
+#[derive(Debug)]
+pub(super) struct TailBytes {
+    /// Where in the segment it begins.
+    pub start: u64,
+    pub bytes: Bytes,
+}
+
+impl TailBytes {
+    /// These bytes, where all of them are in the tail.
+    pub fn slice(&self, range: &Range<u64>) -> Option<Bytes> {
+        let from = usize::try_from(range.start.checked_sub(self.start)?).ok()?;
+        let end = usize::try_from(range.end.checked_sub(self.start)?).ok()?;
+        (from <= end && end <= self.bytes.len()).then(|| self.bytes.slice(from..end))
+    }
+}
+
+/// The bytes of each range: out of the tail where they lie there, otherwise by reads that take neighbours together.
+pub(super) async fn read_ranges(fetcher: &Fetcher<'_>, tail: &TailBytes, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    let mut out: Vec<Option<Bytes>> = ranges.iter().map(|range| tail.slice(range)).collect();
+    let mut wanted: Vec<usize> = (0..ranges.len()).filter(|i| out[*i].is_none()).collect();
+    wanted.sort_by_key(|i| ranges[*i].start);
+    let mut reads: Vec<(Range<u64>, Vec<usize>)> = Vec::new();
+    for i in wanted {
+        match reads.last_mut() {
+            Some((read, parts)) if joins(read, &ranges[i]) => {
+                read.end = read.end.max(ranges[i].end);
+                parts.push(i);
+            }
+            _ => reads.push((ranges[i].clone(), vec![i])),
+        }
+    }
+    let mut fetches = futures::stream::iter(reads)
+        .map(|(read, parts)| async move { fetcher.get(read.clone()).await.map(|bytes| (read.start, bytes, parts)) })
+        .buffered(PARALLEL_READS);
+    while let Some(fetched) = fetches.next().await {
+        let (start, bytes, parts) = fetched?;
+        for i in parts {
+            let read = TailBytes {
+                start,
+                bytes: bytes.clone(),
+            };
+            out[i] = read.slice(&ranges[i]);
+        }
+    }
+    let missing = || Broken("bounds of a part").at(fetcher.place());
+    out.into_iter().map(|bytes| bytes.ok_or_else(missing)).collect()
 }
 
 /// Performs one planned read.

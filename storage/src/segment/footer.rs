@@ -18,9 +18,10 @@ const MAX_SECTIONS: u16 = 256;
 pub(super) enum SectionId {
     PageDirectory = 1,
     Chunks = 2,
-    SeriesTable = 3,
+    SeriesGroups = 3,
     LabelIndex = 4,
-    // 16 filters, 17 time columns, 18 native histograms, 19 start timestamps, 20 exemplars, 21 metric metadata: reserved.
+    TimeColumns = 17,
+    // 16 filters, 18 native histograms, 19 start timestamps, 20 exemplars, 21 metric metadata: reserved.
 }
 
 /// Where a section lies, from the segment's first byte.

@@ -111,6 +111,12 @@ impl LogSegmentWriter {
         Ok(time.div_euclid(CUTS_NS[self.cut]))
     }
 
+    /// Takes the bytes of the segment that are final, so that they can be sent while more streams are pushed: their place
+    /// is behind those taken before, and [`LogSegmentWriter::finish`] gives the rest.
+    pub fn drain(&mut self) -> Vec<u8> {
+        self.builder.drain()
+    }
+
     /// Heap bytes held, about.
     pub fn size_bytes(&self) -> usize {
         self.builder.size_bytes()
@@ -121,7 +127,7 @@ impl LogSegmentWriter {
                 .sum::<usize>()
     }
 
-    /// The segment; `None` where nothing was pushed.
+    /// The segment, or what of it was not drained; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_all()?;
         self.builder.finish()

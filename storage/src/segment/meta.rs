@@ -26,7 +26,7 @@ pub struct SegmentMeta {
     pub id: SegmentId,
     /// Bytes of the segment, pages to footer.
     pub len: u64,
-    /// Bytes at its end that a reader fetches to open it (directory, series table, label index, footer).
+    /// Bytes at its end that a reader fetches to open it: the footer, directories, and what else fits.
     pub tail_len: u64,
     /// Bounds of its rows, half open.
     pub range: TimeRange,
@@ -43,7 +43,7 @@ pub struct SegmentMeta {
 /// A finished segment in memory, not yet placed in an object.
 #[derive(Clone, Debug)]
 pub struct SegmentBytes {
-    /// The bytes, to be appended to an object.
+    /// The bytes, to be appended to an object behind those that the writer was drained of.
     pub bytes: Vec<u8>,
     /// Everything but the place.
     pub meta: UnplacedMeta,

@@ -2,9 +2,10 @@
 //! [`crate::scan::SeriesSource`].
 //!
 //! [`SampleSegmentWriter`] and [`LogSegmentWriter`] cut rows into pages and share `builder`, which puts the tail behind
-//! them: `label_index`, `series_table`, `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`],
-//! then `fetch`es pages and assembles answers in `read_samples` and `read_logs`. The columns' codecs are
-//! [`crate::codec`]'s.
+//! them: `label_index`, `series_groups` (label sets of `series_table`, chunks of `sample_chunks`), `time_columns` (shared
+//! by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`], reads the other
+//! `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples` and `read_logs`. The columns' codecs
+//! are [`crate::codec`]'s.
 
 mod builder;
 mod bytes;
@@ -15,17 +16,25 @@ mod footer;
 mod label_index;
 mod log_writer;
 mod meta;
+mod pages;
+mod parts;
 mod read_logs;
 mod read_samples;
 mod reader;
+mod sample_chunks;
 mod sample_writer;
+mod series_groups;
 mod series_table;
+mod sizes;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod time_columns;
+mod time_writer;
 
 pub use cache::TailCache;
 pub use log_writer::LogSegmentWriter;
 pub use meta::{SegmentBytes, SegmentId, SegmentMeta, UnplacedMeta};
 pub use reader::SegmentReader;
 pub use sample_writer::SampleSegmentWriter;
+pub use sizes::{SegmentSizes, segment_sizes};

@@ -7,8 +7,9 @@ use arrow_array::{Array, BinaryArray};
 use bytes::Bytes;
 
 use super::directory::{CODEC_LOG_COLUMN, Chunk, ColumnId};
+use super::pages::PageInput;
 use super::read_samples::offsets;
-use super::reader::PageInput;
+
 use crate::codec::log_page::LogPage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, TimeRange};
@@ -67,7 +68,7 @@ impl LogAssembler {
     }
 
     /// Appends what is wanted of a page, or nothing of it.
-    pub fn add(&mut self, input: &PageInput<'_>) -> Result<()> {
+    pub fn add(&mut self, input: &PageInput<'_, Chunk>) -> Result<()> {
         let mut page = self.decode(input)?;
         if self.columns.metadata {
             self.rename_sets(input.chunks, &mut page);
@@ -98,7 +99,7 @@ impl LogAssembler {
     }
 
     /// The page's rows, as many as the directory says.
-    fn decode(&self, input: &PageInput<'_>) -> Result<LogRows> {
+    fn decode(&self, input: &PageInput<'_, Chunk>) -> Result<LogRows> {
         let column = |wanted: bool, id: ColumnId| match wanted {
             true => input.fetched.column(input.entry, id, CODEC_LOG_COLUMN),
             false => Ok(Bytes::new()),

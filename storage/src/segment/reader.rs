@@ -5,23 +5,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use roaring::RoaringBitmap;
 use tokio::sync::Mutex;
 
-use super::cache::TailCache;
-use super::directory::{Chunk, ColumnId, PageEntry, PageStats};
-use super::fetch::{self, Fetched, Fetcher, Held, PARALLEL_READS};
+use super::cache::{Part, PartId, TailCache};
+use super::directory::{Chunk, ColumnId, PageStats};
+use super::fetch::{Fetcher, Held};
 use super::meta::SegmentMeta;
+use super::pages::{PageChunk, PageChunks};
+use super::parts::{GROUPS_AT_ONCE, Parts};
 use super::read_logs::{self, LogAssembler};
-use super::read_samples::SampleAssembler;
+use super::read_samples::{SampleAssembler, Times};
+use super::series_groups::group_of;
+use super::series_table::GROUP_SERIES;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Signal, TimeRange};
 use crate::object::Bucket;
 use crate::scan::{
     COUNTED_COLUMNS, LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
-    SourceVolume, Volume, VolumeGrid, count_rows,
+    SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
 };
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
@@ -80,17 +82,26 @@ impl SegmentReader {
     }
 
     async fn open_tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
-        if let Some(tail) = self.cache.get(&self.meta.id) {
+        if let Some(Part::Tail(tail)) = self.cache.get(&self.meta.id, PartId::Tail) {
             return Ok(tail);
         }
         let _opening = self.opening.lock().await;
-        if let Some(tail) = self.cache.get(&self.meta.id) {
+        if let Some(Part::Tail(tail)) = self.cache.get(&self.meta.id, PartId::Tail) {
             return Ok(tail);
         }
         let _held = Held::take(scan, self.meta.tail_len)?;
         let tail = Arc::new(OpenTail::open(&self.fetcher(scan), &self.meta).await?);
-        self.cache.insert(&self.meta.id, &tail);
+        self.cache
+            .insert(&self.meta.id, PartId::Tail, Part::Tail(Arc::clone(&tail)));
         Ok(tail)
+    }
+
+    fn parts<'a>(&'a self, fetcher: &'a Fetcher<'a>, tail: &'a OpenTail) -> Parts<'a> {
+        Parts {
+            fetcher,
+            tail,
+            cache: &self.cache,
+        }
     }
 
     fn expect_signal(&self, signal: Signal) -> Result<()> {
@@ -99,99 +110,6 @@ impl SegmentReader {
         }
         let message = format!("{} was asked for {}", self.meta.place(), signal.as_str());
         Err(Error::new(ErrorKind::Internal, message))
-    }
-
-    /// Reads `wanted` columns of the pages that `chunks` lie in and hands each page to `take`, in page order. A page that
-    /// `take` or the store finds damaged is passed over.
-    async fn read_pages(
-        &self,
-        tail: &OpenTail,
-        chunks: &PageChunks,
-        wanted: &[ColumnId],
-        scan: &ScanContext,
-        mut take: impl FnMut(PageInput<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let pages: Vec<u32> = chunks.runs.iter().map(|(page, _)| *page).collect();
-        ScanStats::add(&scan.stats.pages_skipped, chunks.skipped);
-        let fetcher = Arc::new(self.fetcher(scan));
-        let reads = fetch::plan(&tail.pages, &pages, wanted);
-        let mut fetches = futures::stream::iter(reads)
-            .map(|read| fetch::fetch(Arc::clone(&fetcher), read))
-            .buffered(PARALLEL_READS);
-        let mut runs = chunks.runs.iter().peekable();
-        while let Some(read) = fetches.next().await {
-            let read = read?;
-            for page in &read.pages {
-                while runs.next_if(|(p, _)| p < page).is_some() {}
-                let (Some(entry), Some((_, own))) = (tail.pages.get(*page as usize), runs.next_if(|(p, _)| p == page))
-                else {
-                    continue;
-                };
-                let taken = match &read.fetched {
-                    Ok(fetched) => take(PageInput {
-                        tail,
-                        page: *page,
-                        entry,
-                        fetched,
-                        chunks: own,
-                    }),
-                    Err(error) => Err(Error::new(error.kind(), error.to_string())),
-                };
-                match taken {
-                    Ok(()) => ScanStats::add(&scan.stats.pages, 1),
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        ScanStats::add(&scan.stats.pages_corrupt, 1);
-                        tracing::warn!(%error, segment = self.meta.place(), page, "a damaged page is left out of an answer");
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One page on its way into an answer.
-pub(super) struct PageInput<'a> {
-    pub tail: &'a OpenTail,
-    pub page: u32,
-    pub entry: &'a PageEntry,
-    pub fetched: &'a Fetched,
-    /// The chunks wanted, with the position of their series among those asked for.
-    pub chunks: &'a [(u32, Chunk)],
-}
-
-/// The chunks of a read, by page.
-struct PageChunks {
-    runs: Vec<(u32, Vec<(u32, Chunk)>)>,
-    /// Pages that hold series asked for, but no time of theirs.
-    skipped: u64,
-}
-
-fn chunks_by_page(tail: &OpenTail, ordinals: &[u32], range: TimeRange) -> PageChunks {
-    let mut wanted: Vec<(u32, Chunk)> = Vec::new();
-    let mut skipped = BTreeSet::new();
-    for (index, ordinal) in ordinals.iter().enumerate() {
-        for chunk in tail.chunks_of(*ordinal) {
-            if chunk.range().overlaps(&range) {
-                wanted.push((index as u32, *chunk));
-            } else {
-                skipped.insert(chunk.page);
-            }
-        }
-    }
-    wanted.sort_by_key(|(index, chunk)| (chunk.page, *index));
-    let mut runs: Vec<(u32, Vec<(u32, Chunk)>)> = Vec::new();
-    for (index, chunk) in wanted {
-        skipped.remove(&chunk.page);
-        match runs.last_mut() {
-            Some((page, own)) if *page == chunk.page => own.push((index, chunk)),
-            _ => runs.push((chunk.page, vec![(index, chunk)])),
-        }
-    }
-    PageChunks {
-        runs,
-        skipped: skipped.len() as u64,
     }
 }
 
@@ -220,17 +138,6 @@ fn known_volume(tail: &OpenTail, page: u32, own: &[(u32, Chunk)], grid: &VolumeG
     })
 }
 
-/// Ordinals that pass all matchers.
-fn matching(tail: &OpenTail, matchers: &[LabelMatcher]) -> RoaringBitmap {
-    if let Some(index) = &tail.index {
-        match index.select(matchers) {
-            Ok(found) => return found,
-            Err(error) => tracing::warn!(%error, "label index cannot be read; matching without it"),
-        }
-    }
-    tail.table.select(matchers)
-}
-
 #[async_trait]
 impl SeriesSource for SegmentReader {
     fn time_range(&self) -> TimeRange {
@@ -250,47 +157,73 @@ impl SeriesSource for SegmentReader {
         let Some(tail) = self.tail(scan).await? else {
             return Ok(Vec::new());
         };
-        let found = matching(&tail, matchers);
+        let fetcher = self.fetcher(scan);
+        let parts = self.parts(&fetcher, &tail);
+        let found = parts.matching(matchers).await?;
         let mut out = Vec::with_capacity(found.len() as usize);
         let mut scratch = Vec::new();
-        for ordinal in found {
-            let chunks = tail.chunks_of(ordinal);
-            let bounds = chunks.iter().map(Chunk::range).reduce(|a, b| TimeRange {
-                start: a.start.min(b.start),
-                end: a.end.max(b.end),
-            });
-            let Some(bounds) = bounds.filter(|b| b.overlaps(&range)) else {
-                continue;
-            };
-            let labels = tail.table.labels(ordinal, &mut scratch).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    format!("{}: damaged labels of series {ordinal}", self.meta.place()),
-                )
-            })?;
-            out.push(SourceSeries {
-                labels,
-                ordinal,
-                range: bounds,
-                rows: chunks.iter().map(|c| u64::from(c.rows)).sum(),
-            });
+        let numbers: BTreeSet<u32> = found.iter().map(group_of).collect();
+        let numbers: Vec<u32> = numbers.into_iter().collect();
+        for batch in numbers.chunks(GROUPS_AT_ONCE) {
+            for (number, group) in parts.groups(&batch.iter().copied().collect()).await? {
+                let first = number * GROUP_SERIES as u32;
+                let mut own = found.iter();
+                own.advance_to(first);
+                for ordinal in own.take_while(|o| group_of(*o) == number) {
+                    let (bounds, rows) = match self.meta.signal {
+                        Signal::Metrics => bounds(group.chunks.of(ordinal)),
+                        Signal::Logs => bounds(tail.chunks_of(ordinal)),
+                    };
+                    let Some(bounds) = bounds.filter(|b| b.overlaps(&range)) else {
+                        continue;
+                    };
+                    let labels = group.table.labels(ordinal, &mut scratch).ok_or_else(|| {
+                        Error::new(
+                            ErrorKind::Corrupt,
+                            format!("{}: damaged labels of series {ordinal}", self.meta.place()),
+                        )
+                    })?;
+                    out.push(SourceSeries {
+                        labels,
+                        ordinal,
+                        range: bounds,
+                        rows,
+                    });
+                }
+            }
         }
         Ok(out)
     }
 
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns> {
         self.expect_signal(Signal::Metrics)?;
-        let mut out = SampleAssembler::new(ordinals.len(), range);
         let Some(tail) = self.tail(scan).await? else {
-            return out.finish();
+            return no_samples(ordinals.len());
         };
-        let chunks = chunks_by_page(&tail, ordinals, range);
-        let wanted = [ColumnId::Samples];
-        self.read_pages(&tail, &chunks, &wanted, scan, |page| {
-            let _held = Held::take(scan, u64::from(page.entry.rows) * 16)?;
-            out.add(&page)
-        })
-        .await?;
+        let fetcher = self.fetcher(scan);
+        let parts = self.parts(&fetcher, &tail);
+        let groups = parts.groups(&ordinals.iter().map(|o| group_of(*o)).collect()).await?;
+        let of = |ordinal: &u32| {
+            groups
+                .get(&group_of(*ordinal))
+                .map_or(&[][..], |g| g.chunks.of(*ordinal))
+        };
+        let all = (0..)
+            .zip(ordinals)
+            .flat_map(|(index, o)| of(o).iter().map(move |c| (index, *c)));
+        let chunks = PageChunks::new(all, range);
+        let columns = chunks.runs.iter().flat_map(|(_, own)| own).map(|(_, c)| c.column);
+        let time_groups: BTreeSet<u32> = columns.filter_map(|c| tail.time_group_of(c)).collect();
+        let heads = parts.time_heads(&time_groups).await?;
+        let codes = parts.time_codes(&time_groups).await?;
+        let times = Times::new(&tail, heads, codes, scan)?;
+        let mut out = SampleAssembler::new(ordinals.len(), range, &groups, times);
+        chunks
+            .read(Arc::new(self.fetcher(scan)), &tail, &[ColumnId::Samples], |page| {
+                let _held = Held::take(scan, u64::from(page.entry.rows) * 16)?;
+                out.add(&page)
+            })
+            .await?;
         out.finish()
     }
 
@@ -306,19 +239,25 @@ impl SeriesSource for SegmentReader {
         let Some(tail) = self.tail(scan).await? else {
             return out.finish();
         };
-        let chunks = chunks_by_page(&tail, ordinals, range);
+        let chunks = log_chunks(&tail, ordinals, range);
         let mut held = Held::take(scan, 0)?;
-        self.read_pages(&tail, &chunks, read_logs::wanted(columns), scan, |page| {
-            let line_bytes = match page.entry.stats {
-                PageStats::Logs { line_bytes } if columns.lines => line_bytes,
-                _ => 0,
-            };
-            let _held = Held::take(scan, line_bytes + u64::from(page.entry.rows) * 20)?;
-            let before = out.size_bytes();
-            out.add(&page)?;
-            held.grow(out.size_bytes() - before)
-        })
-        .await?;
+        chunks
+            .read(
+                Arc::new(self.fetcher(scan)),
+                &tail,
+                read_logs::wanted(columns),
+                |page| {
+                    let line_bytes = match page.entry.stats {
+                        PageStats::Logs { line_bytes } if columns.lines => line_bytes,
+                        _ => 0,
+                    };
+                    let _held = Held::take(scan, line_bytes + u64::from(page.entry.rows) * 20)?;
+                    let before = out.size_bytes();
+                    out.add(&page)?;
+                    held.grow(out.size_bytes() - before)
+                },
+            )
+            .await?;
         out.finish()
     }
 
@@ -328,17 +267,20 @@ impl SeriesSource for SegmentReader {
         range: TimeRange,
         scan: &ScanContext,
     ) -> Result<Option<Vec<RowBounds>>> {
+        // Samples are not cut by time.
+        if self.meta.signal != Signal::Logs {
+            return Ok(None);
+        }
         let Some(tail) = self.tail(scan).await? else {
             return Ok(None);
         };
-        let chunks = chunks_by_page(&tail, ordinals, range);
+        let chunks = log_chunks(&tail, ordinals, range);
         let bounds = chunks.runs.iter().filter_map(|(page, own)| {
             let entry = tail.pages.get(*page as usize)?;
-            let rows: u64 = own.iter().map(|(_, c)| u64::from(c.rows)).sum();
-            let page_bytes = match entry.stats {
-                PageStats::Logs { line_bytes } => line_bytes,
-                PageStats::Samples { .. } => u64::from(entry.rows) * 16,
+            let PageStats::Logs { line_bytes } = entry.stats else {
+                return None;
             };
+            let rows: u64 = own.iter().map(|(_, c)| u64::from(c.rows)).sum();
             Some(RowBounds {
                 range: TimeRange {
                     start: own.iter().map(|(_, c)| c.range().start).min()?,
@@ -346,7 +288,7 @@ impl SeriesSource for SegmentReader {
                 },
                 rows,
                 // The share of the page's bytes that falls to these rows.
-                bytes: (u128::from(page_bytes) * u128::from(rows) / u128::from(entry.rows)) as u64,
+                bytes: (u128::from(line_bytes) * u128::from(rows) / u128::from(entry.rows)) as u64,
             })
         });
         Ok(Some(bounds.collect()))
@@ -357,7 +299,7 @@ impl SeriesSource for SegmentReader {
         let Some(tail) = self.tail(scan).await? else {
             return Ok(Vec::new());
         };
-        let mut chunks = chunks_by_page(&tail, ordinals, grid.range());
+        let mut chunks = log_chunks(&tail, ordinals, grid.range());
         let mut volumes = Vec::new();
         chunks
             .runs
@@ -371,13 +313,15 @@ impl SeriesSource for SegmentReader {
             });
         let mut out = LogAssembler::new(ordinals.len(), grid.range(), COUNTED_COLUMNS);
         let mut held = Held::take(scan, 0)?;
-        self.read_pages(&tail, &chunks, read_logs::wanted(COUNTED_COLUMNS), scan, |page| {
-            let _held = Held::take(scan, u64::from(page.entry.rows) * 20)?;
-            let before = out.size_bytes();
-            out.add(&page)?;
-            held.grow(out.size_bytes() - before)
-        })
-        .await?;
+        let wanted = read_logs::wanted(COUNTED_COLUMNS);
+        chunks
+            .read(Arc::new(self.fetcher(scan)), &tail, wanted, |page| {
+                let _held = Held::take(scan, u64::from(page.entry.rows) * 20)?;
+                let before = out.size_bytes();
+                out.add(&page)?;
+                held.grow(out.size_bytes() - before)
+            })
+            .await?;
         volumes.extend(count_rows(&out.finish()?, grid));
         volumes.sort_unstable_by_key(|v| (v.index, v.cell));
         Ok(volumes)
@@ -393,12 +337,9 @@ impl SeriesSource for SegmentReader {
             let Some(tail) = self.tail(scan).await? else {
                 return Ok(Vec::new());
             };
-            let names: BTreeSet<&str> = tail.table.names().collect();
-            return Ok(names.into_iter().map(str::to_string).collect());
+            return self.parts(&self.fetcher(scan), &tail).label_names().await;
         }
-        let series = self.select(matchers, range, scan).await?;
-        let names: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
-        Ok(names.into_iter().map(str::to_string).collect())
+        Ok(names_of(&self.select(matchers, range, scan).await?))
     }
 
     async fn label_values(
@@ -412,13 +353,33 @@ impl SeriesSource for SegmentReader {
             let Some(tail) = self.tail(scan).await? else {
                 return Ok(Vec::new());
             };
-            let values: BTreeSet<&str> = tail.table.values(name).collect();
-            return Ok(values.into_iter().map(str::to_string).collect());
+            return self.parts(&self.fetcher(scan), &tail).label_values(name).await;
         }
-        let series = self.select(matchers, range, scan).await?;
-        let values: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
-        Ok(values.into_iter().map(str::to_string).collect())
+        Ok(values_of(&self.select(matchers, range, scan).await?, name))
     }
+}
+
+/// Bounds of all chunks of a series, and their rows.
+fn bounds<C: PageChunk>(chunks: &[C]) -> (Option<TimeRange>, u64) {
+    let range = chunks.iter().map(C::range).reduce(|a, b| TimeRange {
+        start: a.start.min(b.start),
+        end: a.end.max(b.end),
+    });
+    (range, chunks.iter().map(|c| u64::from(c.rows())).sum())
+}
+
+fn log_chunks(tail: &OpenTail, ordinals: &[u32], range: TimeRange) -> PageChunks<Chunk> {
+    let all = (0..).zip(ordinals);
+    let all = all.flat_map(|(index, o)| tail.chunks_of(*o).iter().map(move |c| (index, *c)));
+    PageChunks::new(all, range)
+}
+
+/// The answer to `series` series of which nothing can be read.
+fn no_samples(series: usize) -> Result<SampleColumns> {
+    Ok(SampleColumns {
+        offsets: vec![0; series + 1],
+        ..SampleColumns::default()
+    })
 }
 
 fn covers(outer: TimeRange, inner: TimeRange) -> bool {

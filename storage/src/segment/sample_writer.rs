@@ -2,7 +2,8 @@
 
 use super::SegmentBytes;
 use super::builder::SegmentBuilder;
-use super::directory::{CODEC_METRIC_PAGE, Chunk, ColumnId, PageStats};
+use super::directory::{CODEC_METRIC_PAGE, ColumnId, PageStats};
+use super::sample_chunks::NewChunk;
 use crate::codec::compress::FLUSH_LEVEL;
 use crate::codec::metric_page::{self, ChunkInput};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,8 +22,7 @@ const SAMPLE_BYTES: u64 = 16;
 #[derive(Debug)]
 pub struct SampleSegmentWriter {
     pub(super) builder: SegmentBuilder,
-    chunks: Vec<Chunk>,
-    times: Vec<i64>,
+    chunks: Vec<NewChunk>,
     values: Vec<f64>,
     metric: Option<String>,
     /// Labels without `le` of the bucket pushed last.
@@ -37,7 +37,6 @@ impl SampleSegmentWriter {
         SampleSegmentWriter {
             builder: SegmentBuilder::new(tenant, Signal::Metrics, level),
             chunks: Vec::new(),
-            times: Vec::new(),
             values: Vec::new(),
             metric: None,
             histogram: None,
@@ -59,7 +58,7 @@ impl SampleSegmentWriter {
         let metric = labels.get(METRIC_NAME);
         let new_metric = self.metric.as_deref() != metric;
         if new_metric {
-            if self.times.len() >= MIN_PAGE_SAMPLES {
+            if self.values.len() >= MIN_PAGE_SAMPLES {
                 self.seal_page()?;
             }
             self.metric = metric.map(str::to_string);
@@ -68,62 +67,68 @@ impl SampleSegmentWriter {
         let next_bucket = histogram.is_some() && self.histogram == histogram;
         self.histogram = histogram;
         let series = self.builder.add_series(labels)?;
-        if self.times.len() + timestamps.len() > MAX_PAGE_SAMPLES {
+        if self.values.len() + timestamps.len() > MAX_PAGE_SAMPLES {
             self.seal_page()?;
         }
-        for (times, values) in timestamps.chunks(MAX_PAGE_SAMPLES).zip(values.chunks(MAX_PAGE_SAMPLES)) {
-            if self.times.len() + times.len() > MAX_PAGE_SAMPLES {
+        let mut at = 0;
+        while at < timestamps.len() {
+            let most = (at + MAX_PAGE_SAMPLES).min(timestamps.len());
+            let (times, rows) = self.builder.place_times(&timestamps[at..most])?;
+            if self.values.len() + rows > MAX_PAGE_SAMPLES {
                 self.seal_page()?;
             }
-            self.chunks.push(Chunk {
+            self.chunks.push(NewChunk {
                 series,
-                page: 0,
-                row: self.times.len() as u32,
-                rows: times.len() as u32,
-                first: times[0],
-                last: times[times.len() - 1],
+                rows: rows as u32,
+                first: timestamps[at],
+                last: timestamps[at + rows - 1],
+                times,
             });
             self.buckets.push(next_bucket);
-            self.times.extend_from_slice(times);
-            self.values.extend_from_slice(values);
+            self.values.extend_from_slice(&values[at..at + rows]);
+            at += rows;
         }
         Ok(())
     }
 
-    /// Heap bytes held, about.
-    pub fn size_bytes(&self) -> usize {
-        self.builder.size_bytes() + self.times.capacity() * SAMPLE_BYTES as usize
+    /// Takes the bytes of the segment that are final, so that they can be sent while more series are pushed: their place
+    /// is behind those taken before, and [`SampleSegmentWriter::finish`] gives the rest.
+    pub fn drain(&mut self) -> Vec<u8> {
+        self.builder.drain()
     }
 
-    /// The segment; `None` where nothing was pushed.
+    /// Heap bytes held, about.
+    pub fn size_bytes(&self) -> usize {
+        self.builder.size_bytes() + self.values.capacity() * size_of::<f64>()
+    }
+
+    /// The segment, or what of it was not drained; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_page()?;
         self.builder.finish()
     }
 
     fn seal_page(&mut self) -> Result<()> {
-        if self.times.is_empty() {
+        if self.values.is_empty() {
             return Ok(());
         }
         let chunks = std::mem::take(&mut self.chunks);
         let buckets = std::mem::take(&mut self.buckets);
-        let inputs: Vec<ChunkInput<'_>> = chunks
-            .iter()
-            .zip(&buckets)
-            .map(|(chunk, next_bucket)| {
-                let rows = chunk.row as usize..(chunk.row + chunk.rows) as usize;
-                ChunkInput {
-                    timestamps: &self.times[rows.clone()],
-                    values: &self.values[rows],
-                    next_bucket: *next_bucket,
-                }
-            })
-            .collect();
+        let mut rest = self.values.as_slice();
+        let mut inputs: Vec<ChunkInput<'_>> = Vec::with_capacity(chunks.len());
+        for (chunk, next_bucket) in chunks.iter().zip(&buckets) {
+            let (values, behind) = rest.split_at(chunk.rows as usize);
+            rest = behind;
+            inputs.push(ChunkInput {
+                values,
+                next_bucket: *next_bucket,
+            });
+        }
         let page = metric_page::encode(&inputs, FLUSH_LEVEL)?;
         let columns = vec![(ColumnId::Samples, CODEC_METRIC_PAGE, page)];
-        let raw_bytes = self.times.len() as u64 * SAMPLE_BYTES;
-        self.builder.add_page(chunks, stats(&self.values), raw_bytes, columns);
-        self.times.clear();
+        let raw_bytes = self.values.len() as u64 * SAMPLE_BYTES;
+        self.builder
+            .add_sample_page(&chunks, stats(&self.values), raw_bytes, columns);
         self.values.clear();
         Ok(())
     }

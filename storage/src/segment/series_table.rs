@@ -1,4 +1,4 @@
-//! The series table: label sets by ordinal, as Arrow IPC messages. See FORMAT.md, "Series table".
+//! The series table: the label sets of one group of series as an Arrow IPC message. See FORMAT.md, "Series groups".
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor as IoCursor;
@@ -12,12 +12,12 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use roaring::RoaringBitmap;
 
-use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_slice, put_varint, unpack};
+use super::bytes::{Broken, MAX_RAW_BYTES, Parsed, pack, put_slice, unpack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels};
 
 /// Series of one message. Small enough that 16-bit codes name every value and that a reader of one series decodes little.
-const MESSAGE_SERIES: usize = 8192;
+pub(super) const GROUP_SERIES: usize = 8192;
 /// Messages are plain IPC inside a zstd frame. Against IPC's own lz4 bodies that halves the table (100,000 series of 7
 /// labels: 14.7 for 29.5 bytes a series), and a table of ten series takes 0.8 KB where IPC's heads alone take 4.
 const ZSTD_LEVEL: i32 = 3;
@@ -62,7 +62,7 @@ impl SeriesTableBuilder {
         }
         self.rows += 1;
         self.series += 1;
-        if self.rows == MESSAGE_SERIES {
+        if self.rows == GROUP_SERIES {
             self.seal_message()?;
         }
         Ok(())
@@ -81,17 +81,18 @@ impl SeriesTableBuilder {
         Ok(())
     }
 
-    pub fn finish(mut self) -> Result<Vec<u8>> {
+    /// Heap bytes held, about; the open message counts by its codes.
+    pub fn size_bytes(&self) -> usize {
+        let sealed: usize = self.messages.iter().map(|(_, bytes)| bytes.len()).sum();
+        sealed + self.columns.len() * self.rows * 4
+    }
+
+    /// The messages with their numbers of series.
+    pub fn finish(mut self) -> Result<Vec<(u32, Vec<u8>)>> {
         if self.rows > 0 {
             self.seal_message()?;
         }
-        let mut out = Vec::new();
-        put_varint(&mut out, self.messages.len() as u64);
-        for (rows, bytes) in &self.messages {
-            put_varint(&mut out, u64::from(*rows));
-            put_slice(&mut out, bytes);
-        }
-        Ok(out)
+        Ok(self.messages)
     }
 }
 
@@ -114,15 +115,10 @@ fn encode_message(rows: usize, columns: BTreeMap<String, ColumnBuilder>) -> std:
     Ok(pack(&writer.into_inner()?, ZSTD_LEVEL))
 }
 
-/// The label sets of a segment, opened.
+/// The label sets of one group, opened.
 #[derive(Debug)]
-pub(super) struct SeriesTable {
-    messages: Vec<Message>,
-    series: u32,
-}
-
-#[derive(Debug)]
-struct Message {
+pub(super) struct SeriesMessage {
+    /// Ordinal of its first series.
     first: u32,
     rows: usize,
     /// In name order.
@@ -136,50 +132,32 @@ struct Column {
     values: StringArray,
 }
 
-impl SeriesTable {
-    pub fn decode(bytes: &[u8]) -> Parsed<SeriesTable> {
-        let mut cursor = Cursor::new(bytes, WHAT);
-        let count = cursor.count(2)?;
-        let mut messages = Vec::with_capacity(count);
-        let mut series = 0u32;
-        for _ in 0..count {
-            let rows = cursor.varint_u32()?;
-            let columns = decode_message(cursor.slice()?, rows as usize)?;
-            messages.push(Message {
-                first: series,
-                rows: rows as usize,
-                columns,
-            });
-            series = series.checked_add(rows).ok_or(Broken(WHAT))?;
-        }
-        cursor.end()?;
-        Ok(SeriesTable { messages, series })
-    }
-
-    pub fn len(&self) -> u32 {
-        self.series
+impl SeriesMessage {
+    /// The message of `rows` series from ordinal `first` on.
+    pub fn decode(bytes: &[u8], first: u32, rows: u32) -> Parsed<SeriesMessage> {
+        let rows = rows as usize;
+        let columns = decode_message(bytes, rows)?;
+        Ok(SeriesMessage { first, rows, columns })
     }
 
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
-        let columns = self.messages.iter().flat_map(|m| &m.columns);
         // Arrays are slices of one buffer a message; each counts its own share of it.
         let slice_bytes = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or(0);
-        columns
+        self.columns
+            .iter()
             .map(|c| slice_bytes(&c.codes) + slice_bytes(&c.values) + c.name.len())
             .sum()
     }
 
-    /// The label set of `ordinal`, built into `scratch`; `None` beyond the last.
+    /// The label set of `ordinal`, built into `scratch`; `None` outside the group.
     pub fn labels(&self, ordinal: u32, scratch: &mut Vec<u8>) -> Option<Labels> {
-        let at = self.messages.partition_point(|m| m.first <= ordinal).checked_sub(1)?;
-        let message = &self.messages[at];
-        let row = (ordinal - message.first) as usize;
-        if row >= message.rows {
+        let row = ordinal.checked_sub(self.first)? as usize;
+        if row >= self.rows {
             return None;
         }
         scratch.clear();
-        for column in &message.columns {
+        for column in &self.columns {
             if column.codes.is_valid(row) {
                 let value = column.values.value(usize::from(column.codes.value(row)));
                 put_slice(scratch, column.name.as_bytes());
@@ -189,36 +167,28 @@ impl SeriesTable {
         Labels::from_canonical(scratch).ok()
     }
 
-    /// Ordinals that pass all matchers. A matcher is asked once per distinct value of a message, not per series.
-    pub fn select(&self, matchers: &[LabelMatcher]) -> RoaringBitmap {
-        let mut out = RoaringBitmap::new();
-        let mut keep = Vec::new();
-        for message in &self.messages {
-            keep.clear();
-            keep.resize(message.rows, true);
-            for matcher in matchers {
-                message.narrow(matcher, &mut keep);
-            }
-            let passing = keep.iter().enumerate().filter(|(_, keep)| **keep);
-            // Rows ascend inside messages and messages ascend, so appending cannot fail.
-            let _ = out.append(passing.map(|(row, _)| message.first + row as u32));
+    /// Appends the ordinals that pass all matchers, which must lie beyond those in `out`. A matcher is asked once per
+    /// distinct value, not per series.
+    pub fn select(&self, matchers: &[LabelMatcher], out: &mut RoaringBitmap) {
+        let mut keep = vec![true; self.rows];
+        for matcher in matchers {
+            self.narrow(matcher, &mut keep);
         }
-        out
+        let passing = keep.iter().enumerate().filter(|(_, keep)| **keep);
+        // Rows ascend, so appending cannot fail.
+        let _ = out.append(passing.map(|(row, _)| self.first + row as u32));
     }
 
     /// Every label name that occurs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.messages.iter().flat_map(|m| &m.columns).map(|c| c.name.as_str())
+        self.columns.iter().map(|c| c.name.as_str())
     }
 
-    /// Every value of `name` that occurs, some more than once.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let columns = self.messages.iter().filter_map(move |m| m.column(name));
-        columns.flat_map(|c| c.values.iter().flatten())
+    /// Every value of `name` that occurs.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.column(name).into_iter().flat_map(|c| c.values.iter().flatten())
     }
-}
 
-impl Message {
     fn column(&self, name: &str) -> Option<&Column> {
         let at = self.columns.binary_search_by(|c| c.name.as_str().cmp(name)).ok()?;
         self.columns.get(at)
@@ -249,7 +219,7 @@ impl Message {
 /// One message's columns; names sorted, codes inside the values, all as many rows as said.
 fn decode_message(bytes: &[u8], rows: usize) -> Parsed<Vec<Column>> {
     let broken = |_: ArrowError| Broken(WHAT);
-    if rows > MESSAGE_SERIES {
+    if rows > GROUP_SERIES {
         return Err(Broken(WHAT));
     }
     let ipc = unpack(bytes, MAX_RAW_BYTES, WHAT)?;

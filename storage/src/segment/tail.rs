@@ -3,34 +3,52 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::bytes::Broken;
+use super::bytes::{Broken, Parsed};
 use super::directory::{Chunk, Chunks, PageEntry, decode_chunks, decode_directory};
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, TailBytes};
 use super::footer::{Footer, Section, SectionId};
 use super::label_index::LabelIndex;
 use super::meta::SegmentMeta;
-use super::series_table::SeriesTable;
+use super::series_groups::{GroupEntry, decode_groups};
+use super::time_columns::{TimeGroupEntry, decode_time_directory};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Signal;
 
 #[derive(Debug)]
 pub(super) struct OpenTail {
+    /// What the tail holds beside what was opened here.
+    pub bytes: TailBytes,
     pub pages: Vec<PageEntry>,
-    pub table: SeriesTable,
+    pub groups: Vec<GroupEntry>,
+    pub time_groups: Vec<TimeGroupEntry>,
     pub index: Option<LabelIndex>,
+    /// Of segments of logs; samples list theirs by series group.
     chunks: Chunks,
-    /// One more than series: where each one's chunks start.
+    /// One more than series, of segments of logs: where each one's chunks start.
     series_chunks: Vec<u32>,
+}
+
+/// The sections of a segment, each verified.
+struct Sections {
+    directory: Bytes,
+    groups: Bytes,
+    chunks: Option<Bytes>,
+    times: Option<Bytes>,
+    index: Option<LabelIndex>,
 }
 
 impl OpenTail {
     /// Reads the tail with one request, and sections that lie before it with one more each.
     pub async fn open(fetcher: &Fetcher<'_>, meta: &SegmentMeta) -> Result<OpenTail> {
-        let tail_start = meta
+        let start = meta
             .len
             .checked_sub(meta.tail_len)
             .ok_or_else(|| Broken("tail length").at(meta.place()))?;
-        let tail = fetcher.get(tail_start..meta.len).await?;
-        let footer = Footer::decode(&tail).map_err(|b| b.at(meta.place()))?;
+        let tail = TailBytes {
+            start,
+            bytes: fetcher.get(start..meta.len).await?,
+        };
+        let footer = Footer::decode(&tail.bytes).map_err(|b| b.at(meta.place()))?;
         let same = footer.tenant == meta.tenant && footer.signal == meta.signal && footer.segment_len == meta.len;
         if !same || footer.series != meta.series || footer.rows != meta.rows {
             // Never an answer from another tenant's bytes, whatever the catalog says.
@@ -40,47 +58,55 @@ impl OpenTail {
             );
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
-        let directory = required(fetcher, &footer, SectionId::PageDirectory, &tail, tail_start).await?;
-        let chunks = required(fetcher, &footer, SectionId::Chunks, &tail, tail_start).await?;
-        let table = required(fetcher, &footer, SectionId::SeriesTable, &tail, tail_start).await?;
-        let index = match footer.section(SectionId::LabelIndex) {
-            Some(found) => open_index(fetcher, meta, found, &tail, tail_start).await?,
-            None => None,
+        let sections = Sections {
+            directory: required(fetcher, &footer, SectionId::PageDirectory, &tail).await?,
+            groups: required(fetcher, &footer, SectionId::SeriesGroups, &tail).await?,
+            chunks: match meta.signal {
+                Signal::Logs => Some(required(fetcher, &footer, SectionId::Chunks, &tail).await?),
+                Signal::Metrics => None,
+            },
+            times: match meta.signal {
+                Signal::Logs => None,
+                Signal::Metrics => Some(required(fetcher, &footer, SectionId::TimeColumns, &tail).await?),
+            },
+            index: match footer.section(SectionId::LabelIndex) {
+                Some(found) => open_index(fetcher, meta, found, &tail).await?,
+                None => None,
+            },
         };
-        Self::parse(&footer, &directory, &chunks, &table, index).map_err(|b| b.at(meta.place()))
+        Self::parse(footer, sections, tail).map_err(|b| b.at(meta.place()))
     }
 
-    fn parse(
-        footer: &Footer,
-        directory: &[u8],
-        chunks: &[u8],
-        table: &[u8],
-        index: Option<LabelIndex>,
-    ) -> std::result::Result<OpenTail, Broken> {
+    fn parse(footer: Footer, sections: Sections, bytes: TailBytes) -> Parsed<OpenTail> {
         let pages_end = footer.sections.iter().map(|s| s.offset).min().unwrap_or(0);
-        let pages = decode_directory(directory, pages_end, footer.series)?;
-        let chunks = decode_chunks(chunks, &pages)?;
-        let table = SeriesTable::decode(table)?;
-        if table.len() != footer.series {
-            return Err(Broken("series table"));
-        }
-        let mut series_chunks = vec![0u32; footer.series as usize + 1];
-        for chunk in &chunks.by_series {
-            series_chunks[chunk.series as usize + 1] += 1;
-        }
-        for at in 1..series_chunks.len() {
-            series_chunks[at] += series_chunks[at - 1];
+        let pages = decode_directory(&sections.directory, pages_end, footer.series)?;
+        let mut chunks = Chunks::default();
+        let mut series_chunks = Vec::new();
+        if let Some(bytes) = &sections.chunks {
+            chunks = decode_chunks(bytes, &pages)?;
+            series_chunks = vec![0u32; footer.series as usize + 1];
+            for chunk in &chunks.by_series {
+                series_chunks[chunk.series as usize + 1] += 1;
+            }
+            for at in 1..series_chunks.len() {
+                series_chunks[at] += series_chunks[at - 1];
+            }
         }
         Ok(OpenTail {
             pages,
-            table,
-            index,
+            groups: decode_groups(&sections.groups, pages_end, footer.series)?,
+            time_groups: match &sections.times {
+                Some(bytes) => decode_time_directory(bytes, pages_end)?,
+                None => Vec::new(),
+            },
+            index: sections.index,
             chunks,
             series_chunks,
+            bytes,
         })
     }
 
-    /// The chunks of a series in time order; none for an ordinal that is not there.
+    /// The chunks of a stream of logs in time order; none for an ordinal that is not there.
     pub fn chunks_of(&self, ordinal: u32) -> &[Chunk] {
         let at = ordinal as usize;
         match (self.series_chunks.get(at), self.series_chunks.get(at + 1)) {
@@ -89,9 +115,19 @@ impl OpenTail {
         }
     }
 
-    /// How many rows each chunk of a page has, in row order.
+    /// How many rows each chunk of a page of logs has, in row order.
     pub fn chunk_rows(&self, page: u32) -> &[u32] {
         self.chunks.rows_of_page(page)
+    }
+
+    /// The group that a time column is in.
+    pub fn time_group_of(&self, column: u32) -> Option<u32> {
+        let at = self
+            .time_groups
+            .partition_point(|g| g.first_column <= column)
+            .checked_sub(1)?;
+        let group = &self.time_groups[at];
+        (column - group.first_column < group.columns).then_some(at as u32)
     }
 
     /// Heap bytes held, about.
@@ -102,21 +138,17 @@ impl OpenTail {
             .map(|p| p.columns.len() * 32 + size_of::<PageEntry>())
             .sum();
         let index = self.index.as_ref().map_or(0, LabelIndex::size_bytes);
-        columns + index + self.chunks.size_bytes() + self.series_chunks.len() * 4 + self.table.size_bytes()
+        let groups = self.groups.len() * size_of::<GroupEntry>() + self.time_groups.len() * size_of::<TimeGroupEntry>();
+        columns + index + groups + self.chunks.size_bytes() + self.series_chunks.len() * 4 + self.bytes.bytes.len()
     }
 }
 
 /// The bytes of a section, out of the tail where it reaches that far back.
-async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &Bytes, tail_start: u64) -> Result<Bytes> {
-    let bytes = match found.offset.checked_sub(tail_start) {
-        Some(from) => {
-            let (from, len) = (from as usize, found.len as usize);
-            match from.checked_add(len).filter(|end| *end <= tail.len()) {
-                Some(end) => tail.slice(from..end),
-                None => return Err(Broken("section bounds").at(fetcher.place())),
-            }
-        }
-        None => fetcher.get(found.offset..found.offset + found.len).await?,
+async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &TailBytes) -> Result<Bytes> {
+    let range = found.offset..found.offset + found.len;
+    let bytes = match tail.slice(&range) {
+        Some(bytes) => bytes,
+        None => fetcher.get(range).await?,
     };
     if xxh3_64(&bytes) != found.checksum {
         return Err(Broken("section (checksum)").at(fetcher.place()));
@@ -124,17 +156,11 @@ async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &Bytes, tail_star
     Ok(bytes)
 }
 
-async fn required(
-    fetcher: &Fetcher<'_>,
-    footer: &Footer,
-    id: SectionId,
-    tail: &Bytes,
-    tail_start: u64,
-) -> Result<Bytes> {
+async fn required(fetcher: &Fetcher<'_>, footer: &Footer, id: SectionId, tail: &TailBytes) -> Result<Bytes> {
     let found = footer
         .section(id)
         .ok_or_else(|| Broken("footer (a section is missing)").at(fetcher.place()))?;
-    section(fetcher, found, tail, tail_start).await
+    section(fetcher, found, tail).await
 }
 
 /// The label index; a damaged one is passed over, since the series table answers the same, only slower.
@@ -142,10 +168,9 @@ async fn open_index(
     fetcher: &Fetcher<'_>,
     meta: &SegmentMeta,
     found: &Section,
-    tail: &Bytes,
-    tail_start: u64,
+    tail: &TailBytes,
 ) -> Result<Option<LabelIndex>> {
-    let opened = match section(fetcher, found, tail, tail_start).await {
+    let opened = match section(fetcher, found, tail).await {
         Ok(bytes) => LabelIndex::open(&bytes, meta.series).map_err(|b| b.at(meta.place())),
         Err(error) => Err(error),
     };

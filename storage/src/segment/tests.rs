@@ -554,7 +554,7 @@ fn a_damaged_page_is_left_out_and_counted() {
     ]
     .into();
     let mut segment = write_samples(&series).unwrap();
-    segment.bytes[10] ^= 1;
+    segment.bytes[3] ^= 1;
     let fixture = Fixture::new();
     let reader = fixture.place("o", &segment);
     let scan = fixture.scan();
@@ -672,7 +672,7 @@ fn sections_before_the_tail_are_read_apart() {
         read_all_samples(&fixture, &reader, TimeRange::ALL),
         inside(&series, TimeRange::ALL)
     );
-    // Tail, chunks, series table, label index, and the pages.
+    // Tail, label index, series group, time columns, and the pages.
     assert_eq!(fixture.bucket.counts(Verb::Get).requests, 5);
 }
 
@@ -711,7 +711,7 @@ fn the_cache_keeps_what_was_used_last() {
     let cache = Arc::new(TailCache::new(fixture.account.clone(), 2 * one));
     let reads: Vec<u64> = [0, 1, 0, 2, 0, 1].map(|i| open(i, &cache)).into();
     assert_eq!(reads, [1, 1, 0, 1, 0, 1]);
-    assert_eq!(cache.size_bytes(), 2 * one);
+    assert!(cache.size_bytes() > one && cache.size_bytes() <= 2 * one);
     // Short of memory, the cache gives way instead of failing the query.
     let short = Arc::new(TailCache::new(MemoryAccountant::new(one + one / 2), 10 * one));
     let reads: Vec<u64> = [0, 1, 1, 0].map(|i| open(i, &short)).into();
@@ -740,6 +740,21 @@ fn golden_samples() -> Samples {
         grid(300, &|t| ((t * 7919) % 1000) as f64 / 100.0),
     );
     series.insert(key(&[("__name__", "float")]), grid(300, &|t| (t as f64).sin()));
+    series.insert(
+        key(&[("__name__", "multiplied")]),
+        grid(300, &|t| (t * 7919) as f64 * 0.001),
+    );
+    series.insert(
+        key(&[("__name__", "divided_twice")]),
+        grid(300, &|t| (t * 7919) as f64 / 1000.0 / 1000.0),
+    );
+    let sum_of_durations = |n: i64| (0..n).fold(0.0, |sum, t| sum + (t * 104_729 % 9973) as f64 / 1e9);
+    series.insert(key(&[("__name__", "summed")]), grid(300, &sum_of_durations));
+    // A later begin and missed scrapes: rows of the column that others have whole.
+    let mut partly = grid(300, &|t| (t / 7) as f64);
+    partly.drain(200..210);
+    partly.drain(..40);
+    series.insert(key(&[("__name__", "partly")]), partly);
     let odd = [
         f64::NAN,
         f64::from_bits(STALE_NAN_BITS),

@@ -1,0 +1,49 @@
+//! `garner-codec-bench`: bytes and speed of the page encodings, beside plain Gorilla and VictoriaMetrics' scheme on the same
+//! chunks; prints each figure with its bar.
+//!
+//! `garner-codec-bench [--size-only]` measures; `--pack FILE [--scrapes N] [--hide VALUE]... RECORDED.gz...` makes the kept
+//! recording out of what `scripts/record-scrapes.py` wrote, without label values that name the machine.
+
+mod gorilla;
+mod measure;
+mod mix;
+mod recording;
+mod series;
+mod victoria;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use recording::Recording;
+
+fn main() -> Result<()> {
+    let mut pack: Option<PathBuf> = None;
+    let (mut scrapes, mut hide, mut inputs, mut speed) = (2400, Vec::new(), Vec::new(), true);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
+        match argument.as_str() {
+            "--pack" => pack = Some(value()?.into()),
+            "--scrapes" => scrapes = value()?.parse()?,
+            "--hide" => hide.push(value()?),
+            "--size-only" => speed = false,
+            input => inputs.push(PathBuf::from(input)),
+        }
+    }
+    match pack {
+        Some(out) => keep(&out, scrapes, &hide, &inputs),
+        None => measure::run(speed),
+    }
+}
+
+fn keep(out: &Path, scrapes: usize, hide: &[String], inputs: &[PathBuf]) -> Result<()> {
+    let targets = inputs.iter().map(|path| recording::parse(path, scrapes, hide));
+    let bytes = Recording {
+        targets: targets.collect::<Result<_>>()?,
+    }
+    .to_bytes()?;
+    std::fs::write(out, &bytes)?;
+    println!("{} bytes", bytes.len());
+    Ok(())
+}
