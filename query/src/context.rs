@@ -17,9 +17,21 @@ use crate::error::{QueryError, QueryErrorKind};
 use crate::functions::histogram::Forced;
 use crate::plan::Span;
 use crate::selections::Selections;
+use crate::vector::labels::NameRemoval;
 
 /// Most distinct warnings or infos of one answer; more say nothing new and would grow with the data.
 const MAX_ANNOTATIONS: usize = 100;
+
+/// What PromQL means where Prometheus leaves it to feature flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromqlSettings {
+    /// `promql-delayed-name-removal`: the metric name goes at the end of a query.
+    pub delayed_name_removal: bool,
+    /// `use-start-timestamps`: `rate` and its like see resets in start timestamps.
+    pub use_start_timestamps: bool,
+    /// `type-and-unit-labels`: the label `__type__` says what a counter is.
+    pub type_and_unit_labels: bool,
+}
 
 /// The state of one query.
 #[derive(Debug)]
@@ -36,6 +48,7 @@ pub struct QueryContext {
     canceled: AtomicBool,
     samples: AtomicU64,
     max_samples: u64,
+    promql: PromqlSettings,
     annotations: Mutex<Annotations>,
     sample_selections: Selections<dyn SampleSelection>,
     log_selections: Selections<dyn LogSelection>,
@@ -88,6 +101,8 @@ pub struct QueryContextParts {
     pub min_rows_to_split: u64,
     /// Most samples that leaves may read; 0 means no limit.
     pub max_samples: u64,
+    /// What PromQL means.
+    pub promql: PromqlSettings,
 }
 
 impl QueryContext {
@@ -107,6 +122,7 @@ impl QueryContext {
             canceled: AtomicBool::new(false),
             samples: AtomicU64::new(0),
             max_samples: parts.max_samples,
+            promql: parts.promql,
             annotations: Mutex::default(),
             sample_selections: Selections::default(),
             log_selections: Selections::default(),
@@ -167,6 +183,19 @@ impl QueryContext {
     /// Width of an instant selector's window, nanoseconds.
     pub fn lookback_ns(&self) -> i64 {
         self.lookback_ns
+    }
+
+    /// What PromQL means.
+    pub fn promql(&self) -> PromqlSettings {
+        self.promql
+    }
+
+    /// When metric names go.
+    pub fn names(&self) -> NameRemoval {
+        match self.promql.delayed_name_removal {
+            true => NameRemoval::Delayed,
+            false => NameRemoval::AtOnce,
+        }
     }
 
     /// In how many partitions a large plan runs.

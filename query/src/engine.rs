@@ -11,7 +11,7 @@ use garner_storage::model::{TenantId, Timestamp};
 use garner_storage::scan::{ScanContext, StoreReader};
 
 use crate::annotations::render;
-use crate::context::{QueryContext, QueryContextParts};
+use crate::context::{PromqlSettings, QueryContext, QueryContextParts};
 use crate::error::{QueryError, QueryErrorKind};
 use crate::output::{QueryOutput, QueryStats};
 use crate::plan::{Steps, VectorPlan};
@@ -37,6 +37,8 @@ pub struct EngineLimits {
     pub target_partitions: usize,
     /// Rows below which a scan runs in one partition: splitting costs about 70 µs, as much as reading these.
     pub min_rows_to_split: u64,
+    /// What PromQL means.
+    pub promql: PromqlSettings,
 }
 
 impl Default for EngineLimits {
@@ -50,6 +52,7 @@ impl Default for EngineLimits {
             default_subquery_step: Duration::from_secs(60),
             target_partitions: 2,
             min_rows_to_split: 65_536,
+            promql: PromqlSettings::default(),
         }
     }
 }
@@ -61,6 +64,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Another lookback.
     pub lookback_delta: Option<Duration>,
+    /// What PromQL means; the engine puts its own here.
+    pub promql: PromqlSettings,
 }
 
 /// Answers queries of all tenants. Cheap to clone.
@@ -150,6 +155,7 @@ impl Engine {
             target_partitions: limits.target_partitions,
             min_rows_to_split: limits.min_rows_to_split,
             max_samples: limits.max_samples,
+            promql: options.promql,
         }))
     }
 
@@ -202,7 +208,7 @@ impl Engine {
             plan: &plan,
             steps: Steps::instant(time_ns),
             range: false,
-            options,
+            options: self.promql_options(options),
         })
         .await
     }
@@ -227,9 +233,16 @@ impl Engine {
             plan: &plan,
             steps,
             range: true,
-            options,
+            options: self.promql_options(options),
         })
         .await
+    }
+
+    fn promql_options(&self, options: QueryOptions) -> QueryOptions {
+        QueryOptions {
+            promql: self.0.limits.promql,
+            ..options
+        }
     }
 
     fn subquery_step_ns(&self) -> i64 {

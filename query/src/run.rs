@@ -13,6 +13,8 @@ use garner_storage::scan::SeriesRequest;
 
 use crate::context::QueryContext;
 use crate::error::QueryError;
+use crate::functions::reach::extended;
+use crate::functions::window::Reach;
 use crate::operators::exec::Plan;
 use crate::operators::gather::Gather;
 use crate::operators::samples::Samples;
@@ -96,13 +98,13 @@ pub async fn run_plan(
             _ => Err(QueryError::internal("a matrix plan without a range")),
         },
         Quantity::Scalar | Quantity::Vector => {
-            let planned = plan_any(plan, steps, query).await?;
+            let exec = plan_any(plan, steps, query).await?.finished(steps, query);
             if range {
-                let mut series = read_series(planned.exec, task, query, |step| steps.time(step)).await?;
+                let mut series = read_series(exec, task, query, |step| steps.time(step)).await?;
                 sort_series(&mut series);
                 Ok(Value::Matrix(series))
             } else {
-                read_instant(planned.exec, task, query, steps.start_ns).await
+                read_instant(exec, task, query, steps.start_ns).await
             }
         }
     }
@@ -176,11 +178,11 @@ fn output_bytes(batch: &RecordBatch) -> usize {
 }
 
 async fn raw_samples(node: &SamplesNode, steps: Steps, query: &Arc<QueryContext>) -> Result<Value, QueryError> {
-    let width_ns = match node.select {
-        Select::Range { range_ns, .. } => range_ns,
-        _ => return Err(QueryError::internal("a range selector without a range")),
+    let Select::Range { range_ns, reach, .. } = node.select else {
+        return Err(QueryError::internal("a range selector without a range"));
     };
-    let windows = node.windows(steps, width_ns);
+    let bounds = node.windows(steps, range_ns);
+    let windows = bounds.reaching(reach, query.lookback_ns());
     let request: SeriesRequest = Samples::request(node.matchers.clone(), &windows);
     debug_assert_eq!(request.signal, Signal::Metrics);
     let selection = query.select_samples(&request).await?;
@@ -194,8 +196,12 @@ async fn raw_samples(node: &SamplesNode, steps: Steps, query: &Arc<QueryContext>
         memory.grow(batch.size_bytes())?;
         for (index, labels) in batch.series.iter().enumerate() {
             let (times, values) = batch.rows(index);
-            let samples: Vec<_> = times.iter().copied().zip(values.iter().copied()).collect();
-            let samples: Vec<_> = samples.into_iter().filter(|(_, v)| !is_stale(*v)).collect();
+            let samples = times.iter().copied().zip(values.iter().copied());
+            let mut samples: Vec<_> = samples.filter(|(_, v)| !is_stale(*v)).collect();
+            if reach != Reach::Inside {
+                let (times, values): (Vec<_>, Vec<_>) = samples.into_iter().unzip();
+                samples = extended(&times, &values, bounds.start(0), bounds.end(0), reach).unwrap_or_default();
+            }
             if !samples.is_empty() {
                 out.push(RangeSeries {
                     labels: labels.clone(),
@@ -215,8 +221,8 @@ async fn raw_subquery(
     task: Arc<TaskContext>,
 ) -> Result<Value, QueryError> {
     let (inner, _) = node.grid(steps);
-    let planned = plan_any(&node.input, inner, query).await?;
-    let mut series = read_series(planned.exec, task, query, |step| inner.time(step)).await?;
+    let exec = plan_any(&node.input, inner, query).await?.finished(inner, query);
+    let mut series = read_series(exec, task, query, |step| inner.time(step)).await?;
     sort_series(&mut series);
     Ok(Value::Matrix(series))
 }

@@ -36,6 +36,18 @@ pub fn quantiles(params: &[ScalarColumn], query: &QueryContext, span: Span) {
     }
 }
 
+/// Warns of a ratio beyond its bounds, which `bound` stands in for.
+pub fn ratio(ratio: f64, bound: f64, query: &QueryContext, span: Span) {
+    query.warn(
+        format!(
+            "PromQL warning: ratio value should be between -1 and 1, got {}, capping to {}",
+            go_general(ratio),
+            go_general(bound)
+        ),
+        Some(span),
+    );
+}
+
 /// Warns of a series whose `le` is no number; `metric` is its name, empty where it has none.
 pub fn bad_bucket_label(value: &str, metric: &str, query: &QueryContext, span: Span) {
     let mut text = format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}");

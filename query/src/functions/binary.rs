@@ -37,7 +37,20 @@ pub fn arithmetic(op: BinaryOp, left: f64, right: f64) -> f64 {
         BinaryOp::Mod | BinaryOp::ModOrNan => left % right,
         BinaryOp::Pow => left.powf(right),
         BinaryOp::Atan2 => left.atan2(right),
+        BinaryOp::Max => go_max(left, right),
+        BinaryOp::Min => -go_max(-left, -right),
         _ => left,
+    }
+}
+
+/// Go's `math.Max`: positive infinity wins over NaN, NaN over the rest.
+pub fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
     }
 }
 
@@ -76,5 +89,9 @@ mod tests {
         check(BinaryOp::Pow, false, -1.0, f64::INFINITY, Some(1.0));
         check(BinaryOp::Div, false, 1.0, 0.0, Some(f64::INFINITY));
         assert_eq!(scalar_op(BinaryOp::Ne, f64::NAN, f64::NAN), 1.0);
+        assert_eq!(scalar_op(BinaryOp::Max, f64::NAN, f64::INFINITY), f64::INFINITY);
+        assert!(scalar_op(BinaryOp::Max, f64::NAN, 3.0).is_nan());
+        assert_eq!(scalar_op(BinaryOp::Min, -2.0, -5.0), -5.0);
+        assert!(scalar_op(BinaryOp::Min, 1.0, f64::NAN).is_nan());
     }
 }

@@ -18,7 +18,35 @@ pub struct Windows {
     pub at_ns: Option<Timestamp>,
 }
 
+/// Which samples outside of a window a function may look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reach {
+    /// None.
+    #[default]
+    Inside,
+    /// `anchored`: those up to the lookback before the window, of which the newest stands for the window's start.
+    Anchored,
+    /// `smoothed`: those up to the lookback on both sides; values at the bounds are interpolated.
+    Smoothed,
+}
+
 impl Windows {
+    /// The windows of all samples that count where `reach` goes `lookback_ns` beyond these.
+    pub fn reaching(self, reach: Reach, lookback_ns: i64) -> Windows {
+        match reach {
+            Reach::Inside => self,
+            Reach::Anchored => Windows {
+                width_ns: self.width_ns.saturating_add(lookback_ns),
+                ..self
+            },
+            Reach::Smoothed => Windows {
+                width_ns: self.width_ns.saturating_add(lookback_ns.saturating_mul(2)),
+                offset_ns: self.offset_ns.saturating_sub(lookback_ns),
+                ..self
+            },
+        }
+    }
+
     /// Last instant of the window of `step`.
     #[inline]
     pub fn end(&self, step: usize) -> Timestamp {

@@ -15,7 +15,8 @@ use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::{arithmetic, compare};
 use crate::plan::{BinaryOp, Steps};
-use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow, labels};
+use crate::vector::labels::NameRemoval;
+use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow};
 
 /// The operator's parameters.
 #[derive(Clone, Debug)]
@@ -103,6 +104,7 @@ impl Operator for BinaryScalar {
                 Ok(Mapper {
                     row: RowBuffer::new(plan.steps.len()),
                     drops_name: BinaryScalar::drops_name(plan.op, plan.return_bool),
+                    names: query.names(),
                     label_bytes: Vec::new(),
                     scalar,
                     plan,
@@ -117,6 +119,7 @@ struct Mapper {
     scalar: ScalarColumn,
     row: RowBuffer,
     drops_name: bool,
+    names: NameRemoval,
     label_bytes: Vec<u8>,
 }
 
@@ -145,7 +148,7 @@ impl RowMapper for Mapper {
         }
         if self.drops_name {
             self.label_bytes.clear();
-            labels::drop_metadata_into(row.labels, &mut self.label_bytes);
+            self.names.apply_into(row.labels, &mut self.label_bytes);
             out.push_row(&self.label_bytes, &self.row);
         } else {
             out.push_row(row.labels, &self.row);

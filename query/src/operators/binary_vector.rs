@@ -22,7 +22,8 @@ use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::element_op;
 use crate::plan::{BinaryOp, Cardinality, Matching, Steps};
-use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, labels, vector_schema};
+use crate::vector::labels::{self, NameRemoval};
+use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, vector_schema};
 
 /// The operator's parameters.
 #[derive(Clone, Debug)]
@@ -154,7 +155,7 @@ fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryConte
         group_of(&mut names, &mut groups, &key, &mut memory)?.one.push(row);
     }
     let fills = plan.matching.fill_left.is_some() || plan.matching.fill_right.is_some();
-    let mut pairs = Pairs::new(plan);
+    let mut pairs = Pairs::new(plan, query.names());
     for (index, group) in groups.iter().enumerate() {
         check_one_side(plan, group, names.bytes(index), |step| fills || many_present[step])?;
         if plan.matching.cardinality == Cardinality::OneToOne {
@@ -243,10 +244,10 @@ struct Pairs<'a, 'p> {
 }
 
 impl<'a, 'p> Pairs<'a, 'p> {
-    fn new(plan: &'p BinaryVector) -> Self {
+    fn new(plan: &'p BinaryVector, names: NameRemoval) -> Self {
         Pairs {
             plan,
-            labels: ResultLabels::new(plan.op, plan.return_bool, &plan.matching),
+            labels: ResultLabels::new(plan.op, plan.return_bool, &plan.matching, names),
             results: Interner::new(),
             pairs: Vec::new(),
         }

@@ -205,7 +205,7 @@ fn evaluate<'a>(
             row.set(step, value);
         }
         key.clear();
-        labels::drop_metadata_into(histograms.bytes(histogram), &mut key);
+        query.names().apply_into(histograms.bytes(histogram), &mut key);
         output.row()?.push_row(&key, &row);
     }
     output.finish()

@@ -18,7 +18,8 @@ use crate::functions::InstantFunction;
 use crate::functions::instant::apply;
 use crate::functions::seconds::seconds;
 use crate::plan::Steps;
-use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow, labels};
+use crate::vector::labels::NameRemoval;
+use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow};
 
 /// What is done to each value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub enum ValueFunction {
     Negate,
 }
 
-/// The operator's parameters. The result has no metric name.
+/// The operator's parameters. The result is no longer the metric it was.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// The vector.
@@ -99,6 +100,7 @@ impl Operator for Function {
                 Ok(Mapper {
                     args: evaluate_all(&plan.args, plan.steps, &query, &task).await?,
                     row: RowBuffer::new(plan.steps.len()),
+                    names: query.names(),
                     label_bytes: Vec::new(),
                     plan,
                 })
@@ -111,6 +113,7 @@ struct Mapper {
     plan: Function,
     args: Vec<ScalarColumn>,
     row: RowBuffer,
+    names: NameRemoval,
     label_bytes: Vec<u8>,
 }
 
@@ -129,7 +132,7 @@ impl RowMapper for Mapper {
             }
         }
         self.label_bytes.clear();
-        labels::drop_metadata_into(row.labels, &mut self.label_bytes);
+        self.names.apply_into(row.labels, &mut self.label_bytes);
         out.push_row(&self.label_bytes, &self.row);
         Ok(())
     }

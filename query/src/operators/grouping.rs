@@ -1,5 +1,6 @@
 //! Group keys: the labels of a row reduced by `by`, `without`, `on` or `ignoring`, as bytes in a scratch buffer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use garner_storage::model::METRIC_NAME;
@@ -9,16 +10,40 @@ use crate::plan::{Grouping, Matching};
 use crate::vector::labels;
 
 /// Which labels make the key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct KeyLabels {
     without: bool,
     names: Vec<Arc<str>>,
+    /// Whether the mark of a name that is to go is part of the key (see [`labels::NameRemoval`]).
+    keeps_mark: bool,
+}
+
+impl fmt::Debug for KeyLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("KeyLabels");
+        out.field("without", &self.without).field("names", &self.names);
+        if self.keeps_mark {
+            out.field("keeps_mark", &true);
+        }
+        out.finish()
+    }
 }
 
 impl KeyLabels {
     /// The labels of a group: those named, or all others but the metric name.
     pub fn of_group(grouping: &Grouping) -> Self {
-        Self::new(grouping.without, &grouping.labels)
+        let mut keys = Self::new(grouping.without, &grouping.labels);
+        // What is grouped by name is to lose it where the elements are.
+        keys.keeps_mark = grouping.names_metric();
+        keys
+    }
+
+    /// The same without marks.
+    pub fn without_mark(self) -> Self {
+        KeyLabels {
+            keeps_mark: false,
+            ..self
+        }
     }
 
     /// The labels that a match compares.
@@ -31,6 +56,7 @@ impl KeyLabels {
         KeyLabels {
             without: true,
             names: vec![name.into()],
+            keeps_mark: false,
         }
     }
 
@@ -41,7 +67,11 @@ impl KeyLabels {
         }
         names.sort_unstable();
         names.dedup();
-        KeyLabels { without, names }
+        KeyLabels {
+            without,
+            names,
+            keeps_mark: false,
+        }
     }
 
     /// Replaces `out` by the key of a label set, which is itself a canonical label set.
@@ -50,11 +80,14 @@ impl KeyLabels {
         if self.is_single() {
             return;
         }
-        labels::filter_into(set, out, |name| self.contains(name) != self.without);
+        labels::filter_into(set, out, |name| self.keeps(name));
     }
 
     /// Whether `name` is among the labels kept.
     pub fn keeps(&self, name: &[u8]) -> bool {
+        if name.is_empty() {
+            return self.keeps_mark;
+        }
         self.contains(name) != self.without
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
-use garner_storage::model::Labels;
+use garner_storage::model::{Labels, METRIC_NAME};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,8 @@ use super::rows::{RowMapper, map_rows};
 use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
-use crate::vector::{VectorBuilder, VectorRow, labels};
+use crate::vector::labels::{self, NameRemoval};
+use crate::vector::{VectorBuilder, VectorRow};
 
 /// What is done to the labels of each row.
 #[derive(Clone, Debug)]
@@ -62,6 +63,13 @@ impl LabelChange {
             pattern,
             regex,
         })
+    }
+
+    /// The label that is set.
+    fn target(&self) -> &str {
+        match self {
+            LabelChange::Replace { target, .. } | LabelChange::Join { target, .. } => target,
+        }
     }
 
     fn apply(&self, set: &[u8], text: &mut String) -> Option<Labels> {
@@ -206,10 +214,18 @@ struct Mapper {
 
 impl RowMapper for Mapper {
     fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
-        match self.change.apply(row.labels, &mut self.text) {
-            Some(changed) => out.push_copy(changed.as_bytes(), row),
-            None => out.push_copy(row.labels, row),
+        let Some(changed) = self.change.apply(row.labels, &mut self.text) else {
+            out.push_copy(row.labels, row);
+            return Ok(());
         };
+        // A name that was set stays.
+        if labels::split_mark(row.labels).0 && self.change.target() != METRIC_NAME {
+            let mut marked = Vec::with_capacity(changed.as_bytes().len() + 2);
+            NameRemoval::Delayed.apply_into(changed.as_bytes(), &mut marked);
+            out.push_copy(&marked, row);
+        } else {
+            out.push_copy(changed.as_bytes(), row);
+        }
         Ok(())
     }
 }

@@ -3,12 +3,14 @@
 use super::binary_scalar::BinaryScalar;
 use super::grouping::KeyLabels;
 use crate::plan::{BinaryOp, Cardinality, Matching};
-use crate::vector::labels;
+use crate::vector::labels::{self, NameRemoval};
 
 /// Makes label sets of pairs of rows.
 #[derive(Debug)]
 pub struct ResultLabels {
     drops_name: bool,
+    /// Whether the result is marked to lose its name.
+    marks: bool,
     one_to_one: bool,
     matching: Matching,
     keys: KeyLabels,
@@ -19,9 +21,12 @@ pub struct ResultLabels {
 
 impl ResultLabels {
     /// For one operation.
-    pub fn new(op: BinaryOp, return_bool: bool, matching: &Matching) -> Self {
+    pub fn new(op: BinaryOp, return_bool: bool, matching: &Matching, names: NameRemoval) -> Self {
+        // Only `bool` waits until the end: arithmetic makes another metric at once.
+        let marks = names == NameRemoval::Delayed && return_bool;
         ResultLabels {
-            drops_name: BinaryScalar::drops_name(op, return_bool),
+            drops_name: BinaryScalar::drops_name(op, return_bool) && !marks,
+            marks,
             one_to_one: matching.cardinality == Cardinality::OneToOne,
             keys: KeyLabels::of_match(matching),
             matching: matching.clone(),
@@ -38,6 +43,8 @@ impl ResultLabels {
         }
         self.out.clear();
         let (many, one) = (many.unwrap_or(&stand_in), one.unwrap_or(&stand_in));
+        // Marks of the operands are lost, as upstream loses them.
+        let (many, one) = (labels::split_mark(many).1, labels::split_mark(one).1);
         if self.matching.include.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             labels::filter_into(many, &mut out, |name| self.keeps(name));
@@ -53,6 +60,10 @@ impl ResultLabels {
             }
         }
         self.stand_in = stand_in;
+        if self.marks {
+            let unmarked = std::mem::take(&mut self.out);
+            NameRemoval::Delayed.apply_into(&unmarked, &mut self.out);
+        }
         &self.out
     }
 
@@ -89,7 +100,7 @@ mod tests {
                 include: names(include),
                 ..Matching::default()
             };
-            let mut labels_of = ResultLabels::new(op, false, &matching);
+            let mut labels_of = ResultLabels::new(op, false, &matching, NameRemoval::AtOnce);
             let got = labels_of.of(Some(many.as_bytes()), Some(one.as_bytes()));
             assert_eq!(labels::to_labels(got), Labels::from_pairs(expected.iter().copied()));
         };

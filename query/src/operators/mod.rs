@@ -4,8 +4,9 @@
 //! [`stream`] reads and accounts batches, [`rows`] is the shape of row-by-row operators, [`grouping`] and [`match_labels`]
 //! reduce labels. Leaves: [`samples`], and [`log_range`] (with [`log_accumulate`]) and [`log_select`] over the seam of
 //! [`log_input`]. Row by row: [`function`],
-//! [`binary_scalar`], [`label`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with [`fold`]), [`topk`],
-//! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`absent`], [`sort`], [`unique`], [`gather`]. Without
+//! [`binary_scalar`], [`label`], [`limit_ratio`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with [`fold`]), [`topk`],
+//! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`info`], [`absent`], [`sort`], [`unique`], [`gather`],
+//! [`mark_groups`] and at the end [`drop_names`]. Without
 //! rows: [`scalar`].
 
 pub mod absent;
@@ -14,16 +15,20 @@ pub mod binary_scalar;
 pub mod binary_vector;
 pub mod buckets;
 pub mod collect_groups;
+pub mod drop_names;
 pub mod exec;
 pub mod fold;
 pub mod function;
 pub mod gather;
 pub mod grouping;
+pub mod info;
 pub mod label;
+pub mod limit_ratio;
 pub mod log_accumulate;
 pub mod log_input;
 pub mod log_range;
 pub mod log_select;
+pub mod mark_groups;
 pub mod match_labels;
 pub mod metered;
 pub mod rows;

@@ -19,8 +19,9 @@ use super::wire::forms::{WireRequest, WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::range::RangeKernel;
+use crate::functions::reach::{self, ReachKernel};
 use crate::functions::seconds::seconds;
-use crate::functions::window::{Windows, without_stale};
+use crate::functions::window::{Reach, Windows, without_stale};
 use crate::functions::{RangeFunction, annotate};
 use crate::plan::Span;
 use crate::vector::{RowBuffer, VectorBuilder, labels};
@@ -32,17 +33,28 @@ pub enum SampleFunction {
     Newest,
     /// The time of the newest in seconds.
     NewestTime,
+    /// The value between the samples around the end of each of these windows.
+    Smoothed(Windows),
     /// A range function with its scalar parameters.
     Range(RangeFunction, Vec<ScalarExpr>),
+    /// A range function whose windows reach beyond the bounds of the selector's, which are these.
+    Reaching(RangeFunction, Reach, Windows),
 }
 
 impl SampleFunction {
     /// Whether the result is still the metric it was.
     pub fn keeps_name(&self) -> bool {
         match self {
-            SampleFunction::Newest => true,
+            SampleFunction::Newest | SampleFunction::Smoothed(_) => true,
             SampleFunction::NewestTime => false,
-            SampleFunction::Range(function, _) => function.keeps_name(),
+            SampleFunction::Range(function, _) | SampleFunction::Reaching(function, ..) => function.keeps_name(),
+        }
+    }
+
+    fn range_function(&self) -> Option<RangeFunction> {
+        match self {
+            SampleFunction::Range(function, _) | SampleFunction::Reaching(function, ..) => Some(*function),
+            SampleFunction::Newest | SampleFunction::NewestTime | SampleFunction::Smoothed(_) => None,
         }
     }
 }
@@ -54,8 +66,12 @@ pub enum WireSampleFunction {
     Newest,
     /// [`SampleFunction::NewestTime`].
     NewestTime,
+    /// [`SampleFunction::Smoothed`].
+    Smoothed(Windows),
     /// [`SampleFunction::Range`].
     Range(RangeFunction, Vec<WireScalar>),
+    /// [`SampleFunction::Reaching`].
+    Reaching(RangeFunction, Reach, Windows),
 }
 
 /// The leaf's parameters. It holds nothing of the store: where it runs, the query's view resolves the request.
@@ -96,7 +112,9 @@ impl Operator for Samples {
         match &self.function {
             SampleFunction::Newest => f.write_str("newest")?,
             SampleFunction::NewestTime => f.write_str("timestamp")?,
+            SampleFunction::Smoothed(_) => f.write_str("smoothed")?,
             SampleFunction::Range(function, _) => f.write_str(function.as_str())?,
+            SampleFunction::Reaching(function, reach, _) => write!(f, "{} {reach:?}", function.as_str())?,
         }
         let windows = &self.windows;
         write!(f, " {:?} window={}ns", self.request.matchers, windows.width_ns)?;
@@ -138,8 +156,12 @@ impl Operator for Samples {
         let function = match &self.function {
             SampleFunction::Newest => WireSampleFunction::Newest,
             SampleFunction::NewestTime => WireSampleFunction::NewestTime,
+            SampleFunction::Smoothed(bounds) => WireSampleFunction::Smoothed(*bounds),
             SampleFunction::Range(function, params) => {
                 WireSampleFunction::Range(*function, params.iter().map(scalar_to_wire).collect())
+            }
+            SampleFunction::Reaching(function, reach, bounds) => {
+                WireSampleFunction::Reaching(*function, *reach, *bounds)
             }
         };
         let request = WireRequest::of(&self.request);
@@ -160,7 +182,9 @@ impl Operator for Samples {
         let function = match function {
             WireSampleFunction::Newest => SampleFunction::Newest,
             WireSampleFunction::NewestTime => SampleFunction::NewestTime,
+            WireSampleFunction::Smoothed(bounds) => SampleFunction::Smoothed(bounds),
             WireSampleFunction::Range(function, params) => SampleFunction::Range(function, parts.scalars(params)?),
+            WireSampleFunction::Reaching(function, reach, bounds) => SampleFunction::Reaching(function, reach, bounds),
         };
         Ok(Samples {
             tenant: parts.tenant(tenant)?,
@@ -210,9 +234,16 @@ async fn start(
             if *function == RangeFunction::QuantileOverTime {
                 annotate::quantiles(&params, &query, plan.span);
             }
-            Some(RangeKernel::new(*function, plan.windows, params))
+            Kernel::Range(RangeKernel::new(*function, plan.windows, params))
         }
-        _ => None,
+        SampleFunction::Reaching(function, reach, bounds) => Kernel::Reaching(ReachKernel {
+            function: *function,
+            reach: *reach,
+            windows: plan.windows,
+            bounds: *bounds,
+        }),
+        SampleFunction::Smoothed(bounds) => Kernel::Smoothed(*bounds),
+        SampleFunction::Newest | SampleFunction::NewestTime => Kernel::Newest,
     };
     let steps = plan.windows.steps.len();
     Ok(Leaf {
@@ -224,8 +255,8 @@ async fn start(
             builder: VectorBuilder::new(),
             keeps_name: plan.function.keeps_name(),
             wants_counter: matches!(
-                plan.function,
-                SampleFunction::Range(RangeFunction::Rate | RangeFunction::Increase, _)
+                plan.function.range_function(),
+                Some(RangeFunction::Rate | RangeFunction::Increase)
             ),
             times: Vec::new(),
             values: Vec::new(),
@@ -276,10 +307,18 @@ async fn fill(leaf: &mut Leaf) -> Result<Option<RecordBatch>> {
     Ok(Some(leaf.evaluator.builder.finish()?))
 }
 
+/// What makes values of a series' samples.
+enum Kernel {
+    Newest,
+    Smoothed(Windows),
+    Range(RangeKernel),
+    Reaching(ReachKernel),
+}
+
 /// Scratch and parameters of a partition.
 struct Evaluator {
     plan: Samples,
-    kernel: Option<RangeKernel>,
+    kernel: Kernel,
     row: RowBuffer,
     builder: VectorBuilder,
     keeps_name: bool,
@@ -294,23 +333,27 @@ impl Evaluator {
     fn eval(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
         let (times, values) = batch.rows(series);
         self.row.clear();
-        match &mut self.kernel {
-            Some(kernel) => {
-                if without_stale(times, values, &mut self.times, &mut self.values) {
-                    kernel.eval(&self.times, &self.values, &mut self.row)?;
-                } else {
-                    kernel.eval(times, values, &mut self.row)?;
+        if let Kernel::Newest = self.kernel {
+            let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+            let row = &mut self.row;
+            self.plan.windows.for_each(times, |step, low, high| {
+                if low < high && !is_stale(values[high - 1]) {
+                    let time = times[high - 1];
+                    row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
                 }
-            }
-            None => {
-                let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
-                let row = &mut self.row;
-                self.plan.windows.for_each(times, |step, low, high| {
-                    if low < high && !is_stale(values[high - 1]) {
-                        let time = times[high - 1];
-                        row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
-                    }
-                });
+            });
+        } else {
+            let (times, values) = match without_stale(times, values, &mut self.times, &mut self.values) {
+                true => (&self.times[..], &self.values[..]),
+                false => (times, values),
+            };
+            match &mut self.kernel {
+                Kernel::Range(kernel) => kernel.eval(times, values, &mut self.row)?,
+                Kernel::Reaching(kernel) => kernel.eval(times, values, &mut self.row),
+                Kernel::Smoothed(bounds) => {
+                    reach::interpolated(times, values, &self.plan.windows, bounds, &mut self.row);
+                }
+                Kernel::Newest => {}
             }
         }
         if self.row.is_empty() {
@@ -324,7 +367,7 @@ impl Evaluator {
             self.builder.push_row(labels, &self.row);
         } else {
             self.label_bytes.clear();
-            labels::drop_metadata_into(labels, &mut self.label_bytes);
+            query.names().apply_into(labels, &mut self.label_bytes);
             self.builder.push_row(&self.label_bytes, &self.row);
         }
         Ok(())

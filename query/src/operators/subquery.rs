@@ -162,7 +162,7 @@ impl RowMapper for Mapper {
             out.push_row(row.labels, &self.row);
         } else {
             self.label_bytes.clear();
-            labels::drop_metadata_into(row.labels, &mut self.label_bytes);
+            self.query.names().apply_into(row.labels, &mut self.label_bytes);
             out.push_row(&self.label_bytes, &self.row);
         }
         Ok(())

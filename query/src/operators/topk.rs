@@ -61,7 +61,7 @@ pub struct TopK {
 impl TopK {
     /// The picked elements of `input`.
     pub fn plan(input: Plan, pick: Pick, k: ScalarExpr, grouping: &Grouping, steps: Steps) -> Plan {
-        let keys = KeyLabels::of_group(grouping);
+        let keys = KeyLabels::of_group(grouping).without_mark();
         let make = |input, last| {
             OperatorExec::plan(TopK {
                 input,

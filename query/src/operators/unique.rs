@@ -13,7 +13,7 @@ use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::plan::Steps;
-use crate::vector::{Interner, RowBuffer, VectorReader, vector_schema};
+use crate::vector::{Interner, RowBuffer, VectorReader, labels, vector_schema};
 
 /// The operator's parameters. Rows with equal labels become one row; an error where both have a value at one step.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ fn unite(input: Gathered, steps: Steps, strict: bool, query: &QueryContext) -> R
         let reader = VectorReader::new(batch)?;
         rows += reader.len();
         for r in 0..reader.len() {
-            let set = sets.intern(reader.row(r).labels);
+            let set = sets.intern(labels::split_mark(reader.row(r).labels).1);
             if set == places.len() {
                 places.push(Vec::new());
             }
@@ -123,7 +123,11 @@ fn unite(input: Gathered, steps: Steps, strict: bool, query: &QueryContext) -> R
                 buffer.set(step, value);
             }
         }
-        output.row()?.push_row(sets.bytes(set), &buffer);
+        // With the mark of the first.
+        let labels = places
+            .first()
+            .map_or(sets.bytes(set), |(b, r)| readers[*b].row(*r).labels);
+        output.row()?.push_row(labels, &buffer);
     }
     Ok(Gathered {
         batches: output.finish()?,

@@ -14,6 +14,6 @@ mod steps;
 mod tests;
 
 pub use leaf::{LeafPlan, PlannedLeaf};
-pub use node::{Quantity, RawRange, SamplesNode, Select, SubqueryNode, VectorPlan};
+pub use node::{InfoNode, Quantity, RawRange, SamplesNode, Select, SubqueryNode, VectorPlan};
 pub use ops::{AggregateOp, BinaryOp, Cardinality, Grouping, Matching, SetOp, Span};
 pub use steps::Steps;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use garner_storage::model::{LabelMatcher, Labels, METRIC_NAME, MatchOp, Timestamp};
 
 use super::{AggregateOp, BinaryOp, Grouping, LeafPlan, Matching, SetOp, Span, Steps};
-use crate::functions::window::Windows;
+use crate::functions::window::{Reach, Windows};
 use crate::functions::{InstantFunction, RangeFunction};
 
 /// What a node yields.
@@ -40,6 +40,8 @@ pub enum VectorPlan {
     Leaf(Arc<dyn LeafPlan>),
     /// A function over windows of an inner plan.
     Subquery(SubqueryNode),
+    /// `info(v, {…})`: adds labels of info metrics.
+    Info(InfoNode),
     /// `x[5m]` or `x[5m:1m]` as the whole instant query: the samples themselves.
     Matrix(RawRange),
     /// `scalar(v)`: the value of the only element, NaN where there is not exactly one.
@@ -203,15 +205,33 @@ pub enum Select {
         /// Width of the window; `None` means the engine's default.
         lookback_ns: Option<i64>,
     },
+    /// The value at the step between the samples around it (`x smoothed`), up to the engine's lookback on both sides.
+    Smoothed,
     /// A function over the samples in `(t - range, t]`, staleness markers left out.
     Range {
         /// Width of the window.
         range_ns: i64,
+        /// Whether samples outside of it count.
+        reach: Reach,
         /// The function.
         function: RangeFunction,
         /// Its scalar parameters, in the order of the call.
         params: Vec<VectorPlan>,
     },
+}
+
+/// What `info` joins to a vector.
+#[derive(Clone, Debug)]
+pub struct InfoNode {
+    /// What gets more labels.
+    pub input: Box<VectorPlan>,
+    /// Which info series count: matchers on the metric's name, at least one, and on labels, which also choose the labels
+    /// that are added (all where there is none).
+    pub matchers: Vec<LabelMatcher>,
+    /// How far back from the step info series are looked up.
+    pub offset_ns: i64,
+    /// `@`: the time that stands for the step's.
+    pub at_ns: Option<Timestamp>,
 }
 
 /// `function(inner[range:step] offset … @ …)`.

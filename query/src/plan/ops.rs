@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use garner_storage::model::METRIC_NAME;
 use serde::{Deserialize, Serialize};
 
 use crate::operators::wire::forms::option_bits;
@@ -32,6 +33,10 @@ pub enum BinaryOp {
     Pow,
     /// `atan2`
     Atan2,
+    /// `max_of`, of two scalars.
+    Max,
+    /// `min_of`, of two scalars.
+    Min,
     /// `/` of LogQL: division by zero gives NaN.
     DivOrNan,
     /// `%` of LogQL: modulo zero gives NaN.
@@ -61,6 +66,8 @@ impl BinaryOp {
             BinaryOp::Mod | BinaryOp::ModOrNan => "%",
             BinaryOp::Pow => "^",
             BinaryOp::Atan2 => "atan2",
+            BinaryOp::Max => "max_of",
+            BinaryOp::Min => "min_of",
             BinaryOp::Eq => "==",
             BinaryOp::Ne => "!=",
             BinaryOp::Gt => ">",
@@ -161,6 +168,8 @@ pub enum AggregateOp {
     BottomK,
     /// `limitk(k, …)`
     LimitK,
+    /// `limit_ratio(r, …)`
+    LimitRatio,
     /// `count_values("label", …)`
     CountValues,
 }
@@ -181,6 +190,7 @@ impl AggregateOp {
             AggregateOp::TopK => "topk",
             AggregateOp::BottomK => "bottomk",
             AggregateOp::LimitK => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
             AggregateOp::CountValues => "count_values",
         }
     }
@@ -193,4 +203,11 @@ pub struct Grouping {
     pub without: bool,
     /// The labels named, in any order.
     pub labels: Vec<Arc<str>>,
+}
+
+impl Grouping {
+    /// Whether the metric name belongs to a group.
+    pub fn names_metric(&self) -> bool {
+        !self.without && self.labels.iter().any(|l| &**l == METRIC_NAME)
+    }
 }

@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::node::{Quantity, SamplesNode, Select, SubqueryNode, VectorPlan};
+use super::node::{InfoNode, Quantity, SamplesNode, Select, SubqueryNode, VectorPlan};
 use super::{AggregateOp, Steps};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::annotate;
+use crate::functions::window::{Reach, Windows};
 use crate::operators::absent::Absent;
 use crate::operators::aggregate::Aggregate;
 use crate::operators::binary_scalar::BinaryScalar;
 use crate::operators::binary_vector::BinaryVector;
 use crate::operators::buckets::{BucketFunction, Buckets};
 use crate::operators::collect_groups::{CollectGroups, Collected};
+use crate::operators::drop_names::DropNames;
 use crate::operators::exec::{OperatorExec, Plan};
 use crate::operators::fold::Fold;
 use crate::operators::function::{Function, ValueFunction};
+use crate::operators::info::Info;
 use crate::operators::label::{LabelChange, LabelChanger};
+use crate::operators::limit_ratio::LimitRatio;
+use crate::operators::mark_groups::MarkGroups;
 use crate::operators::samples::{SampleFunction, Samples};
 use crate::operators::scalar::{Scalar, ScalarExpr};
 use crate::operators::set_op::SetOperation;
@@ -29,6 +34,7 @@ use crate::operators::subquery::Subquery;
 use crate::operators::topk::{Pick, TopK};
 use crate::operators::unique::Unique;
 use crate::plan::{SetOp, Span};
+use crate::vector::labels::NameRemoval;
 
 /// A vector as an operator, and what planning above it must know.
 #[derive(Clone, Debug)]
@@ -47,12 +53,27 @@ impl PlannedVector {
         }
     }
 
-    /// The same after the metric name was dropped.
-    fn name_dropped(exec: Plan, may_collide: bool, steps: Steps, strict: bool) -> Self {
+    /// The same after the metric name was dropped, or marked to be.
+    fn name_dropped(exec: Plan, may_collide: bool, steps: Steps, strict: bool, query: &QueryContext) -> Self {
+        if query.names() == NameRemoval::Delayed {
+            return PlannedVector { exec, may_collide };
+        }
         if may_collide {
             PlannedVector::unique(Unique::plan(exec, steps, strict))
         } else {
             PlannedVector::unique(exec)
+        }
+    }
+
+    /// The same as a whole query, without the names that were marked.
+    pub fn finished(self, steps: Steps, query: &QueryContext) -> Plan {
+        if query.names() == NameRemoval::AtOnce {
+            return self.exec;
+        }
+        let exec = OperatorExec::plan(DropNames { input: self.exec });
+        match self.may_collide {
+            true => Unique::plan(exec, steps, false),
+            false => exec,
         }
     }
 }
@@ -67,6 +88,7 @@ pub fn plan_vector<'a>(
         match plan {
             VectorPlan::Samples(node) => plan_samples(node, steps, query).await,
             VectorPlan::Subquery(node) => plan_subquery(node, steps, query).await,
+            VectorPlan::Info(node) => plan_info(node, steps, query).await,
             VectorPlan::Leaf(leaf) => {
                 let planned = leaf.plan(&steps, query).await?;
                 Ok(PlannedVector {
@@ -146,23 +168,40 @@ async fn plan_samples(
     steps: Steps,
     query: &Arc<QueryContext>,
 ) -> Result<PlannedVector, QueryError> {
-    let (width_ns, function) = match &node.select {
-        Select::Instant { lookback_ns } => (lookback_ns.unwrap_or(query.lookback_ns()), SampleFunction::Newest),
-        Select::Timestamp { lookback_ns } => (lookback_ns.unwrap_or(query.lookback_ns()), SampleFunction::NewestTime),
+    let lookback = |own: &Option<i64>| node.windows(steps, own.unwrap_or(query.lookback_ns()));
+    let (windows, function) = match &node.select {
+        Select::Instant { lookback_ns } => (lookback(lookback_ns), SampleFunction::Newest),
+        Select::Timestamp { lookback_ns } => (lookback(lookback_ns), SampleFunction::NewestTime),
+        Select::Smoothed => {
+            let points = node.windows(steps, 0);
+            let windows = points.reaching(Reach::Smoothed, query.lookback_ns());
+            (windows, SampleFunction::Smoothed(points))
+        }
         Select::Range {
             range_ns,
+            reach: Reach::Inside,
             function,
             params,
         } => {
             let params = plan_scalars(params, steps, query).await?;
-            (*range_ns, SampleFunction::Range(*function, params))
+            let windows = node.windows(steps, *range_ns);
+            (windows, SampleFunction::Range(*function, params))
+        }
+        Select::Range {
+            range_ns,
+            reach,
+            function,
+            ..
+        } => {
+            let bounds = node.windows(steps, *range_ns);
+            let windows = bounds.reaching(*reach, query.lookback_ns());
+            (windows, SampleFunction::Reaching(*function, *reach, bounds))
         }
     };
-    let windows = node.windows(steps, width_ns);
     let request = Samples::request(node.matchers.clone(), &windows);
     let selection = query.select_samples(&request).await?;
     let partitions = query.partitions_for(selection.series_count(), selection.estimated_rows());
-    let strict = matches!(function, SampleFunction::Range(..));
+    let strict = matches!(function, SampleFunction::Range(..) | SampleFunction::Reaching(..));
     let keeps_name = function.keeps_name();
     let exec = OperatorExec::plan(Samples {
         tenant: query.tenant().clone(),
@@ -177,7 +216,7 @@ async fn plan_samples(
     if keeps_name {
         return Ok(PlannedVector { exec, may_collide });
     }
-    Ok(PlannedVector::name_dropped(exec, may_collide, steps, strict))
+    Ok(PlannedVector::name_dropped(exec, may_collide, steps, strict, query))
 }
 
 async fn plan_subquery(
@@ -199,7 +238,22 @@ async fn plan_subquery(
     if node.function.keeps_name() {
         return Ok(PlannedVector { exec, ..input });
     }
-    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, true))
+    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, true, query))
+}
+
+async fn plan_info(node: &InfoNode, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    let input = plan_vector(&node.input, steps, query).await?;
+    let windows = Windows {
+        steps,
+        width_ns: query.lookback_ns(),
+        offset_ns: node.offset_ns,
+        at_ns: node.at_ns,
+    };
+    let exec = Info::plan(input.exec, query.tenant().clone(), node.matchers.clone(), windows);
+    Ok(PlannedVector {
+        exec: Unique::plan(exec, steps, false),
+        ..input
+    })
 }
 
 /// A vector, or a scalar as a vector of one element.
@@ -226,7 +280,13 @@ async fn plan_function(
         args,
         steps,
     });
-    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false))
+    Ok(PlannedVector::name_dropped(
+        exec,
+        input.may_collide,
+        steps,
+        false,
+        query,
+    ))
 }
 
 async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
@@ -255,14 +315,22 @@ async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>)
             steps,
         });
         if BinaryScalar::drops_name(*op, *return_bool) {
-            return Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false));
+            return Ok(PlannedVector::name_dropped(
+                exec,
+                input.may_collide,
+                steps,
+                false,
+                query,
+            ));
         }
         return Ok(PlannedVector { exec, ..input });
     }
     let left = plan_vector(left, steps, query).await?;
     let right = plan_vector(right, steps, query).await?;
-    // A comparison keeps names, of which each side may have several.
-    let may_collide = !BinaryScalar::drops_name(*op, *return_bool) && (left.may_collide || right.may_collide);
+    // A comparison keeps names, of which each side may have several, until the end of the query also with `bool`.
+    let keeps_names =
+        !BinaryScalar::drops_name(*op, *return_bool) || (*return_bool && query.names() == NameRemoval::Delayed);
+    let may_collide = keeps_names && (left.may_collide || right.may_collide);
     let exec = BinaryVector {
         left: left.exec,
         right: right.exec,
@@ -323,6 +391,15 @@ async fn plan_aggregate(
         None => ScalarExpr::Constant(f64::NAN),
     };
     let input = plan_vector(input, steps, query).await?;
+    if *op == AggregateOp::LimitRatio {
+        let exec = OperatorExec::plan(LimitRatio {
+            input: input.exec,
+            ratio: param,
+            steps,
+            span: *span,
+        });
+        return Ok(PlannedVector { exec, ..input });
+    }
     let pick = match op {
         AggregateOp::TopK => Some(Pick::Top),
         AggregateOp::BottomK => Some(Pick::Bottom),
@@ -335,7 +412,14 @@ async fn plan_aggregate(
             ..input
         });
     }
-    let names_group = !grouping.without && grouping.labels.iter().any(|l| &**l == "__name__");
+    let names_group = grouping.names_metric();
+    let input = match names_group && query.names() == NameRemoval::Delayed {
+        true => PlannedVector {
+            exec: MarkGroups::plan(input.exec, grouping),
+            ..input
+        },
+        false => input,
+    };
     let exec = match (Fold::of(*op), op) {
         (Some(fold), _) => Aggregate::plan(input.exec, fold, grouping, steps),
         (None, AggregateOp::Quantile) => {
@@ -425,7 +509,13 @@ async fn plan_buckets(
 ) -> Result<PlannedVector, QueryError> {
     let input = plan_vector(input, steps, query).await?;
     let exec = Buckets::plan(input.exec, function, steps, span);
-    Ok(PlannedVector::name_dropped(exec, input.may_collide, steps, false))
+    Ok(PlannedVector::name_dropped(
+        exec,
+        input.may_collide,
+        steps,
+        false,
+        query,
+    ))
 }
 
 async fn plan_label(

@@ -5,6 +5,8 @@ pub mod ast;
 mod check;
 mod error;
 mod functions;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod lexer;
 mod literals;
 mod lower;

@@ -2,6 +2,9 @@
 //! not show; Prometheus' own scripts cover the rest over HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod corpus;
+mod experimental;
+
 use std::sync::Arc;
 
 use garner_storage::memory::MemoryAccountant;

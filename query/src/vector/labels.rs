@@ -11,6 +11,42 @@ use garner_storage::model::{Labels, METRIC_NAME};
 /// schema/labels.go, `IsMetadataLabel`).
 const METADATA_LABELS: [&[u8]; 3] = [METRIC_NAME.as_bytes(), b"__type__", b"__unit__"];
 
+/// An empty pair, which no stored series has and which sorts before all others: in front of a label set it says that the
+/// metric name is to be dropped once the whole query is done.
+const NAME_MARK: &[u8] = &[0, 0];
+
+/// When the metric name goes where values stop being those of the metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameRemoval {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// With the last operator, so that functions of labels still see it (prometheus `promql-delayed-name-removal`). Until then
+    /// the label set carries a mark.
+    Delayed,
+}
+
+impl NameRemoval {
+    /// Appends `set` without its name, or with the mark that it is to go.
+    pub fn apply_into(self, set: &[u8], out: &mut Vec<u8>) {
+        match self {
+            NameRemoval::AtOnce => drop_metadata_into(set, out),
+            NameRemoval::Delayed => {
+                out.extend_from_slice(NAME_MARK);
+                out.extend_from_slice(split_mark(set).1);
+            }
+        }
+    }
+}
+
+/// Whether a label set is marked, and the label set itself.
+pub fn split_mark(set: &[u8]) -> (bool, &[u8]) {
+    match set.strip_prefix(NAME_MARK) {
+        Some(rest) => (true, rest),
+        None => (false, set),
+    }
+}
+
 /// One name and value, and the bytes of both with their lengths.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
@@ -85,9 +121,9 @@ pub fn is_metadata(name: &[u8]) -> bool {
     METADATA_LABELS.contains(&name)
 }
 
-/// The label set of checked canonical bytes.
+/// The label set of checked canonical bytes, without a mark.
 pub fn to_labels(bytes: &[u8]) -> Labels {
-    Labels::from_canonical(bytes).unwrap_or_default()
+    Labels::from_canonical(split_mark(bytes).1).unwrap_or_default()
 }
 
 /// The order in which Prometheus sorts series: pair by pair by name, then value (prometheus model/labels, `Compare`).
@@ -113,5 +149,18 @@ mod tests {
         let mut out = Vec::new();
         drop_metadata_into(labels.as_bytes(), &mut out);
         assert_eq!(to_labels(&out), labels.filtered(|n| n != "__name__"));
+    }
+
+    #[test]
+    fn a_mark_stands_in_front_once() {
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "1")]);
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        NameRemoval::Delayed.apply_into(labels.as_bytes(), &mut once);
+        NameRemoval::Delayed.apply_into(&once, &mut twice);
+        assert_eq!(once, twice);
+        assert_eq!(split_mark(&once), (true, labels.as_bytes()));
+        assert_eq!(split_mark(labels.as_bytes()), (false, labels.as_bytes()));
+        assert_eq!(to_labels(&once), labels);
+        assert_eq!(value_of(&once, b"a"), b"1");
     }
 }

@@ -15,13 +15,17 @@ use crate::operators::binary_scalar::BinaryScalar;
 use crate::operators::binary_vector::BinaryVector;
 use crate::operators::buckets::Buckets;
 use crate::operators::collect_groups::CollectGroups;
+use crate::operators::drop_names::DropNames;
 use crate::operators::exec::{Operator, OperatorExec, Plan};
 use crate::operators::function::Function;
 use crate::operators::gather::Gather;
+use crate::operators::info::Info;
 use crate::operators::label::LabelChanger;
+use crate::operators::limit_ratio::LimitRatio;
 use crate::operators::log_input::LineLanguage;
 use crate::operators::log_range::LogRange;
 use crate::operators::log_select::LogSelect;
+use crate::operators::mark_groups::MarkGroups;
 use crate::operators::samples::Samples;
 use crate::operators::scalar::Scalar;
 use crate::operators::set_op::SetOperation;
@@ -42,7 +46,7 @@ struct Kind {
 }
 
 /// Every operator there is.
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 23] = [
     kind::<Samples>(),
     kind::<LogRange>(),
     kind::<LogSelect>(),
@@ -50,6 +54,8 @@ const KINDS: [Kind; 19] = [
     kind::<Function>(),
     kind::<BinaryScalar>(),
     kind::<LabelChanger>(),
+    kind::<LimitRatio>(),
+    kind::<Info>(),
     kind::<Subquery>(),
     kind::<StepInvariant>(),
     kind::<Aggregate>(),
@@ -61,6 +67,8 @@ const KINDS: [Kind; 19] = [
     kind::<Absent>(),
     kind::<Sort>(),
     kind::<Unique>(),
+    kind::<DropNames>(),
+    kind::<MarkGroups>(),
     kind::<Gather>(),
 ];
 

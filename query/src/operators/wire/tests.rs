@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::PlanCodec;
-use crate::context::QueryContext;
+use crate::context::{PromqlSettings, QueryContext};
 use crate::engine::{Engine, EngineLimits, QueryOptions};
 use crate::logql::lines::LogqlLines;
 use crate::logql::selector::LineSelector;
@@ -51,6 +51,13 @@ fn store() -> TestStore {
     let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e-324];
     let special: Vec<_> = (0..40).map(|i| Some(special[i % special.len()])).collect();
     store.load(&[("__name__", "special"), ("job", "job1")], 15 * SECOND, &special);
+    let info = [
+        ("__name__", "host_info"),
+        ("job", "job1"),
+        ("instance", "host-1"),
+        ("os", "x"),
+    ];
+    store.load(&info, 15 * SECOND, &[Some(1.0); 40]);
     for i in 1..40i64 {
         let stream = Labels::from_pairs([("app", "a"), ("pod", ["x", "y"][i as usize % 2])]);
         let line = format!("{{\"status\":{},\"took\":\"{i}ms\"}}", 200 + i % 3 * 150);
@@ -98,6 +105,23 @@ async fn promql_plan(text: &str) -> Plan {
     physical(&promql::lower(&expr, &request).unwrap(), GRID).await
 }
 
+/// A whole query whose metric names go last.
+async fn delayed_plan(text: &str) -> Plan {
+    let promql = PromqlSettings {
+        delayed_name_removal: true,
+        ..PromqlSettings::default()
+    };
+    let options = QueryOptions {
+        promql,
+        ..QueryOptions::default()
+    };
+    let query = engine().context(&TenantId::new("t").unwrap(), options).unwrap();
+    let expr = promql::parse_expr(text, &promql::ParseOptions::default()).unwrap();
+    let request = LowerRequest::range(GRID.start_ns, GRID.end_ns(), GRID.step_ns, 60 * SECOND);
+    let plan = promql::lower(&expr, &request).unwrap();
+    plan_any(&plan, GRID, &query).await.unwrap().finished(GRID, &query)
+}
+
 async fn logql_plan(text: &str) -> Plan {
     match logql::parser::parse(text).unwrap() {
         logql::ast::Expr::Metric(expr) => physical(&logql::lower::lower(&expr).unwrap(), GRID).await,
@@ -136,7 +160,7 @@ async fn answer(plan: &Plan, task: &Arc<TaskContext>) -> Vec<String> {
     out
 }
 
-const PROMQL: [&str; 24] = [
+const PROMQL: [&str; 28] = [
     "requests",
     "special",
     "rate(requests{instance=~\"host-[12].\",le!=\"1\"}[2m] offset 30s)",
@@ -161,6 +185,10 @@ const PROMQL: [&str; 24] = [
     "clamp(requests @ 300, -(time() % 7), 1 / 0)",
     "-abs(special) ^ 2",
     "time() - scalar(special @ 120) + timestamp(requests)",
+    "requests smoothed",
+    "increase(requests[2m] anchored)",
+    "limit_ratio(0.5, requests)",
+    "info(requests, {__name__=~\"host_.+\"})",
 ];
 
 const LOGQL: [&str; 10] = [
@@ -184,6 +212,8 @@ async fn plans() -> Vec<(&'static str, Plan)> {
     for text in LOGQL {
         out.push((text, logql_plan(text).await));
     }
+    let by_name = "sum by (__name__) (abs(requests))";
+    out.push((by_name, delayed_plan(by_name).await));
     // Sorting is for one step alone.
     let sorted = promql::parse_expr("sort_desc(requests)", &promql::ParseOptions::default()).unwrap();
     let at = 300 * SECOND;
@@ -214,7 +244,7 @@ async fn a_plan_gives_the_same_answer_elsewhere() {
         assert_eq!(expected, answer(&decoded, &elsewhere).await, "{text}");
         answered += usize::from(!expected.is_empty());
     }
-    assert_eq!(answered, PROMQL.len() + LOGQL.len() + 1);
+    assert_eq!(answered, PROMQL.len() + LOGQL.len() + 2);
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use garner_storage::model::{LabelMatcher, Labels, LabelsBuilder, METRIC_NAME, MatchOp, NANOS_PER_MILLI};
 
 use super::expr::{Lowered, instant, lower_part, nothing, plan_span};
+use super::info::lower_info;
 use super::range::{over_windows, unsupported};
 use super::{LowerRequest, text};
 use crate::error::QueryError;
 use crate::functions::{InstantFunction, RangeFunction};
-use crate::plan::{Select, VectorPlan};
+use crate::plan::{BinaryOp, Matching, Select, VectorPlan};
 use crate::promql::ast::{Call, Expr, NumberLiteral, ValueType};
 use crate::promql::error::PosRange;
 
@@ -110,6 +111,9 @@ pub(super) fn lower_call(request: &LowerRequest, call: &Call) -> Result<Lowered,
     {
         return instant(request, selector, Select::Timestamp { lookback_ns: None });
     }
+    if name == "info" {
+        return lower_info(request, call);
+    }
     let mut args = Args::new(request, call)?;
     let plan = if let Some(function) = RangeFunction::from_name(name) {
         range_function(&mut args, function)?
@@ -173,6 +177,14 @@ fn special_function(args: &mut Args<'_>) -> Result<VectorPlan, QueryError> {
     Ok(match name {
         "time" => VectorPlan::Time,
         "pi" => VectorPlan::Number(std::f64::consts::PI),
+        "max_of" | "min_of" => VectorPlan::Binary {
+            op: if name == "max_of" { BinaryOp::Max } else { BinaryOp::Min },
+            return_bool: false,
+            matching: Matching::default(),
+            left: args.take(0)?,
+            right: args.take(1)?,
+            span: plan_span(args.call.range),
+        },
         "scalar" => VectorPlan::Scalar(args.take(0)?),
         "vector" => VectorPlan::Vector(args.take(0)?),
         "absent" => VectorPlan::Absent {

@@ -4,6 +4,7 @@ use garner_storage::model::NANOS_PER_MILLI;
 
 use super::LowerRequest;
 use crate::error::QueryError;
+use crate::functions::binary::go_max;
 use crate::promql::ast::{DurationExpr, DurationNode, DurationOp, Span};
 use crate::promql::error::PosRange;
 use crate::promql::literals::duration_out_of_range;
@@ -44,8 +45,8 @@ impl LowerRequest {
             DurationOp::Range => self.range_seconds(),
             DurationOp::Plus(operand) => self.operand(operand)?,
             DurationOp::Minus(operand) => -self.operand(operand)?,
-            DurationOp::MinOf(lhs, rhs) => go_min(self.operand(lhs)?, self.operand(rhs)?),
-            DurationOp::MaxOf(lhs, rhs) => -go_min(-self.operand(lhs)?, -self.operand(rhs)?),
+            DurationOp::MinOf(lhs, rhs) => -go_max(-self.operand(lhs)?, -self.operand(rhs)?),
+            DurationOp::MaxOf(lhs, rhs) => go_max(self.operand(lhs)?, self.operand(rhs)?),
             DurationOp::Binary(op, lhs, rhs) => {
                 let (lhs, rhs) = (self.operand(lhs)?, self.operand(rhs)?);
                 match op {
@@ -72,11 +73,6 @@ impl LowerRequest {
             DurationNode::Expr(expr) => self.evaluate(expr),
         }
     }
-}
-
-/// Go's `math.Min`, which a NaN on either side makes NaN.
-fn go_min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
 }
 
 /// Upstream names the place of a duration by its first byte and the one after its last.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
 
-use super::range::{raw, refuse_extended, unsupported};
+use super::range::{raw, unsupported};
 use super::{LowerRequest, call, text};
 use crate::error::QueryError;
 use crate::plan::{
@@ -84,6 +84,7 @@ pub(super) fn lower_part(request: &LowerRequest, expr: &Expr) -> Result<Lowered,
                 false => inner,
             })
         }
+        Expr::Vector(selector) if selector.smoothed => instant(request, selector, Select::Smoothed),
         Expr::Vector(selector) => instant(request, selector, Select::Instant { lookback_ns: None }),
         Expr::Binary(binary) => lower_binary(request, binary),
         Expr::Aggregate(aggregate) => lower_aggregate(request, aggregate),
@@ -101,7 +102,6 @@ pub(super) fn instant(
     selector: &VectorSelector,
     select: Select,
 ) -> Result<Lowered, QueryError> {
-    refuse_extended(false, selector.smoothed)?;
     let mut node = SamplesNode {
         matchers: selector.matchers.clone(),
         offset_ns: request.offset_ns(&selector.offset)?,
@@ -210,7 +210,7 @@ fn lower_aggregate(request: &LowerRequest, aggregate: &AggregateExpr) -> Result<
         Aggregator::Bottomk => AggregateOp::BottomK,
         Aggregator::Limitk => AggregateOp::LimitK,
         Aggregator::CountValues => AggregateOp::CountValues,
-        Aggregator::LimitRatio => return Err(unsupported("limit_ratio")),
+        Aggregator::LimitRatio => AggregateOp::LimitRatio,
     };
     let (mut param, mut label) = (None, None);
     let mut span = aggregate.range;

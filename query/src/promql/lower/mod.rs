@@ -7,6 +7,7 @@
 mod call;
 mod duration;
 mod expr;
+mod info;
 mod range;
 mod request;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::LowerRequest;
 use super::expr::{invariant, lower_part, plan_span};
 use crate::error::QueryError;
 use crate::functions::RangeFunction;
+use crate::functions::window::Reach;
 use crate::plan::{RawRange, SamplesNode, Select, SubqueryNode, VectorPlan};
 use crate::promql::ast::{Expr, MatrixSelector, SubqueryExpr};
 use crate::promql::error::PosRange;
@@ -46,7 +47,6 @@ pub(super) fn raw(request: &LowerRequest, expr: &Expr) -> Result<VectorPlan, Que
             Ok(VectorPlan::Matrix(RawRange::Subquery(node)))
         }
         Expr::Matrix(matrix) => {
-            refuse_extended(matrix.selector.anchored, matrix.selector.smoothed)?;
             let node = samples(request, matrix, function, Vec::new())?;
             Ok(VectorPlan::Matrix(RawRange::Samples(node)))
         }
@@ -67,6 +67,11 @@ fn samples(
         at_ns: selector.at.map(|at| request.at_ns(at)),
         select: Select::Range {
             range_ns: request.positive_ns(&matrix.window)?,
+            reach: match (selector.anchored, selector.smoothed) {
+                (true, _) => Reach::Anchored,
+                (false, true) => Reach::Smoothed,
+                (false, false) => Reach::Inside,
+            },
             function,
             params,
         },
@@ -114,16 +119,7 @@ fn check_extended(matrix: &MatrixSelector, name: &str) -> Result<(), QueryError>
         let message = format!("{word} modifier can only be used with: {allowed} - not with {name}");
         return Err(QueryError::execution(message));
     }
-    refuse_extended(anchored, smoothed)
-}
-
-/// Windows that reach beyond their bounds are not evaluated yet.
-pub(super) fn refuse_extended(anchored: bool, smoothed: bool) -> Result<(), QueryError> {
-    match (anchored, smoothed) {
-        (false, false) => Ok(()),
-        (true, _) => Err(unsupported("the anchored modifier")),
-        (false, true) => Err(unsupported("the smoothed modifier")),
-    }
+    Ok(())
 }
 
 /// An error for parts of the language that have no operator yet.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::error::QueryErrorKind;
+use crate::functions::window::Reach;
 use crate::plan::{RawRange, SamplesNode, Select, SubqueryNode, VectorPlan};
 use crate::promql::{ParseOptions, parse_expr};
 
@@ -55,6 +56,11 @@ fn draw(plan: &VectorPlan) -> String {
         VectorPlan::Absent { input, labels } => format!("absent({}, {labels})", draw(input)),
         VectorPlan::Sort { input, .. } | VectorPlan::SortByLabel { input, .. } => format!("sort({})", draw(input)),
         VectorPlan::StepInvariant(input) => format!("once({})", draw(input)),
+        VectorPlan::Info(node) => {
+            let matchers: Vec<String> = node.matchers.iter().map(|m| m.to_string()).collect();
+            let (matchers, place) = (matchers.join(","), draw_place(node.offset_ns, node.at_ns));
+            format!("info({}, {{{matchers}}}{place})", draw(&node.input))
+        }
         VectorPlan::Leaf(leaf) => format!("{leaf:?}"),
     }
 }
@@ -76,14 +82,21 @@ fn draw_samples(node: &SamplesNode) -> String {
     match &node.select {
         Select::Instant { .. } => format!("{{{matchers}}}{place}"),
         Select::Timestamp { .. } => format!("time of {{{matchers}}}{place}"),
+        Select::Smoothed => format!("{{{matchers}}} smoothed{place}"),
         Select::Range {
             range_ns,
+            reach,
             function,
             params,
         } => {
             let params: String = params.iter().map(|p| format!(", {}", draw(p))).collect();
             let range = range_ns / SECOND;
-            format!("{}({{{matchers}}}[{range}]{place}{params})", function.as_str())
+            let reach = match reach {
+                Reach::Inside => "",
+                Reach::Anchored => " anchored",
+                Reach::Smoothed => " smoothed",
+            };
+            format!("{}({{{matchers}}}[{range}]{reach}{place}{params})", function.as_str())
         }
     }
 }
@@ -179,6 +192,8 @@ fn what_every_step_shares_is_marked_at_its_highest_place() {
     check("topk(time(), a @ 1)", &format!("once(topk(time, {A} @1))"));
     check("time() + start() + step()", "((time + 100) + 10)");
     check("pi() * range()", "once((3.141592653589793 * 100))");
+    check("max_of(1, min_of(time(), 3))", "(1 max_of (time min_of 3))");
+    check("limit_ratio(0.5, a)", &format!("limit_ratio(0.5, {A})"));
 }
 
 #[test]
@@ -209,6 +224,39 @@ fn functions_with_shapes_of_their_own() {
     check("histogram_count(a)", r#"{__name__="",__name__!=""}"#);
     check("round(a, 5)", &format!("round({A}, 5)"));
     check("a and on() vector(1)", &format!("({A} and once(vector(1)))"));
+}
+
+#[test]
+fn windows_that_reach_beyond_their_bounds() {
+    check("rate(a[1m] anchored)", r#"rate({__name__="a"}[60] anchored)"#);
+    check(
+        "delta(a[1m] smoothed offset 5s)",
+        r#"delta({__name__="a"}[60] smoothed -5)"#,
+    );
+    check("a smoothed @ 7", r#"once({__name__="a"} smoothed @7)"#);
+    check("a anchored", A);
+    check("timestamp(a smoothed)", &format!("time of {A}"));
+}
+
+#[test]
+fn info_is_joined_as_of_the_first_selector() {
+    let info = r#"{__name__="target_info"}"#;
+    check("info(a)", &format!("info({A}, {info})"));
+    check("info(a @ 7 offset 5s)", &format!("once(info({A} @7 -5, {info} @7 -5))"));
+    check(
+        "info(a @ 7, {x=\"1\"})",
+        r#"info(once({__name__="a"} @7), {__name__="target_info",x="1"} @7)"#,
+    );
+    check("info(a, {__name__!=\"x_info\",y=\"2\"})", {
+        r#"info({__name__="a"}, {__name__=~".+_info",__name__!="x_info",y="2"})"#
+    });
+    check("info(rate(b[1m] offset 3s) + a, {__name__=~\"i.*\"})", {
+        r#"info((rate({__name__="b"}[60] -3) + {__name__="a"}), {__name__=~"i.*"} -3)"#
+    });
+    check("info(last_over_time((a offset 1m)[10m:1m] @ 180 offset 5s))", {
+        r#"once(info(last_over_time({__name__="a"} -60[600:60] @180 -5), {__name__="target_info"} @180 -65))"#
+    });
+    check("info(vector(1))", &format!("once(info(vector(1), {info}))"));
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! PromQL texts: parsing, printing and lowering them must not panic, and what is printed must mean the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| garner_query::promql::fuzzing::check(text));
