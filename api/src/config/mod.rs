@@ -2,7 +2,7 @@
 //!
 //! [`raw`] holds what was given by flags, `GARNER_…` variables and the TOML file; [`reader`] turns it into typed values
 //! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`],
-//! [`log_limits`], [`metric_limits`]); [`Settings`] is the resolved whole. `docs/configuration.md` lists every key.
+//! [`log_limits`], [`metric_limits`], [`promql`]); [`Settings`] is the resolved whole. `docs/configuration.md` lists every key.
 
 pub mod deletes;
 pub mod duration;
@@ -10,6 +10,7 @@ pub mod error;
 pub mod log_limits;
 pub mod machine;
 pub mod metric_limits;
+pub mod promql;
 pub mod raw;
 pub mod reader;
 pub mod server;

@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::reader::{ADDRESS, BOOL, COUNT, DURATION, Reader, SIZE, TEXT};
+use super::reader::{ADDRESS, BOOL, COUNT, DURATION, Kind, Reader, SIZE, TEXT, scalar_text};
+use crate::server::CorsOrigin;
+
+const ORIGIN: Kind<CorsOrigin> = Kind::new("a regular expression such as `https?://.*\\.example\\.com`", |value| {
+    CorsOrigin::new(scalar_text(value)?)
+});
 
 /// The resolved group.
 #[derive(Clone, Debug)]
@@ -19,6 +24,8 @@ pub struct ServerSettings {
     pub shutdown_timeout: Duration,
     /// `server.query_threads`; 0 means one for each core.
     pub query_threads: usize,
+    /// `server.cors_origin`
+    pub cors_origin: CorsOrigin,
     /// `tenancy.required`
     pub tenancy_required: bool,
     /// `memory.limit`; 0 means a share of the machine.
@@ -63,6 +70,13 @@ impl ServerSettings {
                 &COUNT,
                 "0",
                 "Threads that run queries, apart from those that take writes; 0 means one for each core.",
+            )?,
+            cors_origin: from.get(
+                "server.cors_origin",
+                &ORIGIN,
+                ".*",
+                "Regular expression for the origins whose pages may read Prometheus' API, matched as a whole (Prometheus: \
+                 `web.cors.origin`).",
             )?,
             tenancy_required: from.get(
                 "tenancy.required",

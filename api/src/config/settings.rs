@@ -1,9 +1,12 @@
 //! All settings, resolved.
 
+use garner_query::context::PromqlSettings;
+
 use super::deletes::DeleteSettings;
 use super::error::ConfigError;
 use super::log_limits::LogSettings;
 use super::metric_limits::MetricSettings;
+use super::promql;
 use super::raw::RawSettings;
 use super::reader::{Declared, Reader};
 use super::server::ServerSettings;
@@ -22,6 +25,8 @@ pub struct Settings {
     pub logs: LogSettings,
     /// `[limits.metrics]`.
     pub metrics: MetricSettings,
+    /// `[promql]`.
+    pub promql: PromqlSettings,
     /// All of them as they were written, by key, without secrets.
     pub effective: Vec<(&'static str, String)>,
 }
@@ -45,6 +50,7 @@ impl Settings {
             deletes: DeleteSettings::read(&mut reader)?,
             logs: LogSettings::read(&mut reader)?,
             metrics: MetricSettings::read(&mut reader)?,
+            promql: promql::read(&mut reader)?,
             effective: Vec::new(),
         };
         settings.storage.store.max_pending_deletes = settings.deletes.max_pending;

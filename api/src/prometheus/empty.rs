@@ -95,6 +95,15 @@ fn check_rules(params: &Params) -> Result<(), Failure> {
     if !matches!(kind.as_str(), "" | "alert" | "record") {
         return Err(invalid("type", format!("not supported value {}", go_quote(&kind))));
     }
+    // The words of Go's `strconv.ParseBool`.
+    let exclude = params.get("exclude_alerts").to_lowercase();
+    if !matches!(exclude.as_str(), "" | "1" | "t" | "true" | "0" | "f" | "false") {
+        let reason = format!("strconv.ParseBool: parsing {}: invalid syntax", go_quote(&exclude));
+        return Err(invalid(
+            "exclude_alerts",
+            format!("error converting exclude_alerts: {reason}"),
+        ));
+    }
     let limit = params.get("group_limit");
     if limit.is_empty() && !params.get("group_next_token").is_empty() {
         let reason = "group_limit needs to be present in order to paginate over the groups";
@@ -107,8 +116,22 @@ fn check_rules(params: &Params) -> Result<(), Failure> {
                 format!("group_limit needs to be a valid number: {reason}"),
             )
         })?;
+        if i32::try_from(number).is_err() {
+            let limit = go_quote(limit);
+            let reason = format!("strconv.ParseInt: parsing {limit}: value out of range");
+            return Err(invalid(
+                "group_limit",
+                format!("group_limit needs to be a valid number: {reason}"),
+            ));
+        }
         if number <= 0 {
             return Err(invalid("group_limit", "group_limit needs to be greater than 0"));
+        }
+        // No group means that none has this token.
+        let token = params.get("group_next_token");
+        if !token.is_empty() {
+            let reason = format!("invalid group_next_token '{token}'. were rule groups changed?");
+            return Err(invalid("group_next_token", reason));
         }
     }
     Ok(())

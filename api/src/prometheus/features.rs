@@ -67,6 +67,7 @@ pub async fn features(State(app): State<SharedApp>, _ask: Ask) -> Response {
     static FEATURES: OnceLock<Value> = OnceLock::new();
     let mut features = FEATURES.get_or_init(all).clone();
     features["api"]["admin"] = app.settings.deletes.enabled.into();
+    features["promql"]["delayed_name_removal"] = app.settings.promql.delayed_name_removal.into();
     success(features)
 }
 

@@ -59,5 +59,6 @@ pub fn options(params: &Params) -> Result<QueryOptions, Failure> {
         lookback_delta: duration("lookback_delta")
             .map_err(|reason| Failure::bad_data(format!("error parsing lookback delta duration: {reason}")))?
             .filter(|delta| !delta.is_zero()),
+        ..QueryOptions::default()
     })
 }

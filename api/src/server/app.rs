@@ -58,6 +58,7 @@ impl App {
         let limits = EngineLimits {
             max_query_memory_bytes: settings.logs.max_query_memory_bytes,
             timeout: settings.logs.query_timeout,
+            promql: settings.promql,
             target_partitions: query_runtime.metrics().num_workers(),
             ..EngineLimits::default()
         };

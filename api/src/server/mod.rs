@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod body;
+mod cors;
 mod lifecycle;
 mod metadata;
 mod observe;
@@ -15,6 +16,7 @@ mod tails;
 pub use answer::{Encode, Written, answer};
 pub use app::{App, SharedApp};
 pub use body::read_body;
+pub use cors::CorsOrigin;
 pub use lifecycle::{ServeError, serve};
 pub use metadata::MetadataQuery;
 pub use observe::RequestCounters;

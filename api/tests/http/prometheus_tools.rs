@@ -1,5 +1,7 @@
 //! Endpoints about queries, labels and the server itself.
 
+use axum::body::Body;
+use http::Request;
 use serde_json::{Value, json};
 
 use super::bodies::remote_write;
@@ -132,6 +134,21 @@ async fn what_garner_has_nothing_for_is_well_formed() {
             r#"invalid parameter "group_limit": group_limit needs to be greater than 0"#,
         ),
         (
+            "rules",
+            ("group_limit", "3000000000"),
+            r#"invalid parameter "group_limit": group_limit needs to be a valid number: strconv.ParseInt: parsing "3000000000": value out of range"#,
+        ),
+        (
+            "rules",
+            ("exclude_alerts", "Maybe"),
+            r#"invalid parameter "exclude_alerts": error converting exclude_alerts: strconv.ParseBool: parsing "maybe": invalid syntax"#,
+        ),
+        (
+            "rules?group_limit=1",
+            ("group_next_token", "x"),
+            r#"invalid parameter "group_next_token": invalid group_next_token 'x'. were rule groups changed?"#,
+        ),
+        (
             "query_exemplars",
             ("query", ""),
             "unknown position: parse error: no expression found in input",
@@ -139,11 +156,10 @@ async fn what_garner_has_nothing_for_is_well_formed() {
         ("status/tsdb", ("limit", "0"), "limit must be a positive number"),
         ("status/tsdb", ("limit", "10001"), "limit must not exceed 10000"),
     ] {
-        let error = server
-            .get(&format!("/api/v1/{path}"), &[params])
-            .await
-            .expect(400)
-            .json();
+        let (path, more) = path.split_once('?').unwrap_or((path, ""));
+        let more = more.split_once('=');
+        let params: Vec<_> = more.into_iter().chain([params]).collect();
+        let error = server.get(&format!("/api/v1/{path}"), &params).await.expect(400).json();
         assert_eq!(
             (&error["errorType"], &error["error"]),
             (&json!("bad_data"), &json!(text))
@@ -179,6 +195,36 @@ async fn the_server_tells_about_itself() {
     assert_eq!(features["promql"]["duration_expr"], true);
     assert_eq!(features["promql_operators"]["topk"], true);
     assert_eq!(features["promql_operators"]["atan2"], true);
+    assert_eq!(features["promql_functions"]["info"], true);
+    assert_eq!(features["promql_operators"]["limit_ratio"], true);
+    assert_eq!(features["promql"]["smoothed"], true);
+    assert_eq!(features["promql"]["delayed_name_removal"], false);
+    let server = Server::with("[promql]\ndelayed_name_removal = true\n").await;
+    let features = data(&server, "/api/v1/features", &[]).await;
+    assert_eq!(features["promql"]["delayed_name_removal"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_may_read_answers() {
+    let server = Server::with("[server]\ncors_origin = \"https://.*[.]example\"\n").await;
+    let ask = async |method: &str, path: &str, origin: &str| {
+        let request = Request::builder().method(method).uri(path).header("Origin", origin);
+        server.send(request.body(Body::empty()).unwrap()).await
+    };
+    for path in ["/api/v1/query", "/prometheus/api/v1/series", "/api/v1/whatever"] {
+        let reply = ask("OPTIONS", path, "https://a.example").await.expect(204);
+        assert_eq!(reply.headers["access-control-allow-origin"], "https://a.example");
+        assert_eq!(reply.headers["access-control-allow-methods"], "GET, POST, OPTIONS");
+    }
+    let reply = ask("GET", "/api/v1/labels", "https://a.example").await.expect(200);
+    assert_eq!(reply.headers["access-control-allow-origin"], "https://a.example");
+    assert_eq!(reply.headers["vary"], "Origin");
+    let reply = ask("GET", "/api/v1/query", "https://a.evil").await.expect(400);
+    assert!(!reply.headers.contains_key("access-control-allow-origin"));
+    let reply = server.get("/api/v1/labels", &[]).await.expect(200);
+    assert!(!reply.headers.contains_key("access-control-expose-headers"));
+    let reply = ask("GET", "/ready", "https://a.example").await;
+    assert!(!reply.headers.contains_key("vary"));
 }
 
 async fn with_series() -> Server {
