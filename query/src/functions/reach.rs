@@ -54,8 +54,8 @@ impl ReachKernel {
                 smoothed: self.reach == Reach::Smoothed,
             };
             let value = match self.function {
-                RangeFunction::Changes => seen.from_anchor().map(over_time::changes),
-                RangeFunction::Resets => seen.from_anchor().map(over_time::resets),
+                RangeFunction::Changes => seen.since_anchor().map(over_time::changes),
+                RangeFunction::Resets => seen.since_anchor().map(over_time::resets),
                 RangeFunction::Increase => seen.change(true),
                 RangeFunction::Rate => seen.change(true).map(|change| change / seconds(self.bounds.width_ns)),
                 _ => seen.change(false),
@@ -163,7 +163,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The newest sample at or before the start and all after it; `None` where none is after it.
-    fn from_anchor(&self) -> Option<&'a [f64]> {
+    fn since_anchor(&self) -> Option<&'a [f64]> {
         let inside = self.times.partition_point(|t| *t <= self.start);
         (inside < self.times.len()).then(|| &self.values[inside.saturating_sub(1)..])
     }
