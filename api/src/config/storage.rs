@@ -163,6 +163,13 @@ impl StorageSettings {
                 "Age at which recent samples go to the object store. Longer means larger, denser objects and more memory. \
                  What is younger is lost with the machine's disk.",
             )?,
+            metrics_flush_bytes: from.get(
+                "flush.metrics_max_size",
+                &SIZE,
+                "64MB",
+                "Memory that a tenant's recent samples may take before they go to the object store, at one to two bytes a \
+                 sample. More makes larger objects of a tenant with many series, or of a fast backfill.",
+            )?,
             logs_flush_age: from.get(
                 "flush.logs_max_age",
                 &non_zero_duration(),

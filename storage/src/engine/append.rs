@@ -1,5 +1,6 @@
 //! Appends: rows of one tenant and signal that become durable and visible together, or not at all.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,8 @@ struct Append {
     lane: Arc<Lane>,
     head: Arc<Head>,
     gate: OwnedRwLockReadGuard<()>,
+    /// The series behind the one found last: senders list series in one order.
+    guess: Cell<u32>,
 }
 
 impl Append {
@@ -36,7 +39,14 @@ impl Append {
             lane,
             head,
             gate,
+            guess: Cell::new(0),
         })
+    }
+
+    fn lookup(&self, alias: u128) -> Option<SeriesRef> {
+        let found = self.head.index().lookup(alias, self.guess.get())?;
+        self.guess.set(found.wrapping_add(1));
+        Some(SeriesRef(found))
     }
 
     async fn commit(self, rows: Rows) -> Result<()> {
@@ -142,7 +152,7 @@ impl SampleAppend {
 
     /// The series that was registered under `alias`: XXH3-128 of its raw label bytes in a request.
     pub fn lookup(&self, alias: u128) -> Option<SeriesRef> {
-        self.append.head.index().lookup(alias).map(SeriesRef)
+        self.append.lookup(alias)
     }
 
     /// Series of the tenant that are in memory now, for limits on active series.
@@ -199,7 +209,7 @@ impl LogAppend {
 
     /// As [`SampleAppend::lookup`].
     pub fn lookup(&self, alias: u128) -> Option<SeriesRef> {
-        self.append.head.index().lookup(alias).map(SeriesRef)
+        self.append.lookup(alias)
     }
 
     /// As [`SampleAppend::active_series`].

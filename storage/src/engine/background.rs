@@ -75,19 +75,17 @@ fn due_lanes(shared: &Shared) -> Vec<Arc<Lane>> {
 /// Whether the head reached 1/`fraction` of what it may be.
 fn is_due(shared: &Shared, lane: &Lane, now: Timestamp, fraction: u64) -> bool {
     let config = &shared.config;
-    let max_age = match lane.signal {
-        Signal::Metrics => config.metrics_flush_age,
-        Signal::Logs => config.logs_flush_age,
-    };
     let head = lane.view().open.clone();
     let stats = head.stats();
+    let (max_age, bytes, max_bytes) = match lane.signal {
+        Signal::Metrics => (config.metrics_flush_age, stats.memory_bytes, config.metrics_flush_bytes),
+        Signal::Logs => (config.logs_flush_age, stats.line_bytes, config.logs_flush_bytes),
+    };
     let older = |since: Timestamp, by: Duration| {
         u128::try_from(i128::from(now) - i128::from(since)).is_ok_and(|age| age >= by.as_nanos())
     };
     match stats.since {
-        Some(since) => {
-            older(since, max_age / fraction as u32) || stats.line_bytes >= config.logs_flush_bytes / fraction
-        }
+        Some(since) => older(since, max_age / fraction as u32) || bytes >= max_bytes / fraction,
         // An idle lane's seal frees the series that nothing has written to for two heads.
         None => fraction == 1 && !head.index().is_empty() && older(lane.opened_at(), max_age * 2),
     }

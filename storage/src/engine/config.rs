@@ -37,6 +37,9 @@ pub struct StorageConfig {
     pub wal_max_bytes: u64,
     /// Age of a metric head at which it is flushed. Longer keeps more in memory and makes larger, denser segments.
     pub metrics_flush_age: Duration,
+    /// Bytes of memory that the samples of a metric head may take before it is flushed. Bounds the memory of a fast
+    /// backfill; smaller makes more and smaller segments.
+    pub metrics_flush_bytes: u64,
     /// Age of a log head at which it is flushed.
     pub logs_flush_age: Duration,
     /// Bytes of lines in a log head at which it is flushed.
@@ -61,6 +64,7 @@ impl StorageConfig {
             wal_file_bytes: 64 << 20,
             wal_max_bytes: 2 << 30,
             metrics_flush_age: Duration::from_secs(30 * 60),
+            metrics_flush_bytes: 64 << 20,
             logs_flush_age: Duration::from_secs(5 * 60),
             logs_flush_bytes: 64 << 20,
             head_memory_share: 0.4,

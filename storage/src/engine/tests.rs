@@ -306,7 +306,10 @@ async fn a_log_larger_than_memory_is_flushed_while_it_is_replayed() {
     let (a, b) = (tenant("a"), tenant("b"));
     let storage = fixture.open().await.unwrap();
     for chunk in 0..100 {
-        let rows: Vec<_> = (0..100).map(|i| ("x", chunk * 100 + i, 1.0)).collect();
+        // Values that do not compress.
+        let rows: Vec<_> = (0..100)
+            .map(|i| ("x", chunk * 100 + i, ((chunk * 100 + i) as f64).sqrt()))
+            .collect();
         write(&storage, if chunk % 2 == 0 { &a } else { &b }, &rows)
             .await
             .unwrap();

@@ -10,6 +10,9 @@ use crate::model::{Signal, TenantId, TimeRange, Timestamp};
 use crate::scan::LogColumns;
 use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentMeta};
 
+/// Series of samples read from a head at a time: the head is compressed, what is read is not.
+const SERIES_PER_READ: usize = 64;
+
 /// Sealed heads of one (tenant, signal).
 #[derive(Debug, Clone)]
 pub struct SealedLane {
@@ -46,7 +49,11 @@ pub fn build(lanes: &[SealedLane], path: &Arc<str>, now: Timestamp) -> Result<Bu
             for segment in segments {
                 let offset = object.bytes.len() as u64;
                 object.segments.push(segment.meta.at(path.clone(), offset));
-                object.bytes.extend_from_slice(&segment.bytes);
+                match object.bytes.is_empty() {
+                    // The usual one of a round is not copied.
+                    true => object.bytes = segment.bytes,
+                    false => object.bytes.extend_from_slice(&segment.bytes),
+                }
             }
         }
     }
@@ -55,13 +62,17 @@ pub fn build(lanes: &[SealedLane], path: &Arc<str>, now: Timestamp) -> Result<Bu
 
 fn sample_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {
     let mut writers: BTreeMap<i64, SampleSegmentWriter> = BTreeMap::new();
-    for (id, labels) in head.series_in_order() {
-        let rows = head.samples_of(&[id], TimeRange::ALL)?;
-        for (start, run) in windows(&rows.timestamps, now) {
-            let writer = writers
-                .entry(start)
-                .or_insert_with(|| SampleSegmentWriter::new(tenant.clone(), 0));
-            writer.push_series(&labels, &rows.timestamps[run.clone()], &rows.values[run])?;
+    for ids in head.series_in_order().chunks(SERIES_PER_READ) {
+        let rows = head.samples_of(ids, TimeRange::ALL)?;
+        for (at, id) in ids.iter().enumerate() {
+            let labels = head.index().labels(*id).unwrap_or_default();
+            let (times, values) = rows.rows(at);
+            for (start, run) in windows(times, now) {
+                let writer = writers
+                    .entry(start)
+                    .or_insert_with(|| SampleSegmentWriter::new(tenant.clone(), 0));
+                writer.push_series(&labels, &times[run.clone()], &values[run])?;
+            }
         }
     }
     let segments = writers.into_values().filter_map(|w| w.finish().transpose());
@@ -74,7 +85,8 @@ fn log_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<Se
         metadata: true,
     };
     let mut writers: BTreeMap<i64, LogSegmentWriter> = BTreeMap::new();
-    for (id, labels) in head.series_in_order() {
+    for id in head.series_in_order() {
+        let labels = head.index().labels(id).unwrap_or_default();
         let rows = head.logs_of(&[id], TimeRange::ALL, columns)?;
         for (start, run) in windows(&rows.timestamps, now) {
             let writer = writers

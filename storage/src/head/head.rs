@@ -124,7 +124,7 @@ impl Head {
     pub fn live_series(&self) -> RoaringBitmap {
         let series = self.index.len() as u32;
         let head = self.rows.read();
-        (0..series).filter(|id| head.series(*id).is_some()).collect()
+        (0..series).filter(|id| head.is_live(*id)).collect()
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, HeadRows> {
@@ -138,6 +138,14 @@ impl HeadRows {
         match &self.store {
             Store::Samples(store) => store.get(id).map(|s| (s.range(), s.rows())),
             Store::Logs(store) => store.get(id).map(|s| (s.range(), s.rows())),
+        }
+    }
+
+    /// Whether series `id` has rows.
+    pub fn is_live(&self, id: u32) -> bool {
+        match &self.store {
+            Store::Samples(store) => store.get(id).is_some(),
+            Store::Logs(store) => store.get(id).is_some(),
         }
     }
 

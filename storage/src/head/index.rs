@@ -7,21 +7,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::postings::Postings;
+use super::aliases::Aliases;
+use super::order::SeriesOrder;
+use super::paged::Paged;
+use super::pairs::Pairs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
-use crate::model::{Labels, SeriesKey};
+use crate::model::{LabelMatcher, Labels};
 
-/// Aliases kept per series on average, plus [`MIN_ALIASES`]. A sender that shuffles its labels makes a new alias with each
-/// request; beyond this all are forgotten, and its labels are parsed again.
-const MAX_ALIASES_PER_SERIES: usize = 4;
-/// Aliases that are always allowed.
-const MIN_ALIASES: usize = 1024;
-/// Bytes a series takes besides its labels and postings: entries of the three maps and the row slot of a head.
-const SERIES_OVERHEAD_BYTES: usize = 200;
+/// Bytes a series takes besides its labels: alias, entries of two tables, and its slot in a head.
+const SERIES_OVERHEAD_BYTES: usize = 128;
+/// Bytes a label takes where its pair is known: its number and the entry in the pair's list.
+const LABEL_BYTES: usize = 8;
+/// Bytes a pair takes besides its text where it is new.
+const PAIR_BYTES: usize = 56;
 
 /// See the module docs.
 #[derive(Debug)]
@@ -33,21 +35,16 @@ pub struct SeriesIndex {
 
 #[derive(Debug)]
 pub(super) struct IndexInner {
-    by_alias: HashMap<u128, u32, ahash::RandomState>,
-    by_fingerprint: HashMap<u128, u32, ahash::RandomState>,
-    pub labels: Vec<Labels>,
-    pub postings: Postings,
+    pub pairs: Pairs,
+    aliases: Aliases,
+    by_labels: HashTable<u32>,
+    hasher: ahash::RandomState,
+    /// Numbers of pairs, series by series, in name order.
+    labels: Paged<u32>,
+    /// Where each series' labels end in `labels`.
+    ends: Paged<u32>,
     order: Option<Arc<SeriesOrder>>,
     memory: Reservation,
-}
-
-/// Ranks of the first `rank.len()` series in the order of [`SeriesKey`].
-#[derive(Debug)]
-pub(super) struct SeriesOrder {
-    /// Position of each id.
-    pub rank: Vec<u32>,
-    /// Ids in order.
-    pub sorted: Vec<u32>,
 }
 
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -55,20 +52,18 @@ static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 impl SeriesIndex {
     /// An index without series.
     pub fn new(accountant: &MemoryAccountant) -> Self {
-        Self::from_inner(IndexInner {
-            by_alias: HashMap::default(),
-            by_fingerprint: HashMap::default(),
-            labels: Vec::new(),
-            postings: Postings::default(),
-            order: None,
-            memory: accountant.reservation(MemoryUse::Head),
-        })
-    }
-
-    fn from_inner(inner: IndexInner) -> Self {
         SeriesIndex {
             generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
-            inner: RwLock::new(inner),
+            inner: RwLock::new(IndexInner {
+                pairs: Pairs::default(),
+                aliases: Aliases::default(),
+                by_labels: HashTable::new(),
+                hasher: ahash::RandomState::new(),
+                labels: Paged::default(),
+                ends: Paged::default(),
+                order: None,
+                memory: accountant.reservation(MemoryUse::Head),
+            }),
         }
     }
 
@@ -79,7 +74,7 @@ impl SeriesIndex {
 
     /// Number of series.
     pub fn len(&self) -> usize {
-        self.inner.read().labels.len()
+        self.inner.read().len()
     }
 
     /// Whether there is no series.
@@ -92,14 +87,16 @@ impl SeriesIndex {
         self.inner.read().memory.bytes()
     }
 
-    /// The series that was registered under `alias`.
-    pub fn lookup(&self, alias: u128) -> Option<u32> {
-        self.inner.read().by_alias.get(&alias).copied()
+    /// The series that was registered under `alias`. `guess`, such as the one behind the last that was found, is tried
+    /// first.
+    pub fn lookup(&self, alias: u128, guess: u32) -> Option<u32> {
+        self.inner.read().aliases.find(alias, guess)
     }
 
     /// The labels of series `id`.
     pub fn labels(&self, id: u32) -> Option<Labels> {
-        self.inner.read().labels.get(id as usize).cloned()
+        let inner = self.inner.read();
+        ((id as usize) < inner.len()).then(|| inner.labels(id, &mut Vec::new()))
     }
 
     /// The series of these labels, new where they were never seen, known under `alias` from now on.
@@ -107,19 +104,19 @@ impl SeriesIndex {
     /// Refused with [`ErrorKind::Unavailable`] where a new series does not fit the memory budget.
     pub fn register(&self, alias: u128, labels: Labels) -> Result<u32> {
         let mut inner = self.inner.write();
-        let id = inner.insert(labels, false)?;
-        let max_aliases = inner.labels.len() * MAX_ALIASES_PER_SERIES + MIN_ALIASES;
-        if inner.by_alias.len() >= max_aliases {
-            inner.by_alias.clear();
-        }
-        inner.by_alias.insert(alias, id);
+        let id = inner.insert(&labels, false)?;
+        inner.aliases.insert(alias, id);
+        inner.account();
         Ok(id)
     }
 
     /// The series of these labels, new where they were never seen; takes memory even over the limit, for rows that are
     /// durable already.
     pub fn insert_durable(&self, labels: Labels) -> Result<u32> {
-        self.inner.write().insert(labels, true)
+        let mut inner = self.inner.write();
+        let id = inner.insert(&labels, true)?;
+        inner.account();
+        Ok(id)
     }
 
     /// An index of the series for which `keep` holds, with new ids; their aliases come along.
@@ -128,17 +125,16 @@ impl SeriesIndex {
         let mut inner = new.inner.write();
         let old = self.inner.read();
         let mut moved: HashMap<u32, u32, ahash::RandomState> = HashMap::default();
-        for (id, labels) in old.labels.iter().enumerate() {
-            let id = id as u32;
-            if keep(id) {
-                moved.insert(id, inner.insert(labels.clone(), true)?);
+        let mut scratch = Vec::new();
+        for id in (0..old.len() as u32).filter(|id| keep(*id)) {
+            moved.insert(id, inner.insert(&old.labels(id, &mut scratch), true)?);
+        }
+        for (alias, id) in old.aliases.iter() {
+            if let Some(new_id) = moved.get(&id) {
+                inner.aliases.insert(alias, *new_id);
             }
         }
-        for (alias, id) in &old.by_alias {
-            if let Some(new_id) = moved.get(id) {
-                inner.by_alias.insert(*alias, *new_id);
-            }
-        }
+        inner.account();
         drop(inner);
         drop(old);
         Ok(new)
@@ -161,71 +157,131 @@ impl SeriesIndex {
             return order;
         }
         let known = inner.order.take();
-        let order = Arc::new(SeriesOrder::extended(known.as_deref(), &inner.labels));
+        let order = Arc::new(SeriesOrder::extended(known.as_deref(), &inner));
         inner.order = Some(order.clone());
+        inner.account();
         order
     }
 }
 
 impl IndexInner {
-    fn insert(&mut self, labels: Labels, durable: bool) -> Result<u32> {
-        let fingerprint = labels.fingerprint();
-        if let Some(id) = self.by_fingerprint.get(&fingerprint) {
-            return Ok(*id);
+    /// Number of series.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Numbers of the label pairs of series `id`, in name order; none where there is no such series.
+    pub fn pairs_of(&self, id: u32) -> impl Iterator<Item = u32> {
+        let end = self.ends.get(id as usize).map_or(0, |end| *end as usize);
+        let start = match (id as usize).checked_sub(1) {
+            Some(before) => self.ends.get(before).map_or(end, |end| *end as usize),
+            None => 0,
+        };
+        (start..end).filter_map(|at| self.labels.get(at).copied())
+    }
+
+    /// The labels of series `id`, empty where there is no such series. `scratch` saves an allocation.
+    pub fn labels(&self, id: u32, scratch: &mut Vec<u8>) -> Labels {
+        Labels::from_pair_bytes(self.pairs_of(id).map(|pair| self.pairs.bytes(pair)), scratch)
+    }
+
+    /// The value that series `id` has for a name, by the name's number; `None` where it has none.
+    pub fn value(&self, id: u32, name: u32) -> Option<&str> {
+        let pair = self
+            .pairs_of(id)
+            .find(|pair| self.pairs.name_number(*pair) == Some(name))?;
+        Some(self.pairs.value(pair))
+    }
+
+    /// Whether series `id` passes `matcher`.
+    pub fn passes(&self, id: u32, matcher: &LabelMatcher) -> bool {
+        let value = self
+            .pairs
+            .number_of_name(matcher.name())
+            .and_then(|name| self.value(id, name));
+        matcher.matches(value.unwrap_or(""))
+    }
+
+    fn insert(&mut self, labels: &Labels, durable: bool) -> Result<u32> {
+        if let Some(known) = self.find(labels) {
+            return Ok(known);
         }
-        let id = u32::try_from(self.labels.len()).map_err(|_| {
-            Error::new(
-                ErrorKind::Limit,
-                "a tenant can have at most 2^32 series between two flushes",
-            )
-        })?;
-        // Postings of pairs never seen before take about the bytes of the labels again.
-        let expected = (labels.size_bytes() * 2 + SERIES_OVERHEAD_BYTES) as u64;
+        let id = u32::try_from(self.len()).map_err(|_| full())?;
+        let count = labels.pair_bytes().count();
+        let end = u32::try_from(self.labels.len() + count).map_err(|_| full())?;
+        let new = labels.pair_bytes().filter(|pair| self.pairs.find(pair).is_none());
+        let expected =
+            new.map(|pair| pair.len() + PAIR_BYTES).sum::<usize>() + count * LABEL_BYTES + SERIES_OVERHEAD_BYTES;
         if durable {
-            self.memory.grow(expected);
+            self.memory.grow(expected as u64);
         } else {
-            self.memory.try_grow(expected)?;
+            self.memory.try_grow(expected as u64)?;
         }
-        let taken = (self.postings.insert(id, &labels) + labels.size_bytes() + SERIES_OVERHEAD_BYTES) as u64;
-        if taken > expected {
-            self.memory.grow(taken - expected);
-        } else {
-            self.memory.shrink(expected - taken);
+        for pair in labels.pair_bytes() {
+            let number = self.pairs.insert(pair, id);
+            self.labels.push(number);
         }
-        self.by_fingerprint.insert(fingerprint, id);
-        self.labels.push(labels);
+        self.ends.push(end);
+        // Taken out, since growing it asks the rest for hashes.
+        let mut table = std::mem::take(&mut self.by_labels);
+        let hash = self.hash_of(id);
+        table.insert_unique(hash, id, |id| self.hash_of(*id));
+        self.by_labels = table;
         Ok(id)
     }
 
+    /// The series of these labels.
+    fn find(&self, labels: &Labels) -> Option<u32> {
+        let mut hash = self.hasher.hash_one(());
+        for pair in labels.pair_bytes() {
+            hash = self.mix(hash, self.pairs.find(pair)?);
+        }
+        let same = |id: &u32| {
+            self.pairs_of(*id)
+                .map(|pair| self.pairs.bytes(pair))
+                .eq(labels.pair_bytes())
+        };
+        self.by_labels.find(hash, same).copied()
+    }
+
+    /// Label sets are hashed by the numbers of their pairs, which say the same and are at hand when the table grows.
+    fn hash_of(&self, id: u32) -> u64 {
+        self.pairs_of(id)
+            .fold(self.hasher.hash_one(()), |hash, pair| self.mix(hash, pair))
+    }
+
+    fn mix(&self, hash: u64, pair: u32) -> u64 {
+        self.hasher.hash_one((hash, pair))
+    }
+
+    /// Sets the account to what is held.
+    fn account(&mut self) {
+        let held = self.size_bytes() as u64;
+        let accounted = self.memory.bytes();
+        if held > accounted {
+            self.memory.grow(held - accounted);
+        } else {
+            self.memory.shrink(accounted - held);
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.pairs.size_bytes()
+            + self.aliases.size_bytes()
+            + self.by_labels.allocation_size()
+            + self.labels.size_bytes()
+            + self.ends.size_bytes()
+            + self.order.as_ref().map_or(0, |order| order.size_bytes())
+    }
+
     fn fresh_order(&self) -> Option<Arc<SeriesOrder>> {
-        self.order
-            .as_ref()
-            .filter(|order| order.rank.len() == self.labels.len())
-            .cloned()
+        self.order.as_ref().filter(|order| order.len() == self.len()).cloned()
     }
 }
 
-impl SeriesOrder {
-    /// Sorts the series that `known` lacks and merges them in, so that a few new series do not cost a whole sort.
-    fn extended(known: Option<&SeriesOrder>, labels: &[Labels]) -> SeriesOrder {
-        let old: &[u32] = known.map_or(&[], |k| &k.sorted);
-        let mut fresh: Vec<(SeriesKey, u32)> = (old.len()..labels.len())
-            .map(|id| (SeriesKey(labels[id].clone()), id as u32))
-            .collect();
-        fresh.sort_unstable();
-        let mut sorted = Vec::with_capacity(labels.len());
-        let mut rest = old;
-        for (key, id) in &fresh {
-            let before = rest.partition_point(|old_id| SeriesKey(labels[*old_id as usize].clone()) < *key);
-            sorted.extend_from_slice(&rest[..before]);
-            sorted.push(*id);
-            rest = &rest[before..];
-        }
-        sorted.extend_from_slice(rest);
-        let mut rank = vec![0; labels.len()];
-        for (position, id) in sorted.iter().enumerate() {
-            rank[*id as usize] = position as u32;
-        }
-        SeriesOrder { rank, sorted }
-    }
+fn full() -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        "a tenant can have at most 2^32 series and labels of series between two flushes",
+    )
 }

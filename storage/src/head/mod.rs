@@ -3,15 +3,21 @@
 //! [`SeriesIndex`] knows the series of one (tenant, signal) and outlives heads; [`Head`] holds the rows that came between
 //! two seals. A head is appended to while it is *open*; once sealed it only answers reads until its segment replaces it.
 
+mod aliases;
 #[allow(clippy::module_inception, reason = "the module's one type has its name")]
 mod head;
 mod index;
 mod logs;
+mod order;
+mod paged;
+mod pairs;
 mod postings;
 mod rows;
 mod samples;
 mod select;
 mod source;
+mod time_columns;
+mod value_stream;
 
 pub use head::Head;
 pub use index::SeriesIndex;

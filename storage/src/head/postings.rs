@@ -1,17 +1,23 @@
-//! Label pair → series, for the series of one index.
+//! The series that carry one label pair.
 
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
-
-use crate::model::Labels;
 
 /// Longest list kept as plain ids. Most pairs of a high-cardinality label name one or a few series, where a bitmap's
 /// containers cost ten times the ids.
 const MAX_PLAIN_IDS: usize = 32;
+/// Bytes that a bitmap takes for itself and its first container, about.
+const BITMAP_BYTES: usize = 96;
 
-/// The series that carry one label pair. Ids arrive in ascending order.
+/// Series by id. Ids arrive in ascending order.
 #[derive(Debug, Clone)]
 pub(super) enum PostingList {
+    /// Of a label that differs in every series, which must cost next to nothing.
+    One(u32),
+    More(Box<Ids>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Ids {
     Few(Vec<u32>),
     Many(RoaringBitmap),
 }
@@ -19,80 +25,63 @@ pub(super) enum PostingList {
 impl PostingList {
     pub fn len(&self) -> u64 {
         match self {
-            PostingList::Few(ids) => ids.len() as u64,
-            PostingList::Many(bitmap) => bitmap.len(),
+            PostingList::One(_) => 1,
+            PostingList::More(ids) => match &**ids {
+                Ids::Few(ids) => ids.len() as u64,
+                Ids::Many(bitmap) => bitmap.len(),
+            },
         }
     }
 
     pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
-            PostingList::Few(ids) => Box::new(ids.iter().copied()),
-            PostingList::Many(bitmap) => Box::new(bitmap.iter()),
+            PostingList::One(id) => Box::new(std::iter::once(*id)),
+            PostingList::More(ids) => match &**ids {
+                Ids::Few(ids) => Box::new(ids.iter().copied()),
+                Ids::Many(bitmap) => Box::new(bitmap.iter()),
+            },
         }
     }
 
     pub fn add_to(&self, bitmap: &mut RoaringBitmap) {
         match self {
-            PostingList::Few(ids) => bitmap.extend(ids.iter().copied()),
-            PostingList::Many(other) => *bitmap |= other,
+            PostingList::One(id) => {
+                bitmap.insert(*id);
+            }
+            PostingList::More(ids) => match &**ids {
+                Ids::Few(ids) => bitmap.extend(ids.iter().copied()),
+                Ids::Many(other) => *bitmap |= other,
+            },
         }
     }
 
-    fn push(&mut self, id: u32) {
+    /// Adds an id; returns about how many bytes that took.
+    pub fn push(&mut self, id: u32) -> usize {
         match self {
-            PostingList::Few(ids) if ids.len() < MAX_PLAIN_IDS => ids.push(id),
-            PostingList::Few(ids) => {
-                let mut bitmap: RoaringBitmap = ids.iter().copied().collect();
-                bitmap.insert(id);
-                *self = PostingList::Many(bitmap);
+            PostingList::One(first) => {
+                let ids = vec![*first, id];
+                let bytes = size_of::<Ids>() + ids.capacity() * size_of::<u32>();
+                *self = PostingList::More(Box::new(Ids::Few(ids)));
+                bytes
             }
-            PostingList::Many(bitmap) => {
-                bitmap.insert(id);
-            }
-        }
-    }
-}
-
-/// All pairs of one label name.
-pub(super) type ValueMap = HashMap<Box<str>, PostingList, ahash::RandomState>;
-
-/// Every label pair of an index.
-#[derive(Debug, Default)]
-pub(super) struct Postings {
-    names: HashMap<Box<str>, ValueMap, ahash::RandomState>,
-}
-
-impl Postings {
-    /// Enters series `id`, higher than every id before it. Returns about how many bytes that took.
-    pub fn insert(&mut self, id: u32, labels: &Labels) -> usize {
-        let mut bytes = 0;
-        for (name, value) in labels.iter() {
-            if !self.names.contains_key(name) {
-                bytes += name.len() + 96;
-                self.names.insert(name.into(), ValueMap::default());
-            }
-            let Some(values) = self.names.get_mut(name) else {
-                continue;
-            };
-            match values.get_mut(value) {
-                Some(list) => {
-                    bytes += 4;
-                    list.push(id);
+            PostingList::More(list) => match &mut **list {
+                Ids::Few(ids) if ids.len() < MAX_PLAIN_IDS => {
+                    let before = ids.capacity();
+                    ids.push(id);
+                    (ids.capacity() - before) * size_of::<u32>()
                 }
-                None => {
-                    bytes += value.len() + 80;
-                    values.insert(value.into(), PostingList::Few(vec![id]));
+                Ids::Few(ids) => {
+                    let mut bitmap: RoaringBitmap = ids.iter().copied().collect();
+                    bitmap.insert(id);
+                    **list = Ids::Many(bitmap);
+                    // The plain ids went.
+                    BITMAP_BYTES.saturating_sub(MAX_PLAIN_IDS * size_of::<u32>())
                 }
-            }
+                Ids::Many(bitmap) => {
+                    bitmap.insert(id);
+                    size_of::<u16>()
+                }
+            },
         }
-        bytes
-    }
-
-    pub fn values(&self, name: &str) -> Option<&ValueMap> {
-        self.names.get(name)
-    }
-
-    pub fn list(&self, name: &str, value: &str) -> Option<&PostingList> {
-        self.names.get(name)?.get(value)
     }
 }

@@ -3,7 +3,6 @@
 use roaring::RoaringBitmap;
 
 use super::index::{IndexInner, SeriesIndex};
-use super::postings::ValueMap;
 use crate::model::{LabelMatcher, MatchOp};
 
 /// Candidates up to which labels are looked at one by one, instead of making bitmaps of whole label values.
@@ -14,13 +13,13 @@ impl SeriesIndex {
     pub(super) fn matching(&self, matchers: &[LabelMatcher]) -> Vec<u32> {
         let index = self.read();
         if matchers.is_empty() {
-            return (0..index.labels.len() as u32).collect();
+            return (0..index.len() as u32).collect();
         }
         // The narrowest `=` decides how many series must be looked at at all.
         let mut narrowest = None;
         for (position, matcher) in matchers.iter().enumerate() {
             if matcher.op() == MatchOp::Equal && !matcher.value().is_empty() {
-                let Some(list) = index.postings.list(matcher.name(), matcher.value()) else {
+                let Some(list) = index.pairs.list(matcher.name(), matcher.value()) else {
                     return Vec::new();
                 };
                 if narrowest.is_none_or(|(_, len)| list.len() < len) {
@@ -30,14 +29,11 @@ impl SeriesIndex {
         }
         if let Some((position, len)) = narrowest
             && len <= MAX_CHECKED_ONE_BY_ONE
-            && let Some(list) = index
-                .postings
-                .list(matchers[position].name(), matchers[position].value())
+            && let Some(list) = index.pairs.list(matchers[position].name(), matchers[position].value())
         {
             let passes = |id: &u32| {
-                let labels = &index.labels[*id as usize];
-                let others = matchers.iter().enumerate().filter(|(i, _)| *i != position);
-                others.into_iter().all(|(_, m)| m.matches_labels(labels))
+                let mut others = matchers.iter().enumerate().filter(|(i, _)| *i != position);
+                others.all(|(_, m)| index.passes(*id, m))
             };
             return list.iter().filter(passes).collect();
         }
@@ -51,43 +47,40 @@ impl IndexInner {
         let (any, present): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| m.matches_absent());
         let mut found: Option<RoaringBitmap> = None;
         for matcher in present {
-            let Some(values) = self.postings.values(matcher.name()) else {
-                return Vec::new();
-            };
-            let allowed = union(values, matcher, true);
+            let allowed = self.union(matcher, true);
             found = Some(match found {
                 None => allowed,
                 Some(found) => found & allowed,
             });
         }
-        let mut found = found.unwrap_or_else(|| (0..self.labels.len() as u32).collect());
+        let mut found = found.unwrap_or_else(|| (0..self.len() as u32).collect());
         for matcher in any {
             if found.len() <= MAX_CHECKED_ONE_BY_ONE {
-                let passes = |id: &u32| matcher.matches_labels(&self.labels[*id as usize]);
+                let passes = |id: &u32| self.passes(*id, matcher);
                 found = found.iter().filter(passes).collect();
-            } else if let Some(values) = self.postings.values(matcher.name()) {
-                found -= union(values, matcher, false);
+            } else {
+                found -= self.union(matcher, false);
             }
         }
         found.iter().collect()
     }
-}
 
-/// Series with a value of this label on which the matcher says `outcome`.
-fn union(values: &ValueMap, matcher: &LabelMatcher, outcome: bool) -> RoaringBitmap {
-    let mut bitmap = RoaringBitmap::new();
-    if outcome && matcher.op() == MatchOp::Equal {
-        if let Some(list) = values.get(matcher.value()) {
-            list.add_to(&mut bitmap);
+    /// Series with a value of the matcher's label on which it says `outcome`.
+    fn union(&self, matcher: &LabelMatcher, outcome: bool) -> RoaringBitmap {
+        let mut bitmap = RoaringBitmap::new();
+        if outcome && matcher.op() == MatchOp::Equal {
+            if let Some(list) = self.pairs.list(matcher.name(), matcher.value()) {
+                list.add_to(&mut bitmap);
+            }
+            return bitmap;
         }
-        return bitmap;
-    }
-    for (value, list) in values {
-        if matcher.matches(value) == outcome {
-            list.add_to(&mut bitmap);
+        for (value, list) in self.pairs.values(matcher.name()) {
+            if matcher.matches(value) == outcome {
+                list.add_to(&mut bitmap);
+            }
         }
+        bitmap
     }
-    bitmap
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::head::{Head, Store};
 use super::logs::LogBlock;
+use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels, SeriesKey, TimeRange};
 use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries, dedup};
@@ -61,7 +62,8 @@ impl SeriesSource for Head {
         let head = self.read();
         let mut names: HashSet<&str, ahash::RandomState> = HashSet::default();
         for id in ids.into_iter().filter(|id| head.overlaps(*id, range)) {
-            names.extend(index.labels[id as usize].iter().map(|(name, _)| name));
+            let numbers = index.pairs_of(id).filter_map(|pair| index.pairs.name_number(pair));
+            names.extend(numbers.map(|number| index.pairs.name(number)));
         }
         Ok(sorted(names))
     }
@@ -78,15 +80,14 @@ impl SeriesSource for Head {
             let index = self.index().read();
             let head = self.read();
             let ids = ids.into_iter().filter(|id| head.overlaps(*id, range));
-            return Ok(sorted(
-                ids.filter_map(|id| index.labels[id as usize].get(name)).collect(),
-            ));
+            let number = index.pairs.number_of_name(name);
+            return Ok(sorted(ids.filter_map(|id| index.value(id, number?)).collect()));
         }
         let index = self.index().read();
         let head = self.read();
-        let values = index.postings.values(name).into_iter().flatten();
+        let values = index.pairs.values(name);
         let live = values.filter(|(_, list)| list.iter().any(|id| head.overlaps(id, range)));
-        Ok(sorted(live.map(|(value, _)| &**value).collect()))
+        Ok(sorted(live.map(|(value, _)| value).collect()))
     }
 }
 
@@ -98,13 +99,10 @@ fn sorted(texts: HashSet<&str, ahash::RandomState>) -> Vec<String> {
 
 impl Head {
     /// Ids of the series with rows, in the order of series.
-    pub fn series_in_order(&self) -> Vec<(u32, Labels)> {
+    pub fn series_in_order(&self) -> Vec<u32> {
         let order = self.index().order();
-        let index = self.index().read();
         let head = self.read();
-        let with_rows = |id: &&u32| head.series(**id).is_some();
-        let ids = order.sorted.iter().filter(with_rows);
-        ids.map(|id| (*id, index.labels[*id as usize].clone())).collect()
+        order.sorted.iter().copied().filter(|id| head.is_live(*id)).collect()
     }
 
     /// Samples of the series `ids`, as [`SeriesSource::read_samples`].
@@ -114,13 +112,14 @@ impl Head {
             ..SampleColumns::default()
         };
         columns.offsets.push(0);
+        let mut scratch = ReadScratch::default();
         for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
             let head = self.read();
             for id in chunk {
                 if let Store::Samples(store) = &head.store
                     && let Some(series) = store.get(*id)
                 {
-                    series.read(range, &mut columns.timestamps, &mut columns.values);
+                    series.read(range, &mut columns.timestamps, &mut columns.values, &mut scratch);
                 }
                 columns.offsets.push(offset(columns.timestamps.len())?);
             }
@@ -152,10 +151,11 @@ impl Head {
         let mut found: Vec<SourceSeries> = {
             let index = self.index().read();
             let head = self.read();
+            let mut scratch = Vec::new();
             let series = ids.into_iter().filter_map(|id| {
                 let (bounds, rows) = head.series(id).filter(|(bounds, _)| bounds.overlaps(&range))?;
                 Some(SourceSeries {
-                    labels: index.labels[id as usize].clone(),
+                    labels: index.labels(id, &mut scratch),
                     ordinal: id,
                     range: bounds,
                     rows,

@@ -92,6 +92,25 @@ impl Labels {
         })
     }
 
+    /// The canonical bytes of each pair, in name order; [`Labels::from_pair_bytes`] joins them again.
+    pub(crate) fn pair_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        let bytes: &[u8] = &self.0;
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            let start = offset;
+            let (_, rest) = read_slice(bytes, start)?;
+            (_, offset) = read_slice(bytes, rest)?;
+            bytes.get(start..offset)
+        })
+    }
+
+    /// A set of the canonical bytes of pairs, which must be those of one set in name order. `scratch` saves an allocation.
+    pub(crate) fn from_pair_bytes<'a>(pairs: impl Iterator<Item = &'a [u8]>, scratch: &mut Vec<u8>) -> Labels {
+        scratch.clear();
+        pairs.for_each(|pair| scratch.extend_from_slice(pair));
+        Labels(Arc::from(scratch.as_slice()))
+    }
+
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.iter().count()
@@ -231,6 +250,21 @@ impl LabelsBuilder {
         }
         Labels(out.into())
     }
+}
+
+/// Name and value of a pair's canonical bytes; empty where the bytes are none.
+pub(crate) fn split_pair(pair: &[u8]) -> (&str, &str) {
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or("");
+    let (name, value) = split_raw_pair(pair);
+    (text(name), text(value))
+}
+
+/// As [`split_pair`], without checking the text.
+pub(crate) fn split_raw_pair(pair: &[u8]) -> (&[u8], &[u8]) {
+    let Some((name, rest)) = read_slice(pair, 0) else {
+        return (b"", b"");
+    };
+    (name, read_slice(pair, rest).map_or(b"", |(value, _)| value))
 }
 
 fn push_pair(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -27,7 +27,7 @@ impl SeriesKey {
                     .filter(|(n, _)| *n != LE)
                     .cmp(b.raw_pairs().filter(|(n, _)| *n != LE))
             })
-            .then_with(|| match (bucket_bound(a), bucket_bound(b)) {
+            .then_with(|| match (bound_of(a), bound_of(b)) {
                 (Some(a), Some(b)) => a.total_cmp(&b),
                 (a, b) => a.is_some().cmp(&b.is_some()),
             })
@@ -55,11 +55,13 @@ fn lead(labels: &Labels) -> &[u8] {
     service.unwrap_or(b"")
 }
 
-fn bucket_bound(labels: &Labels) -> Option<f64> {
-    labels
-        .get("le")
-        .and_then(|le| le.parse::<f64>().ok())
-        .filter(|b| !b.is_nan())
+/// The bound that a value of `le` says.
+pub(crate) fn bucket_bound(le: &str) -> Option<f64> {
+    le.parse::<f64>().ok().filter(|bound| !bound.is_nan())
+}
+
+fn bound_of(labels: &Labels) -> Option<f64> {
+    labels.get("le").and_then(bucket_bound)
 }
 
 impl Ord for SeriesKey {
@@ -90,9 +92,8 @@ mod tests {
                 .collect()
         };
         let key = |l: &Labels| -> (String, Vec<(String, String)>) { (lead(l), others(l)) };
-        let bound = |l: &Labels| {
-            bucket_bound(l).map(|b| b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64)
-        };
+        let bound =
+            |l: &Labels| bound_of(l).map(|b| b.to_bits() as i64 ^ (((b.to_bits() as i64) >> 63) as u64 >> 1) as i64);
         key(a)
             .cmp(&key(b))
             .then(bound(a).cmp(&bound(b)))

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::files::{FileSet, LaneKey, WalFileInfo, file_path};
+use super::pace::Pace;
 use super::writer::LogWriter;
 use crate::catalog::WalPosition;
 use crate::error::{Error, ErrorKind, Result};
@@ -134,6 +135,7 @@ impl Wal {
             shared: shared.clone(),
             writer,
             sync_interval: settings.sync_interval,
+            pace: Pace::default(),
         };
         let thread = std::thread::Builder::new()
             .name("garner-wal".into())
@@ -227,30 +229,82 @@ impl Drop for Wal {
     }
 }
 
+/// Appends that are written together.
+#[derive(Default)]
+struct Group {
+    rows: Vec<Box<dyn PendingRows>>,
+    answers: Vec<oneshot::Sender<Result<Durable>>>,
+    bytes: usize,
+}
+
+impl Group {
+    fn add(&mut self, request: Request) {
+        self.bytes += request.rows.body().len();
+        self.rows.push(request.rows);
+        self.answers.push(request.answer);
+    }
+}
+
 struct Committer {
     shared: Arc<WalShared>,
     writer: LogWriter,
     sync_interval: Option<Duration>,
+    pace: Pace,
 }
 
 impl Committer {
     fn run(mut self, queue: &Receiver<Request>) {
-        while let Some(first) = self.next(queue) {
-            let mut bytes = first.rows.body().len();
-            let mut rows = vec![first.rows];
-            let mut answers = vec![first.answer];
+        let mut arrived = Vec::new();
+        loop {
+            if arrived.is_empty() {
+                arrived.extend(self.next(queue));
+            }
+            if arrived.is_empty() {
+                break;
+            }
+            let group = self.gather(std::mem::take(&mut arrived), queue);
+            let (written, begun) = (group.rows.len(), Instant::now());
+            self.commit(group);
+            let took = begun.elapsed();
+            let mut bytes = 0;
             while bytes < MAX_GROUP_BYTES
                 && let Ok(request) = queue.try_recv()
             {
                 bytes += request.rows.body().len();
-                rows.push(request.rows);
-                answers.push(request.answer);
+                arrived.push(request);
             }
-            self.commit(rows, answers, bytes);
+            self.pace.note(written, arrived.len(), took);
         }
         self.sync();
         // Nothing is written any more: the last file may go like every other.
         self.shared.end.lock().1 = None;
+    }
+
+    /// The group that `arrived` begins, which is not empty.
+    fn gather(&mut self, arrived: Vec<Request>, queue: &Receiver<Request>) -> Group {
+        let mut group = Group::default();
+        arrived.into_iter().for_each(|request| group.add(request));
+        // Without a sync to share there is nothing to wait for.
+        let patience = match self.sync_interval {
+            None => self.pace.patience(),
+            Some(_) => Duration::ZERO,
+        };
+        let begun = Instant::now();
+        while group.bytes < MAX_GROUP_BYTES {
+            let left = match group.rows.len() < self.pace.expected() {
+                true => patience.saturating_sub(begun.elapsed()),
+                false => Duration::ZERO,
+            };
+            let more = match left.is_zero() {
+                true => queue.try_recv().ok(),
+                false => queue.recv_timeout(left).ok(),
+            };
+            match more {
+                Some(request) => group.add(request),
+                None => break,
+            }
+        }
+        group
     }
 
     /// The next request; syncs whenever the interval passes without one. `None` once the log is closed.
@@ -267,12 +321,7 @@ impl Committer {
         }
     }
 
-    fn commit(
-        &mut self,
-        rows: Vec<Box<dyn PendingRows>>,
-        answers: Vec<oneshot::Sender<Result<Durable>>>,
-        bytes: usize,
-    ) {
+    fn commit(&mut self, Group { rows, answers, bytes }: Group) {
         let outcome = self
             .writer
             .write_group(&rows, self.sync_interval.is_none(), &self.shared.set);

@@ -8,6 +8,7 @@
 mod body;
 mod committer;
 mod files;
+mod pace;
 mod record;
 mod replay;
 #[cfg(test)]
