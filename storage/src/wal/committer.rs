@@ -87,8 +87,8 @@ struct WalShared {
     files: SharedFiles,
     dir: PathBuf,
     set: FileSet,
-    /// Where the next record will stand, and the file being written.
-    end: Mutex<(WalPosition, Option<u64>)>,
+    /// Where the next record will stand.
+    end: Mutex<WalPosition>,
     records: AtomicU64,
     bytes: AtomicU64,
     groups: AtomicU64,
@@ -124,7 +124,7 @@ impl Wal {
             files,
             dir: settings.dir.clone(),
             set: FileSet::new(existing),
-            end: Mutex::new((writer.position(), None)),
+            end: Mutex::new(writer.position()),
             records: AtomicU64::default(),
             bytes: AtomicU64::default(),
             groups: AtomicU64::default(),
@@ -165,14 +165,13 @@ impl Wal {
     /// Where the next record will stand, or before: every record written from now on is at or behind it, every record
     /// answered before it.
     pub fn position(&self) -> WalPosition {
-        self.shared.end.lock().0
+        *self.shared.end.lock()
     }
 
     /// Removes the oldest files as far as `committed` says that the catalog has their rows. Blocks on the disk. Returns
     /// how many went; one that cannot be removed is left for the next start, which finds that it is not needed.
     pub fn truncate(&self, committed: &dyn Fn(&LaneKey) -> Option<WalPosition>) -> Result<u64> {
-        let current = self.shared.end.lock().1;
-        let numbers = self.shared.set.take_committed(current, committed);
+        let numbers = self.shared.set.take_committed(committed);
         for number in &numbers {
             let path = file_path(&self.shared.dir, *number);
             self.shared
@@ -277,7 +276,7 @@ impl Committer {
         }
         self.sync();
         // Nothing is written any more: the last file may go like every other.
-        self.shared.end.lock().1 = None;
+        self.shared.set.close_last();
     }
 
     /// The group that `arrived` begins, which is not empty.
@@ -325,7 +324,7 @@ impl Committer {
         let outcome = self
             .writer
             .write_group(&rows, self.sync_interval.is_none(), &self.shared.set);
-        *self.shared.end.lock() = (self.writer.position(), self.writer.current_number());
+        *self.shared.end.lock() = self.writer.position();
         match outcome {
             Ok(()) => {
                 self.shared.records.fetch_add(rows.len() as u64, Ordering::Relaxed);
@@ -351,7 +350,7 @@ impl Committer {
         if let Err(error) = self.writer.sync(&self.shared.set) {
             self.shared.errors.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "WAL sync failed; rows since the last sync would not survive a power loss before they are flushed");
-            *self.shared.end.lock() = (self.writer.position(), self.writer.current_number());
+            *self.shared.end.lock() = self.writer.position();
         }
     }
 }

@@ -42,38 +42,52 @@ impl WalFileInfo {
 
 /// The files of one WAL, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct FileSet {
-    files: Mutex<VecDeque<WalFileInfo>>,
+pub(super) struct FileSet(Mutex<Listed>);
+
+#[derive(Debug, Default)]
+struct Listed {
+    files: VecDeque<WalFileInfo>,
+    /// Whether the newest is being written: it does not know yet whose rows it will hold.
+    last_is_open: bool,
 }
 
 impl FileSet {
     pub fn new(files: Vec<WalFileInfo>) -> Self {
-        FileSet {
-            files: Mutex::new(files.into()),
-        }
+        FileSet(Mutex::new(Listed {
+            files: files.into(),
+            last_is_open: false,
+        }))
     }
 
+    /// Adds a file that will be written from now on, until it is closed or the next is added.
     pub fn push(&self, file: WalFileInfo) {
-        self.files.lock().push_back(file);
+        let mut listed = self.0.lock();
+        listed.files.push_back(file);
+        listed.last_is_open = true;
+    }
+
+    /// Nothing is written to the newest file any more.
+    pub fn close_last(&self) {
+        self.0.lock().last_is_open = false;
     }
 
     /// Changes the newest file's entry.
     pub fn update_last(&self, change: impl FnOnce(&mut WalFileInfo)) {
-        if let Some(file) = self.files.lock().back_mut() {
+        if let Some(file) = self.0.lock().files.back_mut() {
             change(file);
         }
     }
 
     /// Number of files and their bytes.
     pub fn size(&self) -> (u64, u64) {
-        let files = self.files.lock();
+        let files = &self.0.lock().files;
         (files.len() as u64, files.iter().map(|f| f.len).sum())
     }
 
     /// Lanes that keep the oldest file from going.
     pub fn oldest_lanes(&self, committed: &dyn Fn(&LaneKey) -> Option<WalPosition>) -> Vec<LaneKey> {
-        let files = self.files.lock();
-        let Some(file) = files.front() else { return Vec::new() };
+        let listed = self.0.lock();
+        let Some(file) = listed.files.front() else { return Vec::new() };
         file.lanes
             .iter()
             .filter(|(lane, (last, _))| !is_committed(file.number, *last, committed(lane)))
@@ -81,23 +95,20 @@ impl FileSet {
             .collect()
     }
 
-    /// Takes the oldest files out of the set, up to the first that holds rows the catalog does not have, or that is
-    /// `current`. Only the oldest: a file's good length stands in the next one's header.
-    pub fn take_committed(
-        &self,
-        current: Option<u64>,
-        committed: &dyn Fn(&LaneKey) -> Option<WalPosition>,
-    ) -> Vec<u64> {
-        let mut files = self.files.lock();
+    /// Takes the oldest files out of the set, up to the first that holds rows the catalog does not have, or that is being
+    /// written. Only the oldest: a file's good length stands in the next one's header.
+    pub fn take_committed(&self, committed: &dyn Fn(&LaneKey) -> Option<WalPosition>) -> Vec<u64> {
+        let mut listed = self.0.lock();
         let mut taken = Vec::new();
-        while let Some(file) = files.front() {
+        while let Some(file) = listed.files.front() {
             let done =
                 |(lane, (last, _)): (&LaneKey, &(u64, TimeRange))| is_committed(file.number, *last, committed(lane));
-            if Some(file.number) == current || !file.lanes.iter().all(done) {
+            let is_open = listed.last_is_open && listed.files.len() == 1;
+            if is_open || !file.lanes.iter().all(done) {
                 break;
             }
             taken.push(file.number);
-            files.pop_front();
+            listed.files.pop_front();
         }
         taken
     }

@@ -156,6 +156,25 @@ async fn appends_that_wait_together_share_a_sync_and_all_come_back() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_begun_is_not_removed_before_its_first_rows_are_known() {
+    let fixture = Fixture::new();
+    let wal = fixture.start();
+    fixture.disk.set_sync_delay(std::time::Duration::from_millis(5));
+    let append = fixture.append(&wal, 1);
+    let removal = async {
+        let mut removed = 0;
+        while fixture.visible.lock().is_empty() {
+            removed += wal.truncate(&|_| None).unwrap();
+            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+        }
+        removed
+    };
+    let (appended, removed) = tokio::join!(append, removal);
+    appended.unwrap();
+    assert_eq!((removed, fixture.replayed_times()), (0, vec![1]));
+}
+
+#[tokio::test]
 async fn files_rotate_define_their_series_and_go_when_committed() {
     let mut fixture = Fixture::new();
     fixture.max_file_bytes = 300;

@@ -86,10 +86,6 @@ impl LogWriter {
         }
     }
 
-    pub fn current_number(&self) -> Option<u64> {
-        self.current.as_ref().map(|c| c.number)
-    }
-
     /// Writes the appends of a group, durable on return where `sync` is set. On an error none of them is in the log: the
     /// file is cut back, or given up for a new one.
     pub fn write_group(&mut self, group: &[Box<dyn PendingRows>], sync: bool, set: &FileSet) -> Result<()> {
@@ -175,6 +171,7 @@ impl LogWriter {
             tracing::warn!(file = current.number, %error, "cannot cut a WAL file back; its good length will stand in the next one");
         }
         set.update_last(|file| file.len = current.written);
+        set.close_last();
         self.previous = (current.number, current.written);
     }
 
