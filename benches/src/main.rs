@@ -1,4 +1,4 @@
-//! `garner-bench [--small | --full] [--only metrics | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! `garner-bench [--small | --full] [--only metrics | memory | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
@@ -11,10 +11,12 @@ mod lines;
 mod load;
 mod log_queries;
 mod logs;
+mod memory;
 mod metric_queries;
 mod metrics;
 mod report;
 mod server;
+mod writers;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +66,9 @@ fn main() -> Result<()> {
             "--only" => only = arguments.next(),
             "--out" => out = arguments.next().map(PathBuf::from),
             other => {
-                bail!("unknown argument {other}: expected --small, --full, --only metrics, day or logs, --out FILE")
+                bail!(
+                    "unknown argument {other}: expected --small, --full, --only metrics, memory, day or logs, --out FILE"
+                )
             }
         }
     }
@@ -72,6 +76,9 @@ fn main() -> Result<()> {
     let wanted = |part: &str| only.as_deref().is_none_or(|o| o == part);
     if wanted("metrics") {
         metrics::run(size, &mut report)?;
+    }
+    if wanted("memory") {
+        memory::run(size, &mut report)?;
     }
     if wanted("day") {
         metrics::run_day(size, &mut report)?;

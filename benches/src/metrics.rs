@@ -1,6 +1,5 @@
 //! Metrics: ingest by remote write, bytes at rest, memory, and PromQL latency after a restart, warm and under load.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -8,13 +7,13 @@ use garner_compat_tests::http::Client;
 use garner_compat_tests::write::{Series, accepted, remote_write};
 
 use crate::Size;
-use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET, Target};
+use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET};
 use crate::load::under_load;
 use crate::metric_queries::{JOIN, QUESTIONS, Question, write_uids};
 use crate::report::Report;
 use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, metric_peers};
+use crate::writers::Writers;
 
-const CONNECTIONS: usize = 4;
 /// Requests of the small-query row.
 const SMALL_QUERIES: usize = 10_000;
 
@@ -28,43 +27,9 @@ pub fn run(size: Size, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Sends the whole fleet from `CONNECTIONS` threads, target by target within each; the samples sent.
+/// Sends the whole fleet; the samples sent.
 fn ingest(client: &Client, size: Size) -> Result<usize> {
-    let sent = AtomicUsize::new(0);
-    std::thread::scope(|scope| -> Result<()> {
-        let threads: Vec<_> = (0..CONNECTIONS)
-            .map(|thread| {
-                let (client, sent) = (client.clone(), &sent);
-                scope.spawn(move || -> Result<()> {
-                    let mut targets: Vec<Target> =
-                        (thread..size.targets).step_by(CONNECTIONS).map(Target::new).collect();
-                    let mut values = Vec::new();
-                    for scrape in 0..size.scrapes {
-                        for target in &mut targets {
-                            let time = target.scrape(scrape, &mut values);
-                            let body: Vec<Series> = target
-                                .series
-                                .iter()
-                                .zip(&values)
-                                .map(|(series, value)| Series {
-                                    labels: series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
-                                    samples: vec![(time, *value)],
-                                })
-                                .collect();
-                            accepted(remote_write(&client, &body)?)?;
-                            sent.fetch_add(body.len(), Ordering::Relaxed);
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("a writer panicked")?;
-        }
-        Ok(())
-    })?;
-    Ok(sent.into_inner())
+    Writers::new(size).send(client, size.scrapes)
 }
 
 fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {

@@ -184,11 +184,14 @@ impl Server {
         Ok((ticks(11)? + ticks(12)?) / TICKS)
     }
 
+    /// Its memory, to be looked at from another thread.
+    pub fn memory(&self) -> ServerMemory {
+        ServerMemory(self.process.pid())
+    }
+
     /// Megabytes of a line of /proc/<pid>/status such as `VmRSS` or `VmHWM`.
     pub fn status_mb(&self, name: &str) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
-        let line = status.lines().find(|l| l.starts_with(name)).context("status")?;
-        Ok(line.split_whitespace().nth(1).context("status")?.parse::<f64>()? / 1024.0)
+        self.memory().mb(name)
     }
 
     /// Waits until background work is quiet; false where the limit passed first.
@@ -204,6 +207,23 @@ impl Server {
             before = now;
         }
         Ok(false)
+    }
+}
+
+/// The memory of a running server.
+#[derive(Clone, Copy)]
+pub struct ServerMemory(u32);
+
+impl ServerMemory {
+    fn mb(self, name: &str) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0))?;
+        let line = status.lines().find(|l| l.starts_with(name)).context("status")?;
+        Ok(line.split_whitespace().nth(1).context("status")?.parse::<f64>()? / 1024.0)
+    }
+
+    /// Resident megabytes now; `None` where the process has ended.
+    pub fn resident_mb(self) -> Option<f64> {
+        self.mb("VmRSS").ok()
     }
 }
 
