@@ -209,9 +209,10 @@ mod tests {
             }
         );
         let mut times = vec![];
-        columns.get(0).unwrap().read(1, 3, &mut times);
+        let column = columns.get(0).expect("the first");
+        column.read(1, 3, &mut times);
         assert_eq!(times, [2000 * MS, 3001 * MS, 3999 * MS]);
-        assert_eq!(columns.get(0).unwrap().rows_before(1, 3, 3001 * MS), 1);
+        assert_eq!(column.rows_before(1, 3, 3001 * MS), 1);
     }
 
     #[test]

@@ -87,7 +87,9 @@ impl FileSet {
     /// Lanes that keep the oldest file from going.
     pub fn oldest_lanes(&self, committed: &dyn Fn(&LaneKey) -> Option<WalPosition>) -> Vec<LaneKey> {
         let listed = self.0.lock();
-        let Some(file) = listed.files.front() else { return Vec::new() };
+        let Some(file) = listed.files.front() else {
+            return Vec::new();
+        };
         file.lanes
             .iter()
             .filter(|(lane, (last, _))| !is_committed(file.number, *last, committed(lane)))
