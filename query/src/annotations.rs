@@ -1,9 +1,12 @@
 //! Annotations as the texts of an answer: with the place they speak of as `line:column`.
 
+use std::collections::BTreeSet;
+
 use garner_storage::model::NANOS_PER_SECOND;
 
 use crate::context::{Annotations, ForcedMonotonicity};
 use crate::functions::date::rfc3339;
+use crate::functions::histogram::Forced;
 use crate::functions::number::{go_general, go_general_digits};
 use crate::plan::Span;
 
@@ -16,10 +19,38 @@ pub fn render(annotations: &Annotations, text: &str) -> (Vec<String>, Vec<String
         Some(span) => format!("{message} ({})", position(text, span.start as usize)),
         None => message.clone(),
     };
-    let mut infos: Vec<String> = annotations.infos.iter().map(placed).collect();
-    infos.extend(annotations.forced.iter().map(|f| forced_text(f, text)));
-    let warnings = annotations.warnings.iter().map(placed).collect();
+    let mut infos: Vec<String> = each_once(&annotations.infos).map(placed).collect();
+    infos.extend(forced_once(&annotations.forced).map(|f| forced_text(&f, text)));
+    let warnings = each_once(&annotations.warnings).map(placed).collect();
     (shorten(warnings, "warning"), shorten(infos, "info"))
+}
+
+/// Each text once, with the last place that it was told of (prometheus util/annotations, `annoErr.Merge`).
+fn each_once(annotations: &BTreeSet<(String, Option<Span>)>) -> impl Iterator<Item = &(String, Option<Span>)> {
+    let mut rest = annotations.iter().peekable();
+    std::iter::from_fn(move || {
+        let mut last = rest.next()?;
+        while let Some(same) = rest.next_if(|next| next.0 == last.0) {
+            last = same;
+        }
+        Some(last)
+    })
+}
+
+/// What several expressions tell as one, with the place of the first (`histogramQuantileForcedMonotonicityErr.Merge`).
+fn forced_once(forced: &[ForcedMonotonicity]) -> impl Iterator<Item = ForcedMonotonicity> {
+    let merged = forced.iter().copied().reduce(|a, b| ForcedMonotonicity {
+        span: a.span.min(b.span),
+        first_ns: a.first_ns.min(b.first_ns),
+        last_ns: a.last_ns.max(b.last_ns),
+        samples: a.samples + b.samples,
+        forced: Forced {
+            min_bucket: a.forced.min_bucket.min(b.forced.min_bucket),
+            max_bucket: a.forced.max_bucket.max(b.forced.max_bucket),
+            max_diff: a.forced.max_diff.max(b.forced.max_diff),
+        },
+    });
+    merged.into_iter()
 }
 
 fn shorten(mut texts: Vec<String>, kind: &str) -> Vec<String> {
@@ -65,6 +96,33 @@ mod tests {
         check("rate(x)", 5, "1:6");
         check("a +\n  b", 6, "2:3");
         check("a", 99, "1:2");
+    }
+
+    #[test]
+    fn a_text_is_told_once_with_its_last_place() {
+        let mut annotations = Annotations::default();
+        for (text, start) in [("a", 5), ("a", 2), ("b", 0)] {
+            annotations
+                .infos
+                .insert((text.to_string(), Some(Span { start, end: start })));
+        }
+        let forced = |start, samples, first_ns| ForcedMonotonicity {
+            span: Span { start, end: start },
+            first_ns,
+            last_ns: first_ns,
+            samples,
+            forced: Forced {
+                min_bucket: 1.0,
+                max_bucket: 2.0,
+                max_diff: 0.5,
+            },
+        };
+        annotations.forced = vec![forced(3, 2, NANOS_PER_SECOND), forced(1, 1, 0)];
+        let (_, infos) = render(&annotations, "0123456789");
+        assert_eq!(infos[..2], ["a (1:6)", "b (1:1)"]);
+        let merged = "over 3 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z (1:2)";
+        assert!(infos[2].ends_with(merged), "{}", infos[2]);
+        assert_eq!(infos.len(), 3);
     }
 
     #[test]

@@ -60,14 +60,18 @@ impl CorsOrigin {
     }
 }
 
-/// Answers OPTIONS below `/api/v1/` and adds headers to what is answered there.
-pub async fn cors(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
+/// Whether a path belongs to the part of Prometheus' API that pages ask.
+pub fn is_browsers_api(path: &str) -> bool {
     let below = path
         .strip_prefix("/prometheus")
         .unwrap_or(path)
         .strip_prefix("/api/v1/");
-    if below.is_none_or(|endpoint| WITHOUT.contains(&endpoint)) {
+    below.is_some_and(|endpoint| !WITHOUT.contains(&endpoint))
+}
+
+/// Answers OPTIONS below `/api/v1/` and adds headers to what is answered there.
+pub async fn cors(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    if !is_browsers_api(request.uri().path()) {
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();

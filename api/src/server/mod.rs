@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod body;
+mod compress;
 mod cors;
 mod lifecycle;
 mod metadata;

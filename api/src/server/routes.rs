@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use http::{StatusCode, header};
 
 use super::app::SharedApp;
+use super::compress::compress;
 use super::cors::cors;
 use super::observe::observe;
 use crate::error::{Failure, FailureKind, TextFailure};
@@ -22,6 +23,7 @@ pub fn router(app: SharedApp) -> Router {
         .nest("/prometheus", prometheus_routes())
         .merge(admin_routes())
         .fallback(not_found)
+        .layer(from_fn(compress))
         .layer(from_fn_with_state(app.clone(), cors))
         .layer(from_fn(redirect_unclean))
         .layer(from_fn_with_state(app.clone(), observe))
