@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cli, config -> server::serve: runtimes, store, engine, listener, signals
+//! cli, config -> tools: fsck and the check of an object store, without a server
 //! request -> server (routes, tenant, body) -> loki | prometheus | admin: one endpoint a file -> answer in its dialect
 //! ```
 //!
@@ -17,3 +18,4 @@ pub mod params;
 pub mod prometheus;
 pub mod server;
 pub mod tenant;
+pub mod tools;

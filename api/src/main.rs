@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use garner_api::cli::{Cli, Command, settings_table};
+use garner_api::cli::{Cli, Command, StorageCommand, settings_table};
 use garner_api::server::{self, ServeError};
+use garner_api::tools;
 
 /// Ingest and queries allocate and free across threads; mimalloc takes that at about half the CPU of the system's.
 #[global_allocator]
@@ -13,11 +14,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(args) => server::serve(args),
-        Command::Settings => print_settings(),
+        Command::Serve(args) => server::serve(args).map(|()| tools::CLEAN),
+        Command::Settings => print_settings().map(|()| tools::CLEAN),
+        Command::Fsck(args) => tools::fsck(args),
+        Command::Storage {
+            command: StorageCommand::Check(args),
+        } => tools::storage_check(args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("garner: {error}");
             ExitCode::from(error.exit_status())

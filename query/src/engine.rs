@@ -168,12 +168,14 @@ impl Engine {
             Ok(value) => value?,
             Err(_) => return Err(timed_out()),
         };
-        let (warnings, infos) = render(&query.annotations(), ask.text);
+        let (mut warnings, infos) = render(&query.annotations(), ask.text);
+        let stats = stats(&query, self.0.clock.now().saturating_sub(started_ns));
+        warnings.extend(stats.damage_warning());
         Ok(QueryOutput {
             value,
             warnings,
             infos,
-            stats: stats(&query, self.0.clock.now().saturating_sub(started_ns)),
+            stats,
         })
     }
 
@@ -302,6 +304,7 @@ fn stats(query: &QueryContext, elapsed_ns: i64) -> QueryStats {
         pages_skipped: read(&scan.stats.pages_skipped),
         object_requests: read(&scan.stats.object_requests),
         object_bytes: read(&scan.stats.object_bytes),
+        pages_corrupt: read(&scan.stats.pages_corrupt),
         peak_memory_bytes: scan.memory.peak_bytes(),
         elapsed_ns: u64::try_from(elapsed_ns).unwrap_or(0),
     }

@@ -67,8 +67,27 @@ pub struct QueryStats {
     pub object_requests: u64,
     /// Bytes read from the object store.
     pub object_bytes: u64,
+    /// Bad pages or segments that were left out.
+    pub pages_corrupt: u64,
     /// Most bytes of memory held at one time.
     pub peak_memory_bytes: u64,
     /// Wall time, nanoseconds.
     pub elapsed_ns: u64,
+}
+
+impl QueryStats {
+    /// The warning of an answer that damaged pages or segments are missing from.
+    pub fn damage_warning(&self) -> Option<String> {
+        damage_warning(self.pages_corrupt)
+    }
+}
+
+/// The warning of an answer that so many damaged pages or segments are missing from.
+pub fn damage_warning(pages_corrupt: u64) -> Option<String> {
+    (pages_corrupt > 0).then(|| {
+        format!(
+            "this answer is incomplete: {pages_corrupt} damaged pages or segments of the store were left out; the server's \
+             log names them, garner fsck checks all"
+        )
+    })
 }

@@ -355,6 +355,7 @@ fn add_stats(all: &mut QueryStats, one: &QueryStats) {
     all.pages_skipped += one.pages_skipped;
     all.object_requests += one.object_requests;
     all.object_bytes += one.object_bytes;
+    all.pages_corrupt += one.pages_corrupt;
     all.peak_memory_bytes = all.peak_memory_bytes.max(one.peak_memory_bytes);
     all.elapsed_ns += one.elapsed_ns;
 }

@@ -14,6 +14,7 @@ mod head;
 pub mod memory;
 pub mod model;
 pub mod object;
+pub mod repair;
 pub mod scan;
 pub mod segment;
 #[cfg(feature = "testing")]

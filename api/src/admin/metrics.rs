@@ -8,6 +8,7 @@ use http::header;
 
 use garner_storage::memory::MemoryUse;
 use garner_storage::model::Signal;
+use garner_storage::object::{BucketCounts, Verb};
 
 use crate::server::SharedApp;
 
@@ -175,6 +176,24 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
             stats.segment_bytes as f64,
         ),
         (
+            "garner_storage_pages_corrupt_total",
+            "counter",
+            "Damaged pages and segments that were left out of answers.",
+            stats.pages_corrupt as f64,
+        ),
+        (
+            "garner_storage_segment_requests_total",
+            "counter",
+            "Requests to the object store for what queries read.",
+            stats.segment_requests as f64,
+        ),
+        (
+            "garner_storage_segment_read_bytes_total",
+            "counter",
+            "Bytes that queries read from the object store.",
+            stats.segment_read_bytes as f64,
+        ),
+        (
             "garner_storage_deletes",
             "gauge",
             "Deletes that are listed, done ones included.",
@@ -201,6 +220,24 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
     ];
     for (name, kind, help, value) in ones {
         page.one(name, kind, help, value);
+    }
+    let by_verb: [(&str, &str, fn(&BucketCounts) -> u64); 3] = [
+        (
+            "requests",
+            "Requests to the object store, retries included, by verb.",
+            |c| c.requests,
+        ),
+        ("errors", "Requests to the object store that failed, by verb.", |c| {
+            c.errors
+        }),
+        ("bytes", "Bytes to and from the object store, by verb.", |c| c.bytes),
+    ];
+    for (what, help, of) in by_verb {
+        let name = format!("garner_object_store_{what}_total");
+        page.family(&name, "counter", help);
+        for (verb, counts) in Verb::ALL.iter().zip(&stats.object_store) {
+            page.sample(&name, &[("verb", verb.as_str())], of(counts) as f64);
+        }
     }
 }
 

@@ -53,7 +53,12 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
         let comma = if index > 0 { "," } else { "" };
         let _ = write!(text, "{comma}\"{cache}\":{CACHE}");
     }
-    let _ = write!(text, r#"}},"index":{INDEX}}}"#);
+    // What the store did for it, which Loki has no names for.
+    let _ = write!(
+        text,
+        r#"}},"index":{INDEX},"storage":{{"segments":{},"pages":{},"pagesSkipped":{},"objectRequests":{},"objectBytes":{}}}}}"#,
+        stats.segments, stats.pages, stats.pages_skipped, stats.object_requests, stats.object_bytes
+    );
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -97,6 +102,7 @@ mod tests {
             ("/ingester/store/dataobj/pagesScanned", 0),
             ("/cache/logResult/requests", 0),
             ("/index/totalStreams", 0),
+            ("/storage/pagesSkipped", 4),
         ] {
             assert_eq!(json.pointer(path), Some(&serde_json::json!(expected)), "{path}");
         }

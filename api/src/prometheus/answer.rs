@@ -187,6 +187,17 @@ fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
         out.extend_from_slice(name.as_bytes());
         push_int(out, i64::try_from(count).unwrap_or(i64::MAX));
     }
+    // What the store did for it, which Prometheus has no names for.
+    for (name, count) in [
+        (r#"},"storage":{"segments":"#, stats.segments),
+        (r#","pages":"#, stats.pages),
+        (r#","pagesSkipped":"#, stats.pages_skipped),
+        (r#","objectRequests":"#, stats.object_requests),
+        (r#","objectBytes":"#, stats.object_bytes),
+    ] {
+        out.extend_from_slice(name.as_bytes());
+        push_int(out, i64::try_from(count).unwrap_or(i64::MAX));
+    }
     out.extend_from_slice(b"}}");
 }
 

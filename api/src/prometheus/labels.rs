@@ -18,10 +18,11 @@ pub async fn names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, J
     let range = metadata_range(&ask.params)?;
     let selectors = matcher_sets(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let stats = query.stats();
     Ok(answer(
         &app,
         query.label_names(),
-        move |names| ListAnswer::new(names, limit),
+        move |names| ListAnswer::new(names, limit).with_stats(stats),
         prometheus_json,
     )
     .await?)
@@ -37,11 +38,12 @@ pub async fn values(State(app): State<SharedApp>, Path(name): Path<String>, ask:
     let range = metadata_range(&ask.params)?;
     let selectors = matcher_sets(&ask.params)?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let stats = query.stats();
     let work = async move { query.label_values(&name).await };
     Ok(answer(
         &app,
         work,
-        move |values| ListAnswer::new(values, limit),
+        move |values| ListAnswer::new(values, limit).with_stats(stats),
         prometheus_json,
     )
     .await?)

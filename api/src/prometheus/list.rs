@@ -1,6 +1,11 @@
 //! Answers that are a list: label names, label values, series.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use garner_query::output::damage_warning;
 use garner_storage::model::Labels;
+use garner_storage::scan::ScanStats;
 
 use super::answer::TRUNCATED;
 use crate::json::{push_labels, push_string};
@@ -30,6 +35,8 @@ pub struct ListAnswer<T> {
     written: usize,
     begun: bool,
     truncated: bool,
+    /// What the list cost, for the warning of damaged pages.
+    stats: Option<Arc<ScanStats>>,
     /// Whether an empty list is left out, as Loki leaves out those of strings.
     omit_empty: bool,
 }
@@ -46,8 +53,24 @@ impl<T: Item> ListAnswer<T> {
             written: 0,
             begun: false,
             truncated,
+            stats: None,
             omit_empty: false,
         }
+    }
+
+    /// With a warning where damage was met: `stats` are those of the work that made the list.
+    pub fn with_stats(mut self, stats: Arc<ScanStats>) -> Self {
+        self.stats = Some(stats);
+        self
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let corrupt = self
+            .stats
+            .as_ref()
+            .map_or(0, |stats| stats.pages_corrupt.load(Ordering::Relaxed));
+        let truncated = self.truncated.then(|| TRUNCATED.to_string());
+        truncated.into_iter().chain(damage_warning(corrupt)).collect()
     }
 
     /// As Loki writes lists of strings: no `data` where there is nothing.
@@ -79,9 +102,11 @@ impl<T: Item> Encode for ListAnswer<T> {
             return true;
         }
         out.push(b']');
-        if self.truncated {
-            out.extend_from_slice(b",\"warnings\":[");
-            push_string(out, TRUNCATED);
+        for (index, warning) in self.warnings().iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b",\"warnings\":[" } else { b"," });
+            push_string(out, warning);
+        }
+        if !self.warnings().is_empty() {
             out.push(b']');
         }
         out.push(b'}');

@@ -21,10 +21,11 @@ pub async fn series(State(app): State<SharedApp>, ask: Ask) -> Result<Response, 
     // Here alone Prometheus names the parameter before the reason.
     let selectors = matcher_sets(&ask.params).map_err(|failure| invalid("match[]", failure.message()))?;
     let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let stats = query.stats();
     Ok(answer(
         &app,
         query.series(),
-        move |series| ListAnswer::new(series, limit),
+        move |series| ListAnswer::new(series, limit).with_stats(stats),
         prometheus_json,
     )
     .await?)

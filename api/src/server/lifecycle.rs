@@ -1,5 +1,6 @@
 //! The life of the process: settings, runtimes, store, listener, signals, a stop in bounded time.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use super::routes::router;
 use crate::cli::ServeArgs;
 use crate::config::machine::default_memory_limit_bytes;
 use crate::config::raw::CONFIG_VARIABLE;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, RawSettings, Settings};
 
 /// Threads of flush and other background work.
 const BACKGROUND_THREADS: usize = 2;
@@ -57,7 +58,8 @@ impl ServeError {
     }
 }
 
-fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
+/// An error of the system's.
+pub fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServeError {
     let what = what.into();
     move |source| ServeError::System { what, source }
 }
@@ -72,7 +74,7 @@ struct Runtimes {
 /// Runs the server until it is told to stop.
 pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let files: SharedFiles = Arc::new(OsFiles);
-    let settings = read_settings(args, &*files)?;
+    let settings = read_settings(args.config.clone(), args.raw_settings(), &*files)?;
     start_log(&settings)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let query_threads = if settings.server.query_threads > 0 {
@@ -102,15 +104,13 @@ fn runtime(name: &'static str, threads: usize) -> Result<Runtime, ServeError> {
         .map_err(system(format!("starting the {name} threads")))
 }
 
-fn read_settings(args: ServeArgs, files: &dyn Files) -> Result<Settings, ServeError> {
-    let path = args
-        .config
-        .clone()
-        .or_else(|| std::env::var_os(CONFIG_VARIABLE).map(Into::into));
+/// Flags, environment and settings file, resolved.
+pub fn read_settings(config: Option<PathBuf>, flags: RawSettings, files: &dyn Files) -> Result<Settings, ServeError> {
+    let path = config.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(Into::into));
     // A variable that is not UTF-8 cannot be one of ours.
     let vars =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut raw = args.raw_settings().with_env(vars);
+    let mut raw = flags.with_env(vars);
     if let Some(path) = path {
         let name = path.display().to_string();
         let bytes = files

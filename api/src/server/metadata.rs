@@ -16,6 +16,7 @@ use crate::tenant::Tenants;
 pub struct MetadataQuery {
     view: Arc<dyn StoreView>,
     memory: QueryMemory,
+    stats: Arc<ScanStats>,
     signal: Signal,
     range: TimeRange,
     /// Any of these; none means every series.
@@ -58,10 +59,16 @@ impl MetadataQuery {
         MetadataQuery {
             view,
             memory: app.accountant.query(app.settings.logs.max_query_memory_bytes),
+            stats: Arc::default(),
             signal,
             range,
             selectors,
         }
+    }
+
+    /// What the question costs, while it is answered.
+    pub fn stats(&self) -> Arc<ScanStats> {
+        Arc::clone(&self.stats)
     }
 
     fn requests(&self) -> impl Iterator<Item = SeriesRequest> {
@@ -75,7 +82,7 @@ impl MetadataQuery {
     fn scan(&self) -> ScanContext {
         ScanContext {
             memory: self.memory.clone(),
-            stats: Arc::new(ScanStats::default()),
+            stats: Arc::clone(&self.stats),
         }
     }
 

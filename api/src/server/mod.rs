@@ -18,7 +18,7 @@ pub use answer::{Encode, Written, answer};
 pub use app::{App, SharedApp};
 pub use body::read_body;
 pub use cors::CorsOrigin;
-pub use lifecycle::{ServeError, serve};
+pub use lifecycle::{ServeError, read_settings, serve, system};
 pub use metadata::MetadataQuery;
 pub use observe::RequestCounters;
 pub use request::{Ask, ReadAsk, header_text, loki_json, prometheus_json};

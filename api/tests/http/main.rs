@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bodies;
+mod damage;
 mod deletes;
 mod harness;
 mod loki;

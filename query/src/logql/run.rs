@@ -142,7 +142,7 @@ impl Engine {
             },
         };
         let mut output = self.run(ask).await.map_err(as_loki_says)?;
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = output.stats.damage_warning().into_iter().collect();
         limit_series(&mut output.value, &options, &mut warnings)?;
         Ok(LogqlOutput {
             value: LogqlValue::Metric(output.value),
@@ -195,10 +195,11 @@ impl Engine {
                 ));
             }
         };
+        let stats = self.stats(&query, self.now_ns().saturating_sub(started));
         Ok(LogqlOutput {
             value: LogqlValue::Streams(streams),
-            warnings: Vec::new(),
-            stats: self.stats(&query, self.now_ns().saturating_sub(started)),
+            warnings: stats.damage_warning().into_iter().collect(),
+            stats,
         })
     }
 

@@ -7,7 +7,7 @@
 //! A commit creates the delta of the next version, conditionally: of several writers one wins, the others read the
 //! winner's delta, check their commit again on the new state and try the version after. [`state`] is the catalog in
 //! memory (with [`deletes`]), [`stored`] its bytes, [`invariants`] what every commit is held to, [`commit`] the protocol, [`heartbeat`]
-//! single-writer mode for stores without conditional create.
+//! single-writer mode for stores without conditional create, which [`probe`] finds out. [`salvage`] is for repair.
 
 mod commit;
 mod deletes;
@@ -16,6 +16,8 @@ mod deletes_tests;
 mod heartbeat;
 mod invariants;
 mod open;
+mod probe;
+mod salvage;
 mod state;
 mod stored;
 mod stored_deletes;
@@ -25,4 +27,6 @@ mod tests;
 pub use commit::{Catalog, CatalogSettings};
 pub use deletes::{DeleteStatus, Deletes};
 pub use invariants::{INVARIANTS, Invariant};
+pub(crate) use probe::require_conditional_create;
+pub(crate) use salvage::{Salvage, broken_invariants, replace, salvage};
 pub use state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};

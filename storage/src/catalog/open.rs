@@ -17,12 +17,12 @@ const MAX_LISTINGS: u32 = 5;
 
 /// What a listing found, by version.
 #[derive(Default)]
-struct Listing {
-    checkpoints: Vec<u64>,
-    deltas: BTreeMap<u64, String>,
+pub(super) struct Listing {
+    pub checkpoints: Vec<u64>,
+    pub deltas: BTreeMap<u64, String>,
 }
 
-async fn list(bucket: &Bucket, after: CatalogVersion) -> Result<Listing> {
+pub(super) async fn list(bucket: &Bucket, after: CatalogVersion) -> Result<Listing> {
     let offset = (after.0 > 0).then(|| paths::catalog_delta(after.0));
     let mut listing = Listing::default();
     for object in bucket.list(paths::CATALOG_PREFIX, offset.as_deref()).await? {

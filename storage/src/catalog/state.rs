@@ -197,7 +197,7 @@ impl CatalogState {
     }
 
     /// The state after `request`, which was checked against every invariant or was read from a stored delta.
-    pub(super) fn apply(&self, request: &CommitRequest) -> CatalogState {
+    pub(crate) fn apply(&self, request: &CommitRequest) -> CatalogState {
         let mut next = self.clone();
         next.version = self.version.next();
         let mut touched: BTreeMap<(TenantId, Signal), Vec<Arc<SegmentMeta>>> = BTreeMap::new();

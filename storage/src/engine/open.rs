@@ -12,7 +12,7 @@ use super::lane::Lane;
 use super::round::{RoundState, Selection, flush_round};
 use super::shared::Shared;
 use super::stats::Readiness;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, require_conditional_create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{DataFolder, disk_error};
 use crate::memory::MemoryUse;
@@ -35,6 +35,9 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
         })
         .await
         .map_err(stopped)??;
+    if !config.catalog.single_writer {
+        require_conditional_create(&components.bucket).await?;
+    }
     let catalog = Catalog::open(
         components.bucket.clone(),
         components.clock.clone(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::object::{BucketCounts, Verb};
+
 /// Whether reads and writes are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -92,6 +94,14 @@ pub struct StorageStats {
     pub deletes: u64,
     /// Pairs of a delete and a live segment that it covers: what compaction has still to carry out.
     pub delete_covers: u64,
+    /// Requests for segments to the object store since the start, by reads.
+    pub segment_requests: u64,
+    /// Bytes of their answers.
+    pub segment_read_bytes: u64,
+    /// Damaged pages and segments that were left out of answers since the start.
+    pub pages_corrupt: u64,
+    /// All requests to the object store since the start, in the order of [`Verb::ALL`].
+    pub object_store: [BucketCounts; Verb::ALL.len()],
     /// Rows flushed since the start.
     pub rows_flushed: u64,
     /// Time of flush rounds since the start.

@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::stats::{FlushSummary, Readiness, StorageStats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Signal, TenantId};
+use crate::object::Verb;
 
 /// The store. Cheap to clone; all clones are one store.
 #[derive(Clone)]
@@ -155,6 +156,11 @@ impl Storage {
             stats.deletes += 1;
             stats.delete_covers += delete.covered;
         }
+        let reads = shared.tails.reads();
+        stats.segment_requests = reads.requests.load(Ordering::Relaxed);
+        stats.segment_read_bytes = reads.bytes.load(Ordering::Relaxed);
+        stats.pages_corrupt = reads.corrupt.load(Ordering::Relaxed);
+        stats.object_store = Verb::ALL.map(|verb| shared.components.bucket.counts(verb));
         let counters = &shared.counters;
         stats.rows_appended = [0, 1].map(|signal| counters.rows_appended[signal].load(Ordering::Relaxed));
         stats.appends_failed = counters.appends_failed.load(Ordering::Relaxed);

@@ -4,6 +4,8 @@
 //! v1/segments/<yyyy-mm-dd>/<writer>-<created ns, 20 digits>-<seq>.seg    segments of several tenants, flushed together
 //! v1/catalog/<version, 20 digits>.delta                                  one commit
 //! v1/catalog/<version, 20 digits>.checkpoint                             the whole catalog at that version
+//! v1/probe                                                               always the same bytes, see `catalog/probe.rs`
+//! v1/check/<run>/...                                                     made and removed by `garner storage check`
 //! v1/writer.heartbeat                                                    who writes, in single-writer mode
 //! ```
 //!
@@ -24,6 +26,10 @@ const MAX_WRITER_ID_BYTES: usize = 32;
 pub const CATALOG_PREFIX: &str = "v1/catalog";
 /// All segment objects lie below this.
 pub const SEGMENTS_PREFIX: &str = "v1/segments";
+/// The object by which a start finds out whether the store creates conditionally.
+pub const PROBE: &str = "v1/probe";
+/// Objects that a check of the bucket makes and removes lie below this.
+pub const CHECK_PREFIX: &str = "v1/check";
 /// The heartbeat of single-writer mode.
 pub const HEARTBEAT: &str = "v1/writer.heartbeat";
 
@@ -89,6 +95,21 @@ pub fn segment_object(writer: &WriterId, created: Timestamp, seq: u64) -> String
     let created = u64::try_from(created).unwrap_or(0);
     let (year, month, day) = civil_date((created / 86_400_000_000_000) as i64);
     format!("{SEGMENTS_PREFIX}/{year:04}-{month:02}-{day:02}/{writer}-{created:020}-{seq}.seg")
+}
+
+/// When the object of a segment path was made, by the clock of its writer; `None` for foreign objects.
+pub fn segment_created(path: &str) -> Option<Timestamp> {
+    let (_, name) = path.strip_prefix(SEGMENTS_PREFIX)?.strip_prefix('/')?.split_once('/')?;
+    let mut parts = name.strip_suffix(".seg")?.split('-');
+    let (writer, created, seq) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = |text: &str, len: Option<usize>| {
+        let all = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        all && len.is_none_or(|len| text.len() == len)
+    };
+    if parts.next().is_some() || WriterId::new(writer).is_err() || !digits(created, Some(20)) || !digits(seq, None) {
+        return None;
+    }
+    created.parse().ok()
 }
 
 /// The path of the delta that makes catalog version `version`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -51,6 +52,18 @@ pub struct TailCache {
     account: MemoryAccountant,
     max_bytes: u64,
     entries: Mutex<Entries>,
+    reads: ReadCounters,
+}
+
+/// What all readers of a process asked the object store for, and what they found damaged.
+#[derive(Debug, Default)]
+pub struct ReadCounters {
+    /// Requests.
+    pub requests: AtomicU64,
+    /// Bytes that came back.
+    pub bytes: AtomicU64,
+    /// Pages and segments that were left out of answers.
+    pub corrupt: AtomicU64,
 }
 
 type Key = (SegmentId, PartId);
@@ -77,7 +90,13 @@ impl TailCache {
             account,
             max_bytes,
             entries: Mutex::default(),
+            reads: ReadCounters::default(),
         }
+    }
+
+    /// What the readers that share this did so far.
+    pub fn reads(&self) -> &ReadCounters {
+        &self.reads
     }
 
     pub(super) fn get(&self, segment: &SegmentId, part: PartId) -> Option<Part> {

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Parsed};
+use super::cache::ReadCounters;
 use super::directory::{ColumnEntry, ColumnId, PageEntry};
 use super::meta::SegmentMeta;
 use crate::error::Result;
@@ -27,6 +28,7 @@ pub(super) struct Fetcher<'a> {
     pub bucket: &'a Bucket,
     pub meta: &'a SegmentMeta,
     pub scan: &'a ScanContext,
+    pub counters: &'a ReadCounters,
 }
 
 impl Fetcher<'_> {
@@ -40,13 +42,25 @@ impl Fetcher<'_> {
             .bucket
             .get_range(&self.meta.id.object, base + range.start..base + range.end)
             .await?;
-        ScanStats::add(&self.scan.stats.object_requests, 1);
-        ScanStats::add(&self.scan.stats.object_bytes, bytes.len() as u64);
+        for (counter, amount) in [
+            (&self.scan.stats.object_requests, 1),
+            (&self.scan.stats.object_bytes, bytes.len() as u64),
+            (&self.counters.requests, 1),
+            (&self.counters.bytes, bytes.len() as u64),
+        ] {
+            ScanStats::add(counter, amount);
+        }
         Ok(bytes)
     }
 
     pub fn place(&self) -> String {
         self.meta.place()
+    }
+
+    /// Counts something damaged that is left out of an answer.
+    pub fn count_damage(&self) {
+        ScanStats::add(&self.scan.stats.pages_corrupt, 1);
+        ScanStats::add(&self.counters.corrupt, 1);
     }
 }
 

@@ -3,9 +3,10 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Cursor, Parsed};
+use super::meta::{SegmentId, SegmentMeta};
 use crate::model::{Signal, TenantId, TimeRange};
 
-const MAGIC: &[u8; 8] = b"GRNRSEGM";
+pub(super) const MAGIC: &[u8; 8] = b"GRNRSEGM";
 const FORMAT_VERSION: u32 = 1;
 /// body length u32 | tail length u64 | XXH3-64 of the body u64 | format version u32 | magic 8
 pub(super) const TRAILER_BYTES: usize = 32;
@@ -144,6 +145,22 @@ impl Footer {
             tail_len,
             sections,
         })
+    }
+
+    /// What a catalog would know of the segment at `id`.
+    pub fn into_meta(self, id: SegmentId) -> SegmentMeta {
+        SegmentMeta {
+            tenant: self.tenant,
+            signal: self.signal,
+            id,
+            len: self.segment_len,
+            tail_len: self.tail_len,
+            range: self.range,
+            rows: self.rows,
+            series: self.series,
+            raw_bytes: self.raw_bytes,
+            level: self.level,
+        }
     }
 
     pub fn section(&self, id: SectionId) -> Option<&Section> {

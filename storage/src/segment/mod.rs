@@ -5,7 +5,7 @@
 //! them: `label_index`, `series_groups` (label sets of `series_table`, chunks of `sample_chunks`), `time_columns` (shared
 //! by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`], reads the other
 //! `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples` and `read_logs`. The columns' codecs
-//! are [`crate::codec`]'s.
+//! are [`crate::codec`]'s. `verify` checks everything, for repair.
 
 mod builder;
 mod bytes;
@@ -31,10 +31,12 @@ mod tail;
 mod tests;
 mod time_columns;
 mod time_writer;
+mod verify;
 
-pub use cache::TailCache;
+pub use cache::{ReadCounters, TailCache};
 pub use log_writer::LogSegmentWriter;
 pub use meta::{SegmentBytes, SegmentId, SegmentMeta, UnplacedMeta};
 pub use reader::SegmentReader;
 pub use sample_writer::SampleSegmentWriter;
 pub use sizes::{SegmentSizes, segment_sizes};
+pub(crate) use verify::{Depth, last_footer_before, segment_ending_at, verify};

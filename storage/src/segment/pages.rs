@@ -127,7 +127,7 @@ impl<C: PageChunk> PageChunks<C> {
                 match taken {
                     Ok(()) => ScanStats::add(&stats.pages, 1),
                     Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        ScanStats::add(&stats.pages_corrupt, 1);
+                        fetcher.count_damage();
                         let segment = fetcher.place();
                         tracing::warn!(%error, segment, page, "a damaged page is left out of an answer");
                     }

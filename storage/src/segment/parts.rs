@@ -16,7 +16,6 @@ use super::tail::OpenTail;
 use super::time_columns::{TimeCodes, TimeHead, TimeHeads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::LabelMatcher;
-use crate::scan::ScanStats;
 
 /// Series groups that are held open at one time, about a megabyte each.
 pub(super) const GROUPS_AT_ONCE: usize = 16;
@@ -195,7 +194,7 @@ impl Parts<'_> {
     }
 
     fn leave_out(&self, broken: Broken) {
-        ScanStats::add(&self.fetcher.scan.stats.pages_corrupt, 1);
+        self.fetcher.count_damage();
         let error: Error = broken.at(self.fetcher.place());
         debug_assert_eq!(error.kind(), ErrorKind::Corrupt);
         tracing::warn!(%error, "a damaged part of a segment is left out of an answer");

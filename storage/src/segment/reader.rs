@@ -60,11 +60,12 @@ impl SegmentReader {
         &self.meta
     }
 
-    fn fetcher<'a>(&'a self, scan: &'a ScanContext) -> Fetcher<'a> {
+    pub(super) fn fetcher<'a>(&'a self, scan: &'a ScanContext) -> Fetcher<'a> {
         Fetcher {
             bucket: &self.bucket,
             meta: &self.meta,
             scan,
+            counters: self.cache.reads(),
         }
     }
 
@@ -73,7 +74,7 @@ impl SegmentReader {
         match self.open_tail(scan).await {
             Ok(tail) => Ok(Some(tail)),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                ScanStats::add(&scan.stats.pages_corrupt, 1);
+                self.fetcher(scan).count_damage();
                 tracing::warn!(%error, segment = self.meta.place(), "a damaged segment is left out of an answer");
                 Ok(None)
             }
@@ -81,7 +82,7 @@ impl SegmentReader {
         }
     }
 
-    async fn open_tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
+    pub(super) async fn open_tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
         if let Some(Part::Tail(tail)) = self.cache.get(&self.meta.id, PartId::Tail) {
             return Ok(tail);
         }

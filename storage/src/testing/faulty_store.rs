@@ -3,14 +3,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ struct State {
     rng: Mutex<StdRng>,
     faults: Mutex<Faults>,
     injected: AtomicU64,
+    ignores_conditions: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -72,6 +73,7 @@ impl FaultyStore {
                 rng: Mutex::new(StdRng::seed_from_u64(seed)),
                 faults: Mutex::default(),
                 injected: AtomicU64::new(0),
+                ignores_conditions: AtomicBool::new(false),
             }),
         }
     }
@@ -79,6 +81,11 @@ impl FaultyStore {
     /// Changes what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         *self.state.faults.lock() = faults;
+    }
+
+    /// From now on writes over an object although it was asked to create it only where there is none.
+    pub fn ignore_conditions(&self) {
+        self.state.ignores_conditions.store(true, Ordering::Relaxed);
     }
 
     /// How many faults were injected.
@@ -121,7 +128,10 @@ async fn fated<T>(fate: Fate, request: impl Future<Output = Result<T>>) -> Resul
 
 #[async_trait]
 impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        if self.state.ignores_conditions.load(Ordering::Relaxed) {
+            options.mode = PutMode::Overwrite;
+        }
         fated(self.state.draw(), self.inner.put_opts(location, payload, options)).await
     }
 

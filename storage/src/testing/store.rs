@@ -54,6 +54,12 @@ impl StoreFixture {
         }
     }
 
+    /// The objects, as whoever looks past the store sees them.
+    pub fn bucket(&self) -> Bucket {
+        let handle = tokio::runtime::Handle::current();
+        Bucket::new(self.objects.clone(), "", handle, RetryPolicy::default(), self.seed)
+    }
+
     /// Opens a store and waits until it is ready. To be called inside a tokio runtime, on which it then runs.
     pub async fn open(&self) -> Result<Storage> {
         self.open_faulty().await.map(|(storage, _)| storage)
