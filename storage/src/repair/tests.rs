@@ -23,13 +23,7 @@ fn tenants() -> [TenantId; 2] {
 }
 
 fn bucket(fixture: &StoreFixture) -> Bucket {
-    Bucket::new(
-        fixture.objects.clone(),
-        "",
-        Handle::current(),
-        RetryPolicy::default(),
-        1,
-    )
+    fixture.bucket()
 }
 
 fn options() -> FsckOptions {

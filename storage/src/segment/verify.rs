@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -11,6 +12,7 @@ use super::cache::TailCache;
 use super::directory::PageEntry;
 use super::footer::{Footer, MAGIC};
 use super::meta::{SegmentId, SegmentMeta};
+use super::parts::{GROUPS_AT_ONCE, Parts};
 use super::reader::SegmentReader;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
@@ -129,9 +131,10 @@ impl Checker<'_> {
         let tail = reader.open_tail(&scan).await?;
         if depth >= Depth::Checksums {
             self.columns(&tail.pages).await?;
+            self.parts(&reader, &tail, &scan).await?;
         }
         if depth >= Depth::Rows && self.faults.is_empty() {
-            self.rows(&reader, &tail, &scan).await?;
+            self.rows(&reader, &scan).await?;
         }
         Ok(())
     }
@@ -193,43 +196,60 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// What the tail names beside sections and pages: series groups and time columns.
+    async fn parts(&mut self, reader: &SegmentReader, tail: &OpenTail, scan: &ScanContext) -> Result<()> {
+        let nothing_kept = TailCache::new(MemoryAccountant::new(0), 0);
+        let fetcher = reader.fetcher(scan);
+        let parts = Parts {
+            fetcher: &fetcher,
+            tail,
+            cache: &nothing_kept,
+        };
+        let count = |len: usize| (0..len as u32).collect::<Vec<u32>>();
+        let corrupt = || scan.stats.pages_corrupt.load(Ordering::Relaxed);
+        let before = corrupt();
+        for some in count(tail.groups.len()).chunks(GROUPS_AT_ONCE) {
+            parts.groups(&some.iter().copied().collect()).await?;
+        }
+        let groups = corrupt();
+        if groups > before {
+            self.faults
+                .push(format!("{} series groups cannot be read", groups - before));
+        }
+        for some in count(tail.time_groups.len()).chunks(GROUPS_AT_ONCE) {
+            let some = some.iter().copied().collect();
+            parts.time_heads(&some).await?;
+            parts.time_codes(&some).await?;
+        }
+        if corrupt() > groups {
+            let lost = corrupt() - groups;
+            self.faults
+                .push(format!("{lost} groups of time columns cannot be read"));
+        }
+        Ok(())
+    }
+
     /// Every row, as reads decode it.
-    async fn rows(&mut self, reader: &SegmentReader, tail: &OpenTail, scan: &ScanContext) -> Result<()> {
+    async fn rows(&mut self, reader: &SegmentReader, scan: &ScanContext) -> Result<()> {
         const ALL_COLUMNS: LogColumns = LogColumns {
             lines: true,
             metadata: true,
         };
-        let mut rows = 0u64;
-        let mut from = 0;
-        while from < self.meta.series {
-            let (mut to, mut wanted) = (from, 0u64);
-            while to < self.meta.series && (to == from || wanted < DECODED_ROWS) {
-                wanted += tail
-                    .chunks_of(to)
-                    .iter()
-                    .map(|chunk| u64::from(chunk.rows))
-                    .sum::<u64>();
-                to += 1;
-            }
-            let ordinals: Vec<u32> = (from..to).collect();
+        let mut rows = 0;
+        let rows_each = self.meta.rows / u64::from(self.meta.series.max(1));
+        let series = (DECODED_ROWS / rows_each.max(1)).max(1) as usize;
+        let ordinals: Vec<u32> = (0..self.meta.series).collect();
+        for some in ordinals.chunks(series) {
             rows += match self.meta.signal {
-                Signal::Metrics => reader
-                    .read_samples(&ordinals, TimeRange::ALL, scan)
-                    .await?
-                    .timestamps
-                    .len(),
-                Signal::Logs => reader
-                    .read_logs(&ordinals, TimeRange::ALL, ALL_COLUMNS, scan)
-                    .await?
-                    .len(),
-            } as u64;
-            from = to;
+                Signal::Metrics => reader.read_samples(some, TimeRange::ALL, scan).await?.timestamps.len(),
+                Signal::Logs => reader.read_logs(some, TimeRange::ALL, ALL_COLUMNS, scan).await?.len(),
+            };
         }
-        let corrupt = scan.stats.pages_corrupt.load(std::sync::atomic::Ordering::Relaxed);
+        let corrupt = scan.stats.pages_corrupt.load(Ordering::Relaxed);
         if corrupt > 0 {
             self.faults
                 .push(format!("{corrupt} pages pass their checksums but cannot be decoded"));
-        } else if rows != self.meta.rows {
+        } else if rows as u64 != self.meta.rows {
             self.faults
                 .push(format!("{rows} rows can be read, {} should be there", self.meta.rows));
         }
