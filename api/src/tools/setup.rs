@@ -19,6 +19,8 @@ pub struct Setup {
     pub bucket: Bucket,
     /// Where objects are, for messages.
     pub url: String,
+    /// Names this run.
+    pub run: u128,
     files: SharedFiles,
 }
 
@@ -33,12 +35,14 @@ impl Setup {
             .map_err(system("starting threads"))?;
         let current = std::env::current_dir().map_err(system("asking for the current folder"))?;
         let of_bucket = settings.storage.bucket(&current);
-        let bucket = open_bucket(&of_bucket, &files, runtime.handle().clone(), rand::random())?;
+        let run: u128 = rand::random();
+        let bucket = open_bucket(&of_bucket, &files, runtime.handle().clone(), run as u64)?;
         Ok(Setup {
             settings,
             runtime,
             bucket,
             url: of_bucket.url,
+            run,
             files,
         })
     }
@@ -50,7 +54,7 @@ impl Setup {
         if !path.exists() {
             return Ok(None);
         }
-        let mut rng = StdRng::seed_from_u64(rand::random());
+        let mut rng = StdRng::seed_from_u64((self.run >> 64) as u64);
         Ok(Some(DataFolder::open(&self.files, path, &mut rng)?))
     }
 }

@@ -19,7 +19,7 @@ pub fn storage_check(args: StoreArgs) -> Result<u8, ServeError> {
     let bar = Bar::new();
     let check = setup
         .runtime
-        .block_on(check_bucket(&setup.bucket, &clock, rand::random(), &bar));
+        .block_on(check_bucket(&setup.bucket, &clock, setup.run, &bar));
     bar.clear();
     let single_writer = setup.settings.storage.store.catalog.single_writer;
     Ok(print(&mut std::io::stdout().lock(), &setup.url, &check, single_writer))
