@@ -221,7 +221,8 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
     for (name, kind, help, value) in ones {
         page.one(name, kind, help, value);
     }
-    let by_verb: [(&str, &str, fn(&BucketCounts) -> u64); 3] = [
+    type Count = fn(&BucketCounts) -> u64;
+    let by_verb: [(&str, &str, Count); 3] = [
         (
             "requests",
             "Requests to the object store, retries included, by verb.",
