@@ -172,6 +172,10 @@ pub fn to_integer(value: f64, scale: u8) -> Option<i64> {
 /// The value of `m` at `scale`, which must not be above [`MAX_SCALE`].
 #[inline]
 pub fn from_integer(m: i64, scale: u8) -> f64 {
+    if scale == 0 {
+        // Without the division, which would be most of the work on whole numbers.
+        return m as f64;
+    }
     m as f64 / POWERS[scale as usize]
 }
 

@@ -17,7 +17,7 @@
 //! caller stores, since it fits into a byte of his own.
 
 use super::error::{CodecError, CodecResult};
-use super::pfor;
+use super::pfor::{self, BlockPlan};
 use super::varint::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
 
 /// How a sequence is written, see the module docs. The codes are part of the format.
@@ -114,19 +114,32 @@ impl IntHead {
 pub struct IntScratch {
     steps: Vec<i64>,
     packed: Vec<u64>,
+    plans: Vec<BlockPlan>,
     best: Vec<u64>,
+    best_plans: Vec<BlockPlan>,
 }
+
+/// Numbers looked at to see which forms are worth a plan.
+const PROBES: usize = 32;
+/// Bits a number by which a form may look worse there and still be tried.
+const PROBE_SLACK_BITS: usize = 1;
 
 /// Appends the data of `numbers` to `out` and returns their head.
 pub fn encode(numbers: &[i64], scratch: &mut IntScratch, out: &mut Vec<u8>) -> IntHead {
     let head = choose(numbers, scratch);
-    pfor::encode(&scratch.best, out);
+    pfor::encode_planned(&scratch.best, &scratch.best_plans, out);
     head
 }
 
 /// Chooses the form and leaves the numbers to pack in `scratch.best`.
 fn choose(numbers: &[i64], scratch: &mut IntScratch) -> IntHead {
-    let IntScratch { steps, packed, best } = scratch;
+    let IntScratch {
+        steps,
+        packed,
+        plans,
+        best,
+        best_plans,
+    } = scratch;
     best.clear();
     let mut head = IntHead {
         form: Form::Const,
@@ -148,19 +161,57 @@ fn choose(numbers: &[i64], scratch: &mut IntScratch) -> IntHead {
         steps.iter_mut().for_each(|s| *s = s.wrapping_div(head.factor as i64));
     }
 
+    let likely = likely_forms(numbers, steps, head.factor);
     let mut best_cost_bytes = usize::MAX;
     for candidate in [Form::Plain, Form::Delta, Form::Offset, Form::DoubleDelta] {
+        if !likely[candidate as usize] {
+            continue;
+        }
         packed.clear();
         let base = fill(candidate, steps, packed);
-        let cost_bytes = pfor::cost_bytes(packed);
+        let cost_bytes = pfor::plan(packed, plans);
         if cost_bytes < best_cost_bytes {
             best_cost_bytes = cost_bytes;
             head.form = candidate;
             head.base = base;
             std::mem::swap(best, packed);
+            std::mem::swap(best_plans, plans);
         }
     }
     head
+}
+
+/// The forms, by their codes, whose numbers are short enough on a spread of rows to be worth a plan; at least one.
+fn likely_forms(numbers: &[i64], steps: &[i64], factor: u64) -> [bool; Form::COUNT as usize] {
+    let width = |n: u64| 64 - n.leading_zeros() as usize;
+    let lowest = numbers.iter().copied().min().unwrap_or(0);
+    let factor_bits = width(factor) - 1;
+    let base = smallest_step(steps);
+    let mut bits = [usize::MAX; Form::COUNT as usize];
+    let [mut plain, mut delta, mut offset, mut double, mut probes] = [0usize; 5];
+    for row in (1..steps.len()).step_by(steps.len().div_ceil(PROBES).max(1)) {
+        let step = steps[row];
+        plain += width(numbers[row].wrapping_sub(lowest) as u64).saturating_sub(factor_bits);
+        delta += width(zigzag(step));
+        offset += width(step.wrapping_sub(base) as u64);
+        double += width(zigzag(step.wrapping_sub(steps[row - 1])));
+        probes += 1;
+    }
+    bits[Form::Plain as usize] = plain;
+    bits[Form::Delta as usize] = delta;
+    bits[Form::Offset as usize] = offset;
+    bits[Form::DoubleDelta as usize] = double;
+    let shortest = bits.iter().copied().min().unwrap_or(0);
+    let limit = shortest.saturating_add(probes * PROBE_SLACK_BITS);
+    bits.map(|b| b <= limit)
+}
+
+/// What [`Form::Offset`] takes out: the smallest step that is no reset. A counter's few resets wrap to huge numbers, which
+/// become patches.
+fn smallest_step(steps: &[i64]) -> i64 {
+    let falls = steps.iter().filter(|s| **s < 0).count();
+    let resets = falls <= 1 + steps.len() / 64;
+    steps.iter().copied().filter(|s| !resets || *s >= 0).min().unwrap_or(0)
 }
 
 /// Fills `packed` with what `form` packs of these steps and returns its base.
@@ -184,11 +235,7 @@ fn fill(form: Form, steps: &[i64], packed: &mut Vec<u64>) -> i64 {
             0
         }
         Form::Offset => {
-            // A counter's few resets wrap to huge numbers, which become patches; so the base is the smallest step that
-            // is no reset.
-            let falls = steps.iter().filter(|s| **s < 0).count();
-            let resets = falls <= 1 + steps.len() / 64;
-            let base = steps.iter().copied().filter(|s| !resets || *s >= 0).min().unwrap_or(0);
+            let base = smallest_step(steps);
             packed.extend(steps.iter().map(|s| s.wrapping_sub(base) as u64));
             base
         }

@@ -19,44 +19,64 @@ use super::varint::{Reader, put_varint, varint_len};
 const HAS_BASE: u8 = 0x80;
 
 /// How one block is packed, and the bytes it takes.
-#[derive(Clone, Copy)]
-struct BlockPlan {
+#[derive(Clone, Copy, Debug)]
+pub struct BlockPlan {
     width: u32,
     base: u64,
     cost_bytes: usize,
 }
 
+/// Replaces `plans` by how the blocks of `numbers` are packed best; gives the bytes they take.
+pub fn plan(numbers: &[u64], plans: &mut Vec<BlockPlan>) -> usize {
+    plans.clear();
+    plans.extend(numbers.chunks(BLOCK_ROWS).map(plan_block));
+    plans.iter().map(|plan| plan.cost_bytes).sum()
+}
+
 /// Bytes that [`encode`] appends for `numbers`.
 pub fn cost_bytes(numbers: &[u64]) -> usize {
-    numbers.chunks(BLOCK_ROWS).map(|block| plan(block).cost_bytes).sum()
+    numbers
+        .chunks(BLOCK_ROWS)
+        .map(|block| plan_block(block).cost_bytes)
+        .sum()
 }
 
 /// Appends `numbers`.
 pub fn encode(numbers: &[u64], out: &mut Vec<u8>) {
-    let mut shifted = [0u64; BLOCK_ROWS];
     for block in numbers.chunks(BLOCK_ROWS) {
-        let BlockPlan { width, base, .. } = plan(block);
-        let shifted = &mut shifted[..block.len()];
-        for (to, from) in shifted.iter_mut().zip(block) {
-            *to = from - base;
-        }
-        let is_patched = |n: u64| n.checked_shr(width).unwrap_or(0) != 0;
-        out.push(width as u8 | if base > 0 { HAS_BASE } else { 0 });
-        out.push(shifted.iter().filter(|n| is_patched(**n)).count() as u8);
-        if base > 0 {
-            put_varint(out, base);
-        }
-        pack(shifted, width, out);
-        out.extend(
-            shifted
-                .iter()
-                .enumerate()
-                .filter(|(_, n)| is_patched(**n))
-                .map(|(i, _)| i as u8),
-        );
-        for n in shifted.iter().filter(|n| is_patched(**n)) {
-            put_varint(out, n >> width);
-        }
+        encode_block(block, plan_block(block), out);
+    }
+}
+
+/// Appends `numbers` by the plans that [`plan`] made of them.
+pub fn encode_planned(numbers: &[u64], plans: &[BlockPlan], out: &mut Vec<u8>) {
+    for (block, plan) in numbers.chunks(BLOCK_ROWS).zip(plans) {
+        encode_block(block, *plan, out);
+    }
+}
+
+fn encode_block(block: &[u64], plan: BlockPlan, out: &mut Vec<u8>) {
+    let BlockPlan { width, base, .. } = plan;
+    let mut shifted = [0u64; BLOCK_ROWS];
+    let shifted = &mut shifted[..block.len()];
+    for (to, from) in shifted.iter_mut().zip(block) {
+        *to = from - base;
+    }
+    let above = |n: u64| n.checked_shr(width).unwrap_or(0);
+    let patches = shifted.iter().filter(|n| above(**n) != 0).count();
+    out.push(width as u8 | if base > 0 { HAS_BASE } else { 0 });
+    out.push(patches as u8);
+    if base > 0 {
+        put_varint(out, base);
+    }
+    pack(shifted, width, out);
+    if patches == 0 {
+        return;
+    }
+    let patched = || shifted.iter().enumerate().filter(|(_, n)| above(**n) != 0);
+    out.extend(patched().map(|(i, _)| i as u8));
+    for (_, n) in patched() {
+        put_varint(out, above(*n));
     }
 }
 
@@ -100,7 +120,7 @@ fn decode_block(reader: &mut Reader<'_>, block: &mut [u64]) -> CodecResult<()> {
     Ok(())
 }
 
-fn plan(block: &[u64]) -> BlockPlan {
+fn plan_block(block: &[u64]) -> BlockPlan {
     let plain = plan_above(block, 0);
     let base = block.iter().copied().min().unwrap_or(0);
     // A base of 0 or 1 saves nothing; zigzagged noise around zero, the usual case, ends here.
@@ -127,13 +147,25 @@ const PATCH_BYTES: [u8; 65] = {
 };
 
 fn plan_above(block: &[u64], base: u64) -> BlockPlan {
-    // How many numbers have so many bits, and which counts are not 0.
+    // How many numbers have so many bits, and which counts are not 0. Neighbours mostly have equally many, and a count that
+    // is changed again at once waits for itself, so they count in turn.
+    let mut counts = [[0u8; 65]; 4];
+    let (mut largest, mut smallest) = (0, u64::MAX);
+    for row in block.chunks(4) {
+        for (n, counts) in row.iter().zip(&mut counts) {
+            let n = n - base;
+            counts[64 - n.leading_zeros() as usize] += 1;
+            largest |= n;
+            smallest = smallest.min(n);
+        }
+    }
+    let bits = |n: u64| 64 - n.leading_zeros() as usize;
     let mut count_by_bits = [0u32; 65];
     let mut used = 0u128;
-    for n in block {
-        let bits = 64 - (n - base).leading_zeros();
-        count_by_bits[bits as usize] += 1;
-        used |= 1 << bits;
+    for at in bits(smallest.min(largest))..=bits(largest) {
+        let count = counts.iter().map(|c| u32::from(c[at])).sum();
+        count_by_bits[at] = count;
+        used |= u128::from(count > 0) << at;
     }
     let fixed_bytes = 2 + if base > 0 { varint_len(base) } else { 0 };
     let mut best = BlockPlan {

@@ -220,11 +220,16 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
         ints,
     } = scratch;
     let start = data.len();
-    let Some(scale) = decimal::to_integers(values, numbers, exceptions) else {
+    // Most series of most fleets are constant over an hour.
+    let constant = values.iter().all(|v| v.to_bits() == values[0].to_bits());
+    let tested = if constant {
+        &values[..values.len().min(1)]
+    } else {
+        values
+    };
+    let Some(scale) = decimal::to_integers(tested, numbers, exceptions) else {
         return match values.first() {
-            Some(first) if values.iter().all(|v| v.to_bits() == first.to_bits()) => {
-                ValueHead::ConstBits(first.to_bits())
-            }
+            Some(first) if constant => ValueHead::ConstBits(first.to_bits()),
             _ => encode_near(values, scratch, data).unwrap_or(ValueHead::Float),
         };
     };
@@ -236,7 +241,9 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
         exceptions: exceptions.len(),
         ints: ints::encode(numbers, ints, data),
     };
-    if let Some(previous) = previous.filter(|p| scale == 0 && p.len() == values.len() && !head.has_no_data()) {
+    if let Some(previous) =
+        previous.filter(|p| !constant && scale == 0 && p.len() == values.len() && !head.has_no_data())
+    {
         differences.clear();
         differences.extend(
             numbers
