@@ -11,7 +11,7 @@ mod time;
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Histogram};
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME, SERVICE_NAME};
 pub(crate) use labels::{split_pair, split_raw_pair};
-pub use matcher::{LabelMatcher, MatchOp, MatcherError};
+pub use matcher::{LabelMatcher, MatchOp, MatcherError, Shape};
 pub use order::SeriesKey;
 pub(crate) use order::bucket_bound;
 pub use signal::Signal;

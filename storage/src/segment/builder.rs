@@ -42,7 +42,7 @@ pub(super) struct SegmentBuilder {
     held_times: Vec<(TimeGroupEntry, Vec<u8>)>,
     held_time_bytes: usize,
     table: SeriesTableBuilder,
-    series: Vec<Labels>,
+    last_series: Option<Labels>,
     rows: u64,
     raw_bytes: u64,
     /// [`MAX_TAIL_BYTES`], smaller in tests.
@@ -65,7 +65,7 @@ impl SegmentBuilder {
             held_times: Vec::new(),
             held_time_bytes: 0,
             table: SeriesTableBuilder::default(),
-            series: Vec::new(),
+            last_series: None,
             rows: 0,
             raw_bytes: 0,
             max_tail_bytes: MAX_TAIL_BYTES,
@@ -75,13 +75,13 @@ impl SegmentBuilder {
     /// The ordinal of the next series, which must sort after the last.
     pub fn add_series(&mut self, labels: &Labels) -> Result<u32> {
         let ascends = |last: &&Labels| SeriesKey::compare(last, labels).is_lt();
-        if let Some(last) = self.series.last().filter(|last| !ascends(last)) {
+        if let Some(last) = self.last_series.as_ref().filter(|last| !ascends(last)) {
             let message = format!("series {labels} was written after {last}, which does not sort before it");
             return Err(Error::new(ErrorKind::Internal, message));
         }
         let ordinal = self.table.len();
         self.table.push(labels)?;
-        self.series.push(labels.clone());
+        self.last_series = Some(labels.clone());
         Ok(ordinal)
     }
 
@@ -217,9 +217,8 @@ impl SegmentBuilder {
             end: all.end.max(page.range.end),
         });
         let series = self.table.len();
-        let index = label_index::build(&self.series)?;
         let parts_start = self.offset();
-        let groups = self.write_groups()?;
+        let (index, groups) = self.write_groups()?;
         while let Some((entry, bytes)) = self.times.seal_group(true, 0) {
             self.hold_times(entry, bytes);
         }
@@ -280,17 +279,24 @@ impl SegmentBuilder {
         }))
     }
 
-    fn write_groups(&mut self) -> Result<Vec<GroupEntry>> {
-        let mut lists = std::mem::take(&mut self.lists).into_iter();
-        let mut groups = Vec::new();
+    /// Writes the parts of the label index and the series groups; gives their sections.
+    fn write_groups(&mut self) -> Result<(Option<Vec<u8>>, Vec<GroupEntry>)> {
+        let tables = std::mem::take(&mut self.table).finish()?;
         let mut first = 0;
-        for (series, table) in std::mem::take(&mut self.table).finish()? {
-            let list = lists.next().map_or_else(Vec::new, ChunkListBuilder::finish);
-            groups.push(GroupEntry::new(first, series, self.offset(), &table, &list));
-            self.out.extend_from_slice(&table);
-            self.out.extend_from_slice(&list);
+        let mut messages = Vec::with_capacity(tables.len());
+        for (series, table) in &tables {
+            messages.push((first, *series, table.as_slice()));
             first += series;
         }
-        Ok(groups)
+        let index = label_index::build(&messages, self.offset(), &mut self.out)?;
+        let mut lists = std::mem::take(&mut self.lists).into_iter();
+        let mut groups = Vec::new();
+        for (first, series, table) in messages {
+            let list = lists.next().map_or_else(Vec::new, ChunkListBuilder::finish);
+            groups.push(GroupEntry::new(first, series, self.offset(), table, &list));
+            self.out.extend_from_slice(table);
+            self.out.extend_from_slice(&list);
+        }
+        Ok((index, groups))
     }
 }

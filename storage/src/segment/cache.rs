@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::label_lookup::LabelDictionary;
 use super::meta::SegmentId;
 use super::series_groups::SeriesGroup;
 use super::tail::OpenTail;
@@ -19,6 +21,10 @@ pub(super) enum PartId {
     Group(u32),
     TimeHeads(u32),
     TimeCodes(u32),
+    /// Of which label.
+    Dictionary(u32),
+    /// Of which label, which block.
+    Postings(u32, u32),
 }
 
 /// A part, opened.
@@ -28,6 +34,8 @@ pub(super) enum Part {
     Group(Arc<SeriesGroup>),
     TimeHeads(Arc<TimeHeads>),
     TimeCodes(TimeCodes),
+    Dictionary(Arc<LabelDictionary>),
+    Postings(Bytes),
 }
 
 impl Part {
@@ -41,6 +49,8 @@ impl Part {
                 Part::Group(group) => group.size_bytes(),
                 Part::TimeHeads(heads) => heads.size_bytes(),
                 Part::TimeCodes(codes) => codes.size_bytes(),
+                Part::Dictionary(dictionary) => dictionary.size_bytes(),
+                Part::Postings(bytes) => bytes.len(),
             }
     }
 }

@@ -1,206 +1,261 @@
-//! The label index of segments with many series: tantivy, a term `name 0xFF value` per label pair, a document per series.
-//! See FORMAT.md, "Label index".
+//! The label index of segments with many series, written: for each label name a dictionary of its values (tantivy's term
+//! dictionary, an FST) and the series of each value. See FORMAT.md, "Label index".
 //!
-//! Document numbers are ordinals: one writer, one segment, documents in series order. 0xFF occurs in no UTF-8 text, so
-//! the terms of a name are neighbours and no name is the beginning of another's terms.
+//! Labels lie apart, so that a query reads only those it asks about. Built from the finished label sets of the segment, a
+//! few labels at a time, so that what it holds is bounded by the largest label and not by all of them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
-use roaring::RoaringBitmap;
-use tantivy::directory::{Directory, RamDirectory};
-use tantivy::schema::{BytesOptions, Field, IndexRecordOption, Schema};
-use tantivy::{DocSet, Index, IndexSettings, InvertedIndexReader, ReloadPolicy, TERMINATED, TantivyDocument};
+use ahash::RandomState;
+use arrow_array::Array;
+use hashbrown::HashMap;
+use tantivy::postings::TermInfo;
+use tantivy::termdict::TermDictionaryBuilder;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_slice, put_varint, unpack};
+use super::postings::PostingsBuilder;
+use super::series_table::SeriesMessage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LabelMatcher, Labels, MatchOp};
 
-/// Below this many series the series table's dictionaries answer faster than an index opens.
-pub(super) const MIN_INDEXED_SERIES: usize = 4000;
-/// tantivy drops terms above 65,530 bytes without a word; a segment with one gets no index.
-const MAX_TERM_BYTES: usize = 65_000;
-/// Sizes tantivy's table of terms while writing.
-const WRITER_BUDGET_BYTES: usize = 64 << 20;
+/// Below this many series the dictionaries of the only series group answer faster.
+pub(super) const MIN_INDEXED_SERIES: u32 = 4000;
+/// Raw bytes of a block of postings; postings are read by blocks.
+pub(super) const POSTINGS_BLOCK_BYTES: usize = 64 << 10;
+/// Distinct values, counted once a series group, of the labels that are built at one time.
+const MAX_VALUES_AT_ONCE: usize = 1 << 18;
+const ZSTD_LEVEL: i32 = 3;
 const WHAT: &str = "label index";
-const META_FILE: &str = "meta.json";
 
-fn schema() -> (Schema, Field) {
-    let mut builder = Schema::builder();
-    let field = builder.add_bytes_field("pair", BytesOptions::default().set_indexed());
-    (builder.build(), field)
+/// Bytes of the segment that can be read and verified alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub offset: u64,
+    pub len: u32,
+    pub checksum: u64,
 }
 
-fn term(name: &str, value: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len() + value.len() + 1);
-    out.extend_from_slice(name.as_bytes());
-    out.push(0xff);
-    out.extend_from_slice(value.as_bytes());
-    out
+impl Piece {
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.len)
+    }
 }
 
-/// The section's bytes; `None` where the series are few, or a label too long for a term.
-pub(super) fn build(series: &[Labels]) -> Result<Option<Vec<u8>>> {
-    let too_long = |labels: &Labels| labels.iter().any(|(n, v)| n.len() + v.len() > MAX_TERM_BYTES);
-    if series.len() < MIN_INDEXED_SERIES || series.iter().any(too_long) {
+/// One label of the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LabelEntry {
+    pub name: String,
+    /// Distinct values.
+    pub values: u32,
+    /// Packed.
+    pub dictionary: Piece,
+    /// The blocks of its postings, packed one by one; all but the last hold [`POSTINGS_BLOCK_BYTES`].
+    pub blocks: Vec<Piece>,
+    /// How many series have the label at all; the postings begin with them.
+    pub series: u32,
+    /// Bytes of that list.
+    pub present_len: u32,
+}
+
+/// The label sets of a segment by series group, packed as they lie there, with the ordinal of the first series.
+pub(super) type Messages<'a> = [(u32, u32, &'a [u8])];
+
+/// Writes the parts of the index behind `out`, whose end is at `offset` of the segment; gives the section. `None` where
+/// the series are few.
+pub(super) fn build(messages: &Messages<'_>, offset: u64, out: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+    let series: u32 = messages.iter().map(|(_, series, _)| series).sum();
+    if series < MIN_INDEXED_SERIES {
         return Ok(None);
     }
-    build_with_tantivy(series)
-        .map(Some)
-        .map_err(|e| Error::with_source(ErrorKind::Internal, "cannot build the label index", e))
-}
-
-fn build_with_tantivy(series: &[Labels]) -> tantivy::Result<Vec<u8>> {
-    let (schema, field) = schema();
-    let directory = RamDirectory::create();
-    let settings = IndexSettings {
-        docstore_compress_dedicated_thread: false,
-        ..Default::default()
-    };
-    let mut writer = Index::builder()
-        .schema(schema)
-        .settings(settings)
-        .single_segment_index_writer(directory.clone(), WRITER_BUDGET_BYTES)?;
-    for labels in series {
-        let mut document = TantivyDocument::new();
-        for (name, value) in labels.iter() {
-            document.add_bytes(field, &term(name, value));
-        }
-        writer.add_document(document)?;
-    }
-    let index = writer.finalize()?;
-    let mut files: Vec<PathBuf> = vec![META_FILE.into()];
-    files.extend(index.load_metas()?.list_segment_files());
-    files.sort();
-    let mut raw = Vec::new();
-    let mut packed_files = 0;
-    let mut body = Vec::new();
-    for file in files {
-        if directory.exists(&file)? {
-            put_slice(&mut body, file.to_string_lossy().as_bytes());
-            put_slice(&mut body, &directory.open_read(&file)?.read_bytes()?);
-            packed_files += 1;
-        }
-    }
-    put_varint(&mut raw, packed_files);
-    raw.extend_from_slice(&body);
-    Ok(pack(&raw, 1))
-}
-
-/// An opened label index.
-pub(super) struct LabelIndex {
-    terms: Arc<InvertedIndexReader>,
-    series: u32,
-    size_bytes: usize,
-}
-
-impl std::fmt::Debug for LabelIndex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LabelIndex({} series, {} bytes)", self.series, self.size_bytes)
-    }
-}
-
-impl LabelIndex {
-    pub fn open(bytes: &[u8], series: u32) -> Parsed<LabelIndex> {
-        let raw = unpack(bytes, MAX_RAW_BYTES, WHAT)?;
-        let directory = RamDirectory::create();
-        let mut cursor = Cursor::new(&raw, WHAT);
-        for _ in 0..cursor.count(2)? {
-            let name = std::str::from_utf8(cursor.slice()?).map_err(|_| Broken(WHAT))?;
-            let data = cursor.slice()?;
-            directory
-                .atomic_write(Path::new(name), data)
-                .map_err(|_| Broken(WHAT))?;
-        }
-        cursor.end()?;
-        let terms = open_terms(directory, series).map_err(|error| {
-            tracing::warn!(%error, "label index cannot be opened");
-            Broken(WHAT)
-        })?;
-        Ok(LabelIndex {
-            terms,
-            series,
-            size_bytes: raw.len(),
-        })
-    }
-
-    /// Heap bytes held.
-    pub fn size_bytes(&self) -> usize {
-        self.size_bytes
-    }
-
-    /// Ordinals that pass all matchers.
-    pub fn select(&self, matchers: &[LabelMatcher]) -> std::io::Result<RoaringBitmap> {
-        let mut out = RoaringBitmap::new();
-        out.insert_range(0..self.series);
-        for matcher in matchers {
-            if out.is_empty() {
-                break;
-            }
-            // Series without the label pass or fail together, so the terms of the other answer are the ones to read.
-            let absent = matcher.matches_absent();
-            let named = self.series_of_terms(matcher, !absent)?;
-            if absent {
-                out -= named;
-            } else {
-                out &= named;
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for message in messages {
+        for (name, values) in decode(message)?.value_counts() {
+            match names.get_mut(name) {
+                Some(count) => *count += values,
+                None => drop(names.insert(name.to_string(), values)),
             }
         }
-        Ok(out)
+    }
+    let start = out.len();
+    let mut entries = Vec::with_capacity(names.len());
+    let mut names = names.into_iter().peekable();
+    while names.peek().is_some() {
+        let mut labels: Vec<LabelBuilder> = Vec::new();
+        let mut values = 0;
+        while let Some((name, count)) = names.next_if(|(_, n)| values == 0 || values + n <= MAX_VALUES_AT_ONCE) {
+            values += count;
+            labels.push(LabelBuilder::new(name));
+        }
+        for message in messages {
+            let decoded = decode(message)?;
+            labels.iter_mut().for_each(|label| label.add(message.0, &decoded));
+        }
+        for label in labels {
+            let base = offset - start as u64;
+            let written = label.write(base, out);
+            entries
+                .push(written.map_err(|e| Error::with_source(ErrorKind::Internal, "cannot write the label index", e))?);
+        }
+    }
+    Ok(Some(encode_labels(&entries)))
+}
+
+fn decode(message: &(u32, u32, &[u8])) -> Result<SeriesMessage> {
+    let (first, series, bytes) = *message;
+    Ok(SeriesMessage::decode(bytes, first, series)?)
+}
+
+/// The values of one label and their series.
+struct LabelBuilder {
+    name: String,
+    slots: HashMap<Box<str>, u32, RandomState>,
+    postings: Vec<PostingsBuilder>,
+    present: PostingsBuilder,
+}
+
+impl LabelBuilder {
+    fn new(name: String) -> Self {
+        LabelBuilder {
+            name,
+            slots: HashMap::with_hasher(RandomState::with_seed(0)),
+            postings: Vec::new(),
+            present: PostingsBuilder::default(),
+        }
     }
 
-    /// Ordinals with a value of the matcher's label on which it answers `wanted`.
-    fn series_of_terms(&self, matcher: &LabelMatcher, wanted: bool) -> std::io::Result<RoaringBitmap> {
-        let mut out = RoaringBitmap::new();
-        let exact = match matcher.op() {
-            MatchOp::Equal => wanted && !matcher.value().is_empty(),
-            MatchOp::NotEqual => !wanted && !matcher.value().is_empty(),
-            MatchOp::Regex | MatchOp::NotRegex => false,
+    fn add(&mut self, first: u32, message: &SeriesMessage) {
+        let Some((codes, values)) = message.codes(&self.name) else {
+            return;
         };
-        if exact {
-            if let Some(info) = self.terms.terms().get(term(matcher.name(), matcher.value()))? {
-                self.add_postings(&info, &mut out)?;
-            }
-            return Ok(out);
-        }
-        let prefix = term(matcher.name(), "");
-        let mut stream = self.terms.terms().range().ge(&prefix).into_stream()?;
-        while stream.advance() {
-            let Some(value) = stream.key().strip_prefix(prefix.as_slice()) else {
-                break;
+        let mut slots = Vec::with_capacity(values.len());
+        for value in values.iter().flatten() {
+            let slot = match self.slots.get(value) {
+                Some(slot) => *slot,
+                None => {
+                    let slot = self.postings.len() as u32;
+                    self.slots.insert(value.into(), slot);
+                    self.postings.push(PostingsBuilder::default());
+                    slot
+                }
             };
-            let Ok(value) = std::str::from_utf8(value) else {
+            slots.push(slot);
+        }
+        for (row, code) in (0..).zip(codes.iter()) {
+            let slot = code.and_then(|code| slots.get(usize::from(code)));
+            if let Some(postings) = slot.and_then(|slot| self.postings.get_mut(*slot as usize)) {
+                postings.push(first + row);
+                self.present.push(first + row);
+            }
+        }
+    }
+
+    /// Appends dictionary and postings to `out`, which begins at `base` of the segment.
+    fn write(self, base: u64, out: &mut Vec<u8>) -> std::io::Result<LabelEntry> {
+        let mut sorted: Vec<(&str, u32)> = self.slots.iter().map(|(value, slot)| (&**value, *slot)).collect();
+        sorted.sort_unstable();
+        let mut raw = Vec::new();
+        self.present.write(&mut raw);
+        let present_len = raw.len() as u32;
+        let mut dictionary = TermDictionaryBuilder::create(Vec::new())?;
+        for (value, slot) in sorted {
+            let start = raw.len();
+            let Some(postings) = self.postings.get(slot as usize) else {
                 continue;
             };
-            if matcher.matches(value) == wanted {
-                self.add_postings(&stream.value().clone(), &mut out)?;
+            postings.write(&mut raw);
+            let info = TermInfo {
+                doc_freq: postings.len(),
+                postings_range: start..raw.len(),
+                positions_range: 0..0,
+            };
+            dictionary.insert(value, &info)?;
+        }
+        let mut piece = |raw: &[u8]| {
+            let bytes = pack(raw, ZSTD_LEVEL);
+            let offset = base + out.len() as u64;
+            out.extend_from_slice(&bytes);
+            Piece {
+                offset,
+                len: bytes.len() as u32,
+                checksum: xxh3_64(&bytes),
             }
-        }
-        Ok(out)
-    }
-
-    fn add_postings(&self, info: &tantivy::postings::TermInfo, out: &mut RoaringBitmap) -> std::io::Result<()> {
-        let mut postings = self.terms.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
-        let mut ordinals = Vec::with_capacity(postings.doc_freq() as usize);
-        let mut document = postings.doc();
-        while document != TERMINATED {
-            ordinals.push(document);
-            document = postings.advance();
-        }
-        *out |= RoaringBitmap::from_iter(ordinals.into_iter().filter(|o| *o < self.series));
-        Ok(())
+        };
+        Ok(LabelEntry {
+            values: self.slots.len() as u32,
+            dictionary: piece(&dictionary.finish()?),
+            blocks: raw.chunks(POSTINGS_BLOCK_BYTES).map(piece).collect(),
+            series: self.present.len(),
+            present_len,
+            name: self.name,
+        })
     }
 }
 
-fn open_terms(directory: RamDirectory, series: u32) -> tantivy::Result<Arc<InvertedIndexReader>> {
-    let index = Index::open(directory)?;
-    let field = index.schema().get_field("pair")?;
-    let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-    let searcher: tantivy::Searcher = tantivy::IndexReader::searcher(&reader);
-    match searcher.segment_readers() {
-        [only] if only.max_doc() == series => only.inverted_index(field),
-        _ => Err(tantivy::TantivyError::InternalError(
-            "the index does not have one document per series".to_string(),
-        )),
+fn encode_labels(labels: &[LabelEntry]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, labels.len() as u64);
+    for label in labels {
+        put_slice(&mut out, label.name.as_bytes());
+        put_varint(&mut out, u64::from(label.values));
+        put_varint(&mut out, label.dictionary.offset);
+        put_varint(&mut out, u64::from(label.series));
+        put_varint(&mut out, u64::from(label.present_len));
+        put_varint(&mut out, label.blocks.len() as u64);
+        for piece in std::iter::once(&label.dictionary).chain(&label.blocks) {
+            put_varint(&mut out, u64::from(piece.len));
+            out.extend_from_slice(&piece.checksum.to_le_bytes());
+        }
     }
+    pack(&out, 1)
+}
+
+/// The labels of an index, by name; `pages_end` bounds where their parts may lie.
+pub(super) fn decode_labels(bytes: &[u8], pages_end: u64) -> Parsed<Vec<LabelEntry>> {
+    let broken = Broken(WHAT);
+    let raw = unpack(bytes, MAX_RAW_BYTES, WHAT)?;
+    let mut cursor = Cursor::new(&raw, WHAT);
+    let count = cursor.count(15)?;
+    let mut labels: Vec<LabelEntry> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let name = std::str::from_utf8(cursor.slice()?).map_err(|_| broken)?.to_string();
+        if labels.last().is_some_and(|before| before.name >= name) {
+            return Err(broken);
+        }
+        let values = cursor.varint_u32()?;
+        let mut offset = cursor.varint()?;
+        let (series, present_len) = (cursor.varint_u32()?, cursor.varint_u32()?);
+        let blocks = cursor.count(9)?;
+        let mut piece = || -> Parsed<Piece> {
+            let piece = Piece {
+                offset,
+                len: cursor.varint_u32()?,
+                checksum: cursor.u64()?,
+            };
+            offset = offset.checked_add(u64::from(piece.len)).ok_or(broken)?;
+            Ok(piece)
+        };
+        let dictionary = piece()?;
+        let blocks = (0..blocks).map(|_| piece()).collect::<Parsed<Vec<Piece>>>()?;
+        if offset > pages_end {
+            return Err(broken);
+        }
+        labels.push(LabelEntry {
+            name,
+            values,
+            dictionary,
+            blocks,
+            series,
+            present_len,
+        });
+    }
+    cursor.end()?;
+    Ok(labels)
+}
+
+/// Heap bytes of entries, about.
+pub(super) fn entries_size_bytes(labels: &[LabelEntry]) -> usize {
+    let bytes =
+        |label: &LabelEntry| size_of::<LabelEntry>() + label.name.len() + label.blocks.len() * size_of::<Piece>();
+    labels.iter().map(bytes).sum()
 }

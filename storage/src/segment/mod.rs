@@ -2,10 +2,10 @@
 //! [`crate::scan::SeriesSource`].
 //!
 //! [`SampleSegmentWriter`] and [`LogSegmentWriter`] cut rows into pages and share `builder`, which puts the tail behind
-//! them: `label_index`, `series_groups` (label sets of `series_table`, chunks of `sample_chunks`), `time_columns` (shared
-//! by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`, kept in [`TailCache`], reads the other
-//! `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples` and `read_logs`. The columns' codecs
-//! are [`crate::codec`]'s. `verify` checks everything, for repair.
+//! them: `label_index` (read by `label_lookup`, with `postings`), `series_groups` (label sets of `series_table`, chunks of
+//! `sample_chunks`), `time_columns` (shared by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`,
+//! kept in [`TailCache`], reads the other `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples`
+//! and `read_logs`. The columns' codecs are [`crate::codec`]'s. `verify` checks everything, for repair.
 
 mod builder;
 mod bytes;
@@ -14,10 +14,12 @@ mod directory;
 mod fetch;
 mod footer;
 mod label_index;
+mod label_lookup;
 mod log_writer;
 mod meta;
 mod pages;
 mod parts;
+mod postings;
 mod read_logs;
 mod read_samples;
 mod reader;
@@ -32,6 +34,8 @@ mod tests;
 mod time_columns;
 mod time_writer;
 mod verify;
+#[cfg(test)]
+mod wide_tests;
 
 pub use cache::{ReadCounters, TailCache};
 pub use log_writer::LogSegmentWriter;

@@ -30,11 +30,10 @@ pub(super) struct Parts<'a> {
 impl Parts<'_> {
     /// Ordinals that pass all matchers.
     pub async fn matching(&self, matchers: &[LabelMatcher]) -> Result<RoaringBitmap> {
-        if let Some(index) = &self.tail.index {
-            match index.select(matchers) {
-                Ok(found) => return Ok(found),
-                Err(error) => tracing::warn!(%error, "label index cannot be read; matching without it"),
-            }
+        if let Some(labels) = &self.tail.index
+            && let Some(found) = self.matching_by_index(labels, matchers).await?
+        {
+            return Ok(found);
         }
         let mut out = RoaringBitmap::new();
         self.each_group(|group| group.table.select(matchers, &mut out)).await?;
@@ -43,6 +42,9 @@ impl Parts<'_> {
 
     /// Every label name, sorted.
     pub async fn label_names(&self) -> Result<Vec<String>> {
+        if let Some(labels) = &self.tail.index {
+            return Ok(labels.iter().map(|label| label.name.clone()).collect());
+        }
         let mut names = BTreeSet::new();
         let mut add = |name: &str| {
             if !names.contains(name) {
@@ -55,6 +57,11 @@ impl Parts<'_> {
 
     /// Every value of label `name`, sorted.
     pub async fn label_values(&self, name: &str) -> Result<Vec<String>> {
+        if let Some(labels) = &self.tail.index
+            && let Some(values) = self.values_by_index(labels, name).await?
+        {
+            return Ok(values);
+        }
         let mut values = BTreeSet::new();
         let mut add = |value: &str| {
             if !values.contains(value) {

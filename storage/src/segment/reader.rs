@@ -15,8 +15,7 @@ use super::pages::{PageChunk, PageChunks};
 use super::parts::{GROUPS_AT_ONCE, Parts};
 use super::read_logs::{self, LogAssembler};
 use super::read_samples::{SampleAssembler, Times};
-use super::series_groups::group_of;
-use super::series_table::GROUP_SERIES;
+use super::series_groups::{group_of, members};
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Signal, TimeRange};
@@ -167,10 +166,7 @@ impl SeriesSource for SegmentReader {
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for batch in numbers.chunks(GROUPS_AT_ONCE) {
             for (number, group) in parts.groups(&batch.iter().copied().collect()).await? {
-                let first = number * GROUP_SERIES as u32;
-                let mut own = found.iter();
-                own.advance_to(first);
-                for ordinal in own.take_while(|o| group_of(*o) == number) {
+                for ordinal in members(&found, number) {
                     let (bounds, rows) = match self.meta.signal {
                         Signal::Metrics => bounds(group.chunks.of(ordinal)),
                         Signal::Logs => bounds(tail.chunks_of(ordinal)),

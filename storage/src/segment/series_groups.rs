@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_varint, unpack};
@@ -101,6 +102,13 @@ pub(super) fn decode_groups(bytes: &[u8], pages_end: u64, series: u32) -> Parsed
 /// Number of the group that a series is in.
 pub(super) fn group_of(ordinal: u32) -> u32 {
     ordinal / GROUP_SERIES as u32
+}
+
+/// Those of `ordinals` that are in group `number`.
+pub(super) fn members(ordinals: &RoaringBitmap, number: u32) -> impl Iterator<Item = u32> {
+    let mut own = ordinals.iter();
+    own.advance_to(number * GROUP_SERIES as u32);
+    own.take_while(move |ordinal| group_of(*ordinal) == number)
 }
 
 /// A group, opened.

@@ -167,6 +167,24 @@ impl SeriesMessage {
         Labels::from_canonical(scratch).ok()
     }
 
+    /// The value of label `name` of series `ordinal`.
+    pub fn value(&self, ordinal: u32, name: &str) -> Option<&str> {
+        let row = ordinal.checked_sub(self.first)? as usize;
+        let column = self.column(name)?;
+        (row < self.rows && column.codes.is_valid(row))
+            .then(|| column.values.value(usize::from(column.codes.value(row))))
+    }
+
+    /// How many distinct values each label has here.
+    pub fn value_counts(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.columns.iter().map(|c| (c.name.as_str(), c.values.len()))
+    }
+
+    /// The codes of label `name`, a row each, and the values they mean.
+    pub fn codes(&self, name: &str) -> Option<(&UInt16Array, &StringArray)> {
+        self.column(name).map(|c| (&c.codes, &c.values))
+    }
+
     /// Appends the ordinals that pass all matchers, which must lie beyond those in `out`. A matcher is asked once per
     /// distinct value, not per series.
     pub fn select(&self, matchers: &[LabelMatcher], out: &mut RoaringBitmap) {

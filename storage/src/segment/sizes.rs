@@ -1,8 +1,9 @@
 //! What the bytes of a segment are spent on.
 
-use super::bytes::Parsed;
+use super::bytes::{Broken, Parsed};
 use super::directory::decode_directory;
 use super::footer::{Footer, Section, SectionId};
+use super::label_index::decode_labels;
 use super::series_groups::decode_groups;
 use super::time_columns::decode_time_directory;
 use crate::error::Result;
@@ -53,7 +54,6 @@ pub fn segment_sizes(segment: &[u8]) -> Result<SegmentSizes> {
 }
 
 fn parse(object: &[u8]) -> Parsed<SegmentSizes> {
-    use super::bytes::Broken;
     let footer = Footer::decode(object)?;
     let start = (object.len() as u64)
         .checked_sub(footer.segment_len)
@@ -83,7 +83,13 @@ fn parse(object: &[u8]) -> Parsed<SegmentSizes> {
         }
     }
     sizes.chunk_lists += footer.section(SectionId::Chunks).map_or(0, |s| s.len);
-    sizes.index = footer.section(SectionId::LabelIndex).map_or(0, |s| s.len);
+    if let Some(section) = footer.section(SectionId::LabelIndex) {
+        let labels = decode_labels(bytes(section), pages_end)?;
+        let pieces = labels
+            .iter()
+            .flat_map(|l| std::iter::once(&l.dictionary).chain(&l.blocks));
+        sizes.index = section.len + pieces.map(|p| u64::from(p.len)).sum::<u64>();
+    }
     sizes.directory = footer.segment_len - sizes.total();
     Ok(sizes)
 }

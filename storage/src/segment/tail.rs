@@ -7,7 +7,7 @@ use super::bytes::{Broken, Parsed};
 use super::directory::{Chunk, Chunks, PageEntry, decode_chunks, decode_directory};
 use super::fetch::{Fetcher, TailBytes};
 use super::footer::{Footer, Section, SectionId};
-use super::label_index::LabelIndex;
+use super::label_index::{LabelEntry, decode_labels, entries_size_bytes};
 use super::meta::SegmentMeta;
 use super::series_groups::{GroupEntry, decode_groups};
 use super::time_columns::{TimeGroupEntry, decode_time_directory};
@@ -21,7 +21,8 @@ pub(super) struct OpenTail {
     pub pages: Vec<PageEntry>,
     pub groups: Vec<GroupEntry>,
     pub time_groups: Vec<TimeGroupEntry>,
-    pub index: Option<LabelIndex>,
+    /// The labels of the index, where there is one.
+    pub index: Option<Vec<LabelEntry>>,
     /// Of segments of logs; samples list theirs by series group.
     chunks: Chunks,
     /// One more than series, of segments of logs: where each one's chunks start.
@@ -34,7 +35,7 @@ struct Sections {
     groups: Bytes,
     chunks: Option<Bytes>,
     times: Option<Bytes>,
-    index: Option<LabelIndex>,
+    index: Option<Bytes>,
 }
 
 impl OpenTail {
@@ -70,7 +71,7 @@ impl OpenTail {
                 Signal::Metrics => Some(required(fetcher, &footer, SectionId::TimeColumns, &tail).await?),
             },
             index: match footer.section(SectionId::LabelIndex) {
-                Some(found) => open_index(fetcher, meta, found, &tail).await?,
+                Some(found) => optional(fetcher, found, &tail).await?,
                 None => None,
             },
         };
@@ -99,7 +100,13 @@ impl OpenTail {
                 Some(bytes) => decode_time_directory(bytes, pages_end)?,
                 None => Vec::new(),
             },
-            index: sections.index,
+            index: sections.index.and_then(|bytes| match decode_labels(&bytes, pages_end) {
+                Ok(labels) => Some(labels),
+                Err(error) => {
+                    tracing::warn!(error = error.0, "matching without the label index");
+                    None
+                }
+            }),
             chunks,
             series_chunks,
             bytes,
@@ -137,7 +144,7 @@ impl OpenTail {
             .iter()
             .map(|p| p.columns.len() * 32 + size_of::<PageEntry>())
             .sum();
-        let index = self.index.as_ref().map_or(0, LabelIndex::size_bytes);
+        let index = self.index.as_deref().map_or(0, entries_size_bytes);
         let groups = self.groups.len() * size_of::<GroupEntry>() + self.time_groups.len() * size_of::<TimeGroupEntry>();
         columns + index + groups + self.chunks.size_bytes() + self.series_chunks.len() * 4 + self.bytes.bytes.len()
     }
@@ -163,19 +170,10 @@ async fn required(fetcher: &Fetcher<'_>, footer: &Footer, id: SectionId, tail: &
     section(fetcher, found, tail).await
 }
 
-/// The label index; a damaged one is passed over, since the series table answers the same, only slower.
-async fn open_index(
-    fetcher: &Fetcher<'_>,
-    meta: &SegmentMeta,
-    found: &Section,
-    tail: &TailBytes,
-) -> Result<Option<LabelIndex>> {
-    let opened = match section(fetcher, found, tail).await {
-        Ok(bytes) => LabelIndex::open(&bytes, meta.series).map_err(|b| b.at(meta.place())),
-        Err(error) => Err(error),
-    };
-    match opened {
-        Ok(index) => Ok(Some(index)),
+/// The label index; a damaged one is passed over, since the label sets answer the same, only slower.
+async fn optional(fetcher: &Fetcher<'_>, found: &Section, tail: &TailBytes) -> Result<Option<Bytes>> {
+    match section(fetcher, found, tail).await {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tracing::warn!(%error, "matching without the label index");
             Ok(None)

@@ -196,7 +196,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// What the tail names beside sections and pages: series groups and time columns.
+    /// What the tail names beside sections and pages: series groups, time columns and the label index.
     async fn parts(&mut self, reader: &SegmentReader, tail: &OpenTail, scan: &ScanContext) -> Result<()> {
         let nothing_kept = TailCache::new(MemoryAccountant::new(0), 0);
         let fetcher = reader.fetcher(scan);
@@ -225,6 +225,13 @@ impl Checker<'_> {
             let lost = corrupt() - groups;
             self.faults
                 .push(format!("{lost} groups of time columns cannot be read"));
+        }
+        if let Some(labels) = &tail.index {
+            let damaged = parts.damaged_pieces(labels).await?;
+            if damaged > 0 {
+                self.faults
+                    .push(format!("{damaged} pieces of the label index: checksum"));
+            }
         }
         Ok(())
     }
