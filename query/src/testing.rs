@@ -9,11 +9,12 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use garner_storage::clock::Clock;
 use garner_storage::error::Result;
-use garner_storage::model::{Labels, SeriesKey, Signal, TenantId, Timestamp};
+use garner_storage::model::{Histogram, Labels, SeriesKey, Signal, TenantId, Timestamp};
 use garner_storage::scan::{
     BatchStream, LogBatch, LogColumns, LogOrder, LogSelection, LogSlab, SampleBatch, SampleSelection, ScanContext,
     ScanStats, SeriesRequest, StoreReader, StoreView, StreamVolume, Volume, VolumeGrid,
 };
+use garner_storage::testing::BatchBuilder;
 
 /// A log entry of the test store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +27,21 @@ pub struct TestEntry {
     pub metadata: Vec<(String, String)>,
 }
 
+/// A sample of the test store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TestSample {
+    /// The value; of a histogram its sum.
+    pub value: f64,
+    /// The histogram, where it is one.
+    pub histogram: Option<Arc<Histogram>>,
+    /// Nanoseconds, 0 where unknown.
+    pub start_ns: Timestamp,
+}
+
 /// All rows of one tenant; every tenant sees the same.
 #[derive(Clone, Debug, Default)]
 pub struct TestStore {
-    samples: BTreeMap<SeriesKey, BTreeMap<Timestamp, f64>>,
+    samples: BTreeMap<SeriesKey, BTreeMap<Timestamp, TestSample>>,
     logs: BTreeMap<SeriesKey, Vec<TestEntry>>,
     /// Series in one batch of a scan; small numbers show errors at the seams of batches.
     pub batch_series: usize,
@@ -46,10 +58,29 @@ impl TestStore {
 
     /// Adds a sample.
     pub fn push(&mut self, labels: &Labels, time_ns: Timestamp, value: f64) -> &mut Self {
+        let sample = TestSample {
+            value,
+            ..TestSample::default()
+        };
+        self.push_sample(labels, time_ns, sample)
+    }
+
+    /// Adds a native histogram.
+    pub fn push_histogram(&mut self, labels: &Labels, time_ns: Timestamp, histogram: Histogram) -> &mut Self {
+        let sample = TestSample {
+            value: histogram.sum,
+            histogram: Some(Arc::new(histogram)),
+            start_ns: 0,
+        };
+        self.push_sample(labels, time_ns, sample)
+    }
+
+    /// Adds a sample with all that can belong to it.
+    pub fn push_sample(&mut self, labels: &Labels, time_ns: Timestamp, sample: TestSample) -> &mut Self {
         self.samples
             .entry(SeriesKey(labels.clone()))
             .or_default()
-            .insert(time_ns, value);
+            .insert(time_ns, sample);
         self
     }
 
@@ -105,7 +136,7 @@ impl View {
         let passes = |l: &Labels| request.matchers.iter().all(|m| m.matches_labels(l));
         match request.signal {
             Signal::Metrics => {
-                let inside = |rows: &BTreeMap<Timestamp, f64>| rows.keys().any(|t| request.range.contains(*t));
+                let inside = |rows: &BTreeMap<Timestamp, TestSample>| rows.keys().any(|t| request.range.contains(*t));
                 let found = self.0.samples.iter().filter(|(k, rows)| passes(&k.0) && inside(rows));
                 found.map(|(k, _)| k.0.clone()).collect()
             }
@@ -149,7 +180,7 @@ impl StoreView for View {
                 continue;
             };
             let range = rows.range(request.range.start..request.range.end);
-            series.push((labels, range.map(|(t, v)| (*t, *v)).collect()));
+            series.push((labels, range.map(|(t, v)| (*t, v.clone())).collect()));
         }
         Ok(Arc::new(Samples {
             series,
@@ -177,7 +208,7 @@ impl StoreView for View {
 
 #[derive(Debug)]
 struct Samples {
-    series: Vec<(Labels, Vec<(Timestamp, f64)>)>,
+    series: Vec<(Labels, Vec<(Timestamp, TestSample)>)>,
     batch_series: usize,
     scan: ScanContext,
 }
@@ -200,18 +231,14 @@ impl SampleSelection for Samples {
     fn scan(&self, partition: usize, partitions: usize) -> BatchStream<SampleBatch> {
         let mut batches = Vec::new();
         for chunk in split(&self.series, partition, partitions).chunks(self.batch_series) {
-            let mut batch = SampleBatch {
-                offsets: vec![0],
-                ..SampleBatch::default()
-            };
+            let mut builder = BatchBuilder::default();
             for (labels, rows) in chunk {
-                batch.series.push(labels.clone());
-                for (time, value) in rows {
-                    batch.timestamps.push(*time);
-                    batch.values.push(*value);
+                builder.series(labels.clone());
+                for (time, sample) in rows {
+                    builder.sample(*time, sample.value, sample.histogram.clone(), sample.start_ns);
                 }
-                batch.offsets.push(batch.timestamps.len() as u32);
             }
+            let batch = builder.finish();
             ScanStats::add(&self.scan.stats.rows, batch.timestamps.len() as u64);
             batches.push(Ok(batch));
         }

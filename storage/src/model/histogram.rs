@@ -1,12 +1,14 @@
 //! Native histograms as the store keeps them and queries compute with them.
 
+use std::cmp::Ordering;
+
 use super::is_stale;
 
 /// The schema of histograms whose bucket bounds are listed (Prometheus `model/histogram`, `CustomBucketsSchema`).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
 /// A run of neighbouring buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketSpan {
     /// Buckets left out between the span before and this one; of the first span the index of its first bucket.
     pub offset: i32,
@@ -15,7 +17,7 @@ pub struct BucketSpan {
 }
 
 /// What a histogram says about the one before it in its series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CounterReset {
     /// Nothing: whoever needs to know compares the two.
     #[default]
@@ -72,5 +74,26 @@ impl Histogram {
         size_of::<Self>()
             + (self.positive_spans.len() + self.negative_spans.len()) * size_of::<BucketSpan>()
             + (self.positive_buckets.len() + self.negative_buckets.len() + self.custom_values.len()) * size_of::<f64>()
+    }
+
+    /// A total order, in which only histograms of the same bits are equal: by what was counted first, so that of two counters
+    /// the further one is greater.
+    pub fn total_cmp(&self, other: &Self) -> Ordering {
+        let numbers = |a: &[f64], b: &[f64]| {
+            let different = a.iter().zip(b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne());
+            different.unwrap_or(Ordering::Equal).then(a.len().cmp(&b.len()))
+        };
+        self.count
+            .total_cmp(&other.count)
+            .then_with(|| self.sum.total_cmp(&other.sum))
+            .then_with(|| self.zero_count.total_cmp(&other.zero_count))
+            .then_with(|| self.schema.cmp(&other.schema))
+            .then_with(|| self.zero_threshold.total_cmp(&other.zero_threshold))
+            .then_with(|| self.positive_spans.cmp(&other.positive_spans))
+            .then_with(|| self.negative_spans.cmp(&other.negative_spans))
+            .then_with(|| numbers(&self.positive_buckets, &other.positive_buckets))
+            .then_with(|| numbers(&self.negative_buckets, &other.negative_buckets))
+            .then_with(|| numbers(&self.custom_values, &other.custom_values))
+            .then_with(|| self.counter_reset.cmp(&other.counter_reset))
     }
 }

@@ -52,6 +52,11 @@ impl TimeRange {
         self.end <= self.start
     }
 
+    /// The smallest range that holds both.
+    pub fn union(&self, other: &TimeRange) -> TimeRange {
+        TimeRange::new(self.start.min(other.start), self.end.max(other.end))
+    }
+
     /// Whether `time` lies inside.
     pub fn contains(&self, time: Timestamp) -> bool {
         self.start <= time && time < self.end

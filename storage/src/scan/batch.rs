@@ -2,6 +2,7 @@
 
 use arrow_array::BinaryArray;
 
+use super::{HistogramColumn, HistogramSlice, SampleSink, SampleSlice};
 use crate::model::Labels;
 
 /// Samples of whole series: row `i` of series `s` lies at `offsets[s] <= i < offsets[s + 1]`.
@@ -16,8 +17,12 @@ pub struct SampleBatch {
     pub offsets: Vec<u32>,
     /// Nanoseconds.
     pub timestamps: Vec<i64>,
-    /// Values, staleness markers included (see [`crate::model::is_stale`]).
+    /// Values, staleness markers included (see [`crate::model::is_stale`]); of histograms their sum.
     pub values: Vec<f64>,
+    /// Which rows are native histograms. Empty where there is none, which costs nothing.
+    pub histograms: HistogramColumn,
+    /// When the counting of each row began, nanoseconds, 0 where unknown. Empty where no row of the batch has one.
+    pub start_times: Vec<i64>,
 }
 
 impl SampleBatch {
@@ -27,9 +32,44 @@ impl SampleBatch {
         (&self.timestamps[range.clone()], &self.values[range])
     }
 
+    /// Which rows of series `index` are histograms, counted from its first row.
+    pub fn histograms(&self, index: usize) -> HistogramSlice<'_> {
+        self.histograms.slice(self.offsets[index]..self.offsets[index + 1])
+    }
+
+    /// Start times of series `index`, one a row; empty where no row of the batch has one.
+    pub fn start_times(&self, index: usize) -> &[i64] {
+        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        self.start_times.get(range).unwrap_or(&[])
+    }
+
+    /// All that is known of the rows of series `index`.
+    pub fn samples(&self, index: usize) -> SampleSlice<'_> {
+        let (timestamps, values) = self.rows(index);
+        SampleSlice {
+            timestamps,
+            values,
+            histograms: self.histograms(index),
+            start_times: self.start_times(index),
+        }
+    }
+
+    /// The columns, to append the rows of one more series.
+    pub(crate) fn sink(&mut self) -> SampleSink<'_> {
+        SampleSink {
+            timestamps: &mut self.timestamps,
+            values: &mut self.values,
+            histograms: &mut self.histograms,
+            start_times: &mut self.start_times,
+        }
+    }
+
     /// Heap bytes held.
     pub fn size_bytes(&self) -> usize {
-        self.timestamps.len() * 16 + self.series.iter().map(|l| l.size_bytes() + 24).sum::<usize>()
+        self.timestamps.len() * 16
+            + self.start_times.len() * 8
+            + self.histograms.size_bytes()
+            + self.series.iter().map(|l| l.size_bytes() + 24).sum::<usize>()
     }
 }
 

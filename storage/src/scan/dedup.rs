@@ -1,13 +1,17 @@
 //! When two rows are one: the rules by which heads, segments and views resolve what was written twice.
 //!
-//! Samples: one per (series, time); a value wins over a staleness marker, then the greater in `f64::total_cmp`. The rule
-//! is commutative, associative and idempotent, so it does not matter which source is merged first.
+//! Samples: one per (series, time); a histogram wins over a number, a number over a staleness marker, then the greater in
+//! a total order. Of its start times the latest stays, whichever value it came with. The rules are commutative,
+//! associative and idempotent, so it does not matter which source is merged first.
 //!
 //! Log entries: same stream, nanosecond, line and metadata *as the client sent it* are one entry, as in Loki. What the
 //! server derived takes no part, since a later version may derive it otherwise; the entry that came first stays.
 
+use std::cmp::Ordering;
+
 use ahash::AHashSet;
 
+use super::SampleRow;
 use crate::model::is_stale;
 
 /// Which of two values of one (series, time) stays.
@@ -17,6 +21,20 @@ pub fn resolve_values(a: f64, b: f64) -> f64 {
         (true, false) => b,
         _ if a.total_cmp(&b).is_lt() => b,
         _ => a,
+    }
+}
+
+/// Which of two samples of one (series, time) stays. A histogram's value is its sum, which takes no part on its own.
+pub fn resolve_rows<'a>(a: SampleRow<'a>, b: SampleRow<'a>) -> SampleRow<'a> {
+    let first = match (a.histogram, b.histogram) {
+        (Some(x), Some(y)) => x.total_cmp(y) != Ordering::Less,
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => resolve_values(a.value, b.value).to_bits() == a.value.to_bits(),
+    };
+    SampleRow {
+        start_time: a.start_time.max(b.start_time),
+        ..if first { a } else { b }
     }
 }
 
@@ -48,9 +66,9 @@ pub fn merge_samples(a: (&[i64], &[f64]), b: (&[i64], &[f64]), out: (&mut Vec<i6
     while i < a_times.len() && j < b_times.len() {
         let (s, t) = (a_times[i], b_times[j]);
         let (time, value) = match s.cmp(&t) {
-            std::cmp::Ordering::Less => (s, a_values[i]),
-            std::cmp::Ordering::Greater => (t, b_values[j]),
-            std::cmp::Ordering::Equal => (s, resolve_values(a_values[i], b_values[j])),
+            Ordering::Less => (s, a_values[i]),
+            Ordering::Greater => (t, b_values[j]),
+            Ordering::Equal => (s, resolve_values(a_values[i], b_values[j])),
         };
         i += usize::from(s <= t);
         j += usize::from(t <= s);

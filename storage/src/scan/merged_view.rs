@@ -1,6 +1,6 @@
 //! One tenant's view over heads and segments: what a store hands to the query engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +10,10 @@ use super::sample_scan::MergedSamples;
 use super::selection::{Selection, all_answers, overlapping};
 use super::{LogSelection, SampleSelection, ScanContext, SeriesRequest, SeriesSource, StoreView};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, Signal};
+use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal};
+
+/// Newest sources that are asked for metric metadata: senders repeat theirs all the time.
+const MAX_METADATA_SOURCES: usize = 64;
 
 /// The rows of several sources as one, duplicates resolved by the rules of [`super::dedup`].
 ///
@@ -76,6 +79,35 @@ impl StoreView for MergedView {
         Ok(Arc::new(MergedSamples(
             self.select(Signal::Metrics, request, scan).await?,
         )))
+    }
+
+    async fn exemplars(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        // A head's bounds are those of its samples, exemplars may lie outside: each is asked.
+        let asked = self
+            .metrics
+            .iter()
+            .map(|s| s.exemplars(&request.matchers, request.range, scan))
+            .collect();
+        let mut merged: BTreeMap<SeriesKey, Vec<Exemplar>> = BTreeMap::new();
+        for (labels, exemplars) in all_answers(asked).await?.into_iter().flatten() {
+            merged.entry(SeriesKey(labels)).or_default().extend(exemplars);
+        }
+        let series = merged.into_iter().map(|(key, mut exemplars)| {
+            exemplars.sort_unstable_by(Exemplar::total_cmp);
+            exemplars.dedup_by(|a, b| a.total_cmp(b).is_eq());
+            (key.0, exemplars)
+        });
+        Ok(series.collect())
+    }
+
+    async fn metric_metadata(&self, scan: &ScanContext) -> Result<MetadataMap> {
+        let newest = self.metrics.iter().take(MAX_METADATA_SOURCES);
+        let asked = newest.map(|s| s.metric_metadata(scan)).collect();
+        let mut merged = MetadataMap::default();
+        for map in all_answers(asked).await? {
+            merged.extend(&map);
+        }
+        Ok(merged)
     }
 
     async fn select_logs(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn LogSelection>> {

@@ -7,6 +7,7 @@
 mod batch;
 pub mod dedup;
 mod held;
+mod histograms;
 mod log_merge;
 mod log_rows;
 mod log_scan;
@@ -14,6 +15,7 @@ mod merged_view;
 #[cfg(test)]
 mod merged_view_tests;
 mod request;
+mod sample_rows;
 mod sample_scan;
 mod selection;
 mod slabs;
@@ -23,9 +25,11 @@ mod volume;
 
 pub use batch::{LogBatch, SampleBatch};
 pub(crate) use held::Held;
+pub use histograms::{HistogramColumn, HistogramSlice};
 pub use log_rows::{LogRowsBuilder, SetCodes};
 pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};
+pub use sample_rows::{SampleRow, SampleSink, SampleSlice};
 pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries, names_of, values_of};
 pub use view::{BatchStream, LogSelection, LogSlab, SampleSelection, ScanContext, StoreReader, StoreView};
 pub(crate) use volume::{COUNTED_COLUMNS, count_rows};

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::held::Held;
 use super::selection::{Selection, all_answers};
-use super::{BatchStream, SampleBatch, SampleColumns, SampleSelection, ScanStats, dedup};
+use super::{BatchStream, SampleBatch, SampleColumns, SampleSelection, SampleSlice, ScanStats};
 use crate::error::Result;
 
 /// Rows at which a batch ends: 2 MiB of samples, enough to spread the costs of a batch, little enough to stay near the CPU.
@@ -65,36 +65,32 @@ async fn read_batch(selection: &Selection, series: Range<usize>, held: &mut Held
         asked.push(read_source(selection, source, ordinals).boxed());
     }
     let answers = all_answers(asked).await?;
-    let rows: usize = answers.iter().map(|(_, c)| c.timestamps.len()).sum();
-    held.set(rows * 16)?;
+    let bytes: usize = answers.iter().map(|(_, columns)| columns.size_bytes()).sum();
+    held.set(bytes)?;
 
     let batch = match answers.as_slice() {
         [(_, columns)] if columns.offsets.len() == series.len() + 1 => {
-            let SampleColumns {
-                offsets,
-                timestamps,
-                values,
-            } = answers
-                .into_iter()
-                .next()
-                .map(|(_, columns)| columns)
-                .unwrap_or_default();
+            let only = answers.into_iter().next();
+            let columns = only.map(|(_, columns)| columns).unwrap_or_default();
             SampleBatch {
                 series: selection.series[series].to_vec(),
-                offsets,
-                timestamps,
-                values,
+                offsets: columns.offsets,
+                timestamps: columns.timestamps,
+                values: columns.values,
+                histograms: columns.histograms,
+                start_times: columns.start_times,
             }
         }
         _ => {
-            held.set(rows * 32)?;
-            merge(selection, series, &answers, rows)
+            held.set(bytes * 2)?;
+            merge(selection, series, &answers)
         }
     };
     held.set(batch.size_bytes())?;
     let stats = &selection.scan.stats;
     ScanStats::add(&stats.rows, batch.timestamps.len() as u64);
-    ScanStats::add(&stats.bytes, batch.timestamps.len() as u64 * 16);
+    let wide = batch.start_times.len() * 8 + batch.histograms.size_bytes();
+    ScanStats::add(&stats.bytes, (batch.timestamps.len() * 16 + wide) as u64);
     Ok(batch)
 }
 
@@ -106,12 +102,14 @@ async fn read_source(selection: &Selection, source: usize, ordinals: &[u32]) -> 
     Ok((source, columns))
 }
 
-fn merge(selection: &Selection, series: Range<usize>, answers: &[(usize, SampleColumns)], rows: usize) -> SampleBatch {
+fn merge(selection: &Selection, series: Range<usize>, answers: &[(usize, SampleColumns)]) -> SampleBatch {
+    let rows: usize = answers.iter().map(|(_, c)| c.timestamps.len()).sum();
     let mut batch = SampleBatch {
         series: selection.series[series.clone()].to_vec(),
         offsets: Vec::with_capacity(series.len() + 1),
         timestamps: Vec::with_capacity(rows),
         values: Vec::with_capacity(rows),
+        ..SampleBatch::default()
     };
     batch.offsets.push(0);
     let mut answer_of_source = vec![0; selection.sources.len()];
@@ -120,44 +118,24 @@ fn merge(selection: &Selection, series: Range<usize>, answers: &[(usize, SampleC
     }
     // Each source answers in the order it was asked, which is the order of series.
     let mut taken = vec![0usize; answers.len()];
-    let mut pieces: Vec<(&[i64], &[f64])> = Vec::new();
-    let mut overlap = (Vec::new(), Vec::new());
+    let mut pieces: Vec<SampleSlice<'_>> = Vec::new();
     for s in series {
         pieces.clear();
         for part in selection.parts(s) {
             let answer = answer_of_source[part.source as usize];
-            let piece = answers[answer].1.rows(taken[answer]);
+            let piece = answers[answer].1.samples(taken[answer]);
             taken[answer] += 1;
-            if !piece.0.is_empty() {
+            if !piece.is_empty() {
                 pieces.push(piece);
             }
         }
-        merge_pieces(&mut pieces, &mut batch.timestamps, &mut batch.values, &mut overlap);
+        // Pieces that do not overlap, the usual case, are copied one behind the other.
+        pieces.sort_unstable_by_key(|piece| piece.timestamps[0]);
+        let start = batch.timestamps.len();
+        for piece in &pieces {
+            batch.sink().merge(start, piece);
+        }
         batch.offsets.push(batch.timestamps.len() as u32);
     }
     batch
-}
-
-/// Appends the samples of one series from several sources. Pieces that do not overlap, the usual case, are copied.
-fn merge_pieces(
-    pieces: &mut [(&[i64], &[f64])],
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-    overlap: &mut (Vec<i64>, Vec<f64>),
-) {
-    pieces.sort_unstable_by_key(|(times, _)| times[0]);
-    let start = timestamps.len();
-    for (times, piece_values) in pieces {
-        let shared = start + timestamps[start..].partition_point(|t| *t < times[0]);
-        if shared == timestamps.len() {
-            timestamps.extend_from_slice(times);
-            values.extend_from_slice(piece_values);
-            continue;
-        }
-        overlap.0.clear();
-        overlap.0.extend(timestamps.drain(shared..));
-        overlap.1.clear();
-        overlap.1.extend(values.drain(shared..));
-        dedup::merge_samples((&overlap.0, &overlap.1), (times, piece_values), (timestamps, values));
-    }
 }

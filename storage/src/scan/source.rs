@@ -11,9 +11,12 @@ use std::fmt::Debug;
 use arrow_array::{Array, BinaryArray};
 use async_trait::async_trait;
 
-use super::{COUNTED_COLUMNS, LogColumns, ScanContext, SourceVolume, VolumeGrid, count_rows};
+use super::{
+    COUNTED_COLUMNS, HistogramColumn, LogColumns, SampleSink, SampleSlice, ScanContext, SourceVolume, VolumeGrid,
+    count_rows,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LabelMatcher, Labels, TimeRange};
+use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
 
 /// One series of a source, as [`SeriesSource::select`] finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +38,12 @@ pub struct SampleColumns {
     pub offsets: Vec<u32>,
     /// Nanoseconds, strictly ascending inside a series.
     pub timestamps: Vec<i64>,
-    /// Values, staleness markers included.
+    /// Values, staleness markers included; of histograms their sum.
     pub values: Vec<f64>,
+    /// Which rows are native histograms.
+    pub histograms: HistogramColumn,
+    /// Start times in nanoseconds, 0 where unknown: one a row, or none at all.
+    pub start_times: Vec<i64>,
 }
 
 impl SampleColumns {
@@ -49,28 +56,76 @@ impl SampleColumns {
     /// Keeps the rows that `keep` accepts by position of their series and time; asked once for each row, in order. The
     /// columns must pass [`SampleColumns::check`].
     pub fn retain_rows(&mut self, mut keep: impl FnMut(usize, i64) -> bool) {
-        let (mut kept, mut start) = (0, 0);
+        let (mut kept, mut start, mut kept_histograms) = (0, 0, 0);
+        let mut histograms = self.histograms.rows.iter().copied().enumerate().peekable();
+        let mut moved: Vec<(u32, usize)> = Vec::new();
         for index in 0..self.offsets.len().saturating_sub(1) {
             let end = self.offsets[index + 1] as usize;
             for row in start..end {
+                let histogram = histograms.next_if(|(_, at)| *at as usize == row);
                 if keep(index, self.timestamps[row]) {
                     self.timestamps[kept] = self.timestamps[row];
                     self.values[kept] = self.values[row];
+                    if let Some(start_time) = self.start_times.get(row).copied() {
+                        self.start_times[kept] = start_time;
+                    }
+                    moved.extend(histogram.map(|(from, _)| (kept as u32, from)));
                     kept += 1;
                 }
             }
             start = end;
             self.offsets[index + 1] = kept as u32;
         }
+        for (row, from) in moved {
+            self.histograms.rows[kept_histograms] = row;
+            self.histograms.values.swap(kept_histograms, from);
+            kept_histograms += 1;
+        }
+        self.histograms.rows.truncate(kept_histograms);
+        self.histograms.values.truncate(kept_histograms);
         self.timestamps.truncate(kept);
         self.values.truncate(kept);
+        self.start_times.truncate(kept);
+    }
+
+    /// All that is known of the samples of the `index`-th ordinal asked for.
+    pub fn samples(&self, index: usize) -> SampleSlice<'_> {
+        let (from, to) = (self.offsets[index] as usize, self.offsets[index + 1] as usize);
+        self.all().slice(from..to)
+    }
+
+    /// The rows of all ordinals.
+    pub(crate) fn all(&self) -> SampleSlice<'_> {
+        SampleSlice {
+            timestamps: &self.timestamps,
+            values: &self.values,
+            histograms: self.histograms.slice(0..self.timestamps.len() as u32),
+            start_times: &self.start_times,
+        }
+    }
+
+    /// The columns, to append rows.
+    pub(crate) fn sink(&mut self) -> SampleSink<'_> {
+        SampleSink {
+            timestamps: &mut self.timestamps,
+            values: &mut self.values,
+            histograms: &mut self.histograms,
+            start_times: &mut self.start_times,
+        }
+    }
+
+    /// Heap bytes of the rows.
+    pub fn size_bytes(&self) -> usize {
+        self.timestamps.len() * 16 + self.start_times.len() * 8 + self.histograms.size_bytes()
     }
 
     /// Checks what the field docs promise about an answer to `ordinals` ordinals, so that a defective source fails one
     /// query with a clear text instead of the process.
     pub fn check(&self, ordinals: usize) -> Result<()> {
         let rows = self.timestamps.len();
-        if self.values.len() == rows && offsets_hold(&self.offsets, ordinals, rows) {
+        let starts = self.start_times.is_empty() || self.start_times.len() == rows;
+        let histograms = self.histograms.holds(rows);
+        if starts && histograms && self.values.len() == rows && offsets_hold(&self.offsets, ordinals, rows) {
             return Ok(());
         }
         Err(Error::new(
@@ -201,6 +256,22 @@ pub trait SeriesSource: Send + Sync + Debug {
         let rows = self.read_logs(ordinals, grid.range(), COUNTED_COLUMNS, scan).await?;
         rows.check(ordinals.len(), COUNTED_COLUMNS)?;
         Ok(count_rows(&rows, grid))
+    }
+
+    /// Exemplars inside `range` of the series that pass all matchers. A series can come more than once, and so can an
+    /// exemplar.
+    async fn exemplars(
+        &self,
+        _matchers: &[LabelMatcher],
+        _range: TimeRange,
+        _scan: &ScanContext,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        Ok(Vec::new())
+    }
+
+    /// Metric metadata that came with the source's rows.
+    async fn metric_metadata(&self, _scan: &ScanContext) -> Result<MetadataMap> {
+        Ok(MetadataMap::default())
     }
 
     /// Names of labels on the series that [`SeriesSource::select`] finds, sorted, each once.

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use super::{LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
 use crate::error::Result;
 use crate::memory::QueryMemory;
-use crate::model::{Labels, TenantId, TimeRange};
+use crate::model::{Exemplar, Labels, MetadataMap, TenantId, TimeRange};
 
 /// Batches of a scan. Dropping the stream stops the scan.
 pub type BatchStream<B> = BoxStream<'static, Result<B>>;
@@ -37,6 +37,17 @@ pub trait StoreView: Send + Sync + Debug {
 
     /// Resolves the series of a metric scan; reads index, not pages. `request.signal` must be metrics.
     async fn select_samples(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn SampleSelection>>;
+
+    /// Exemplars inside the request's range of its series, in the order of series and time, each once. `request.signal` must
+    /// be metrics.
+    async fn exemplars(&self, _request: &SeriesRequest, _scan: &ScanContext) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        Ok(Vec::new())
+    }
+
+    /// What senders lately told of their metrics.
+    async fn metric_metadata(&self, _scan: &ScanContext) -> Result<MetadataMap> {
+        Ok(MetadataMap::default())
+    }
 
     /// Resolves the streams of a log scan; reads index, not pages. `request.signal` must be logs.
     async fn select_logs(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Arc<dyn LogSelection>>;

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 
 use crate::error::Result;
 use crate::memory::MemoryAccountant;
-use crate::model::{LabelMatcher, Labels, Signal, TenantId, TimeRange};
+use crate::model::{Histogram, LabelMatcher, Labels, Signal, TenantId, TimeRange};
 use crate::scan::{LogColumns, LogOrder, ScanContext, SeriesRequest, StoreReader};
 
 /// One log entry.
@@ -53,6 +53,67 @@ pub async fn read_samples(
         for (at, labels) in batch.series.iter().enumerate() {
             let (times, values) = batch.rows(at);
             rows.extend(times.iter().zip(values).map(|(t, v)| (labels.clone(), *t, *v)));
+        }
+    }
+    Ok(rows)
+}
+
+/// One sample with all that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The series.
+    pub series: Labels,
+    /// Nanoseconds.
+    pub time: i64,
+    /// The value; of a histogram its sum.
+    pub value: f64,
+    /// The histogram, where it is one.
+    pub histogram: Option<Arc<Histogram>>,
+    /// Nanoseconds, 0 where unknown.
+    pub start_time: i64,
+}
+
+impl PartialEq for Sample {
+    /// By their bits.
+    fn eq(&self, other: &Self) -> bool {
+        let histograms = match (&self.histogram, &other.histogram) {
+            (Some(a), Some(b)) => a.total_cmp(b).is_eq(),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let rest = |s: &Self| (s.series.clone(), s.time, s.value.to_bits(), s.start_time);
+        histograms && rest(self) == rest(other)
+    }
+}
+
+/// As [`read_samples`], with histograms and start times.
+pub async fn read_all_of_samples(
+    reader: &dyn StoreReader,
+    tenant: &TenantId,
+    matchers: &[LabelMatcher],
+    range: TimeRange,
+) -> Result<Vec<Sample>> {
+    let scan = scan_context();
+    let request = SeriesRequest {
+        signal: Signal::Metrics,
+        matchers: matchers.to_vec(),
+        range,
+    };
+    let selection = reader.view(tenant)?.select_samples(&request, &scan).await?;
+    let mut rows = Vec::new();
+    let mut batches = selection.scan(0, 1);
+    while let Some(batch) = batches.try_next().await? {
+        for (at, series) in batch.series.iter().enumerate() {
+            let samples = batch.samples(at);
+            rows.extend((0..samples.len()).map(|row| {
+                let row = samples.row(row);
+                Sample {
+                    series: series.clone(),
+                    time: row.time,
+                    value: row.value,
+                    histogram: row.histogram.cloned(),
+                    start_time: row.start_time,
+                }
+            }));
         }
     }
     Ok(rows)
