@@ -11,8 +11,8 @@ use super::shared::Shared;
 use crate::error::Result;
 use crate::head::{Head, LogRows, MetadataTable, Rows, SampleRows};
 use crate::memory::{MemoryUse, Reservation};
-use crate::model::{Labels, TimeRange, Timestamp};
-use crate::wal::{LaneKey, PendingRows, encode_rows};
+use crate::model::{Exemplar, Histogram, Labels, MetadataRef, TimeRange, Timestamp};
+use crate::wal::{LaneKey, PendingRows, RowsBody, encode_rows};
 
 /// A series inside one append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,7 +94,7 @@ struct Pending {
     head: Arc<Head>,
     time_range: TimeRange,
     rows: Rows,
-    body: Vec<u8>,
+    body: RowsBody,
     now: Timestamp,
     _held: (OwnedRwLockReadGuard<()>, Reservation, Reservation),
 }
@@ -108,8 +108,8 @@ impl PendingRows for Pending {
         self.time_range
     }
 
-    fn series(&self) -> &[u32] {
-        self.rows.series()
+    fn series(&self) -> [&[u32]; 2] {
+        [self.rows.series(), self.rows.exemplar_series()]
     }
 
     fn index_generation(&self) -> u64 {
@@ -121,7 +121,7 @@ impl PendingRows for Pending {
         self.head.index().labels(id).unwrap_or_default()
     }
 
-    fn body(&self) -> &[u8] {
+    fn body(&self) -> &RowsBody {
         &self.body
     }
 
@@ -171,21 +171,69 @@ impl SampleAppend {
         self.rows.push(series.0, time_ns, value);
     }
 
-    /// Number of samples pushed.
+    /// Adds a native histogram, whose buckets must be as many as its spans say. One that marks the end of its series is
+    /// kept as a plain staleness marker.
+    pub fn push_histogram(&mut self, series: SeriesRef, time_ns: i64, histogram: Histogram) {
+        if histogram.is_stale() {
+            self.push(series, time_ns, histogram.sum);
+        } else {
+            self.rows.push_histogram(series.0, time_ns, Arc::new(histogram));
+        }
+    }
+
+    /// Tells when the counting of the sample or histogram pushed last began; 0 is unknown.
+    pub fn set_start_time(&mut self, start_ns: i64) {
+        self.rows.set_start_time(start_ns);
+    }
+
+    /// Adds an exemplar of a series.
+    pub fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        self.rows.exemplars.push(series.0, exemplar);
+    }
+
+    /// Exemplars of the tenant in the open head and this append, for limits.
+    pub fn exemplars(&self) -> usize {
+        self.append.head.exemplar_count() + self.rows.exemplars.series.len()
+    }
+
+    /// Adds metadata of a metric. What the open head knows already is passed over: senders repeat it all the time.
+    pub fn push_metadata(&mut self, metric: &str, metadata: MetadataRef<'_>) {
+        if !self.append.head.knows_metadata(metric, metadata) {
+            self.rows.metadata.add(metric, metadata);
+        }
+    }
+
+    /// Whether this metadata of `metric` is in the open head or this append.
+    pub fn knows_metadata(&self, metric: &str, metadata: MetadataRef<'_>) -> bool {
+        self.append.head.knows_metadata(metric, metadata) || self.rows.metadata.has(metric, metadata)
+    }
+
+    /// How many metrics have metadata, and how many different ones `metric` has, in the open head and this append; for
+    /// limits.
+    pub fn metadata_counts(&self, metric: &str) -> (usize, usize) {
+        let (metrics, of_metric) = self.append.head.metadata_counts(metric);
+        (
+            metrics + self.rows.metadata.len(),
+            of_metric + self.rows.metadata.of(metric).len(),
+        )
+    }
+
+    /// Number of samples and histograms pushed.
     pub fn len(&self) -> usize {
         self.rows.times.len()
     }
 
-    /// Whether no sample was pushed.
+    /// Whether neither a sample nor a histogram was pushed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns `Ok` once all samples are durable in the WAL (as `wal.sync` says) and visible to reads.
+    /// Returns `Ok` once all that was pushed is durable in the WAL (as `wal.sync` says) and visible to reads.
     ///
     /// On an error nothing of the append is visible: [`crate::ErrorKind::Unavailable`] where the disk or the memory
     /// budget is full, to be tried again later. Dropping the future does not undo rows that are already on their way.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        self.rows.finish();
         self.append.commit(Rows::Samples(self.rows)).await
     }
 }

@@ -11,9 +11,9 @@ use super::follow::Followers;
 use super::live::LiveSegments;
 use crate::catalog::WalPosition;
 use crate::error::Result;
-use crate::head::{Head, SeriesIndex};
+use crate::head::{Head, SampleRows, SeriesIndex};
 use crate::memory::MemoryAccountant;
-use crate::model::{Signal, TenantId, Timestamp};
+use crate::model::{Signal, TenantId, TimeRange, Timestamp};
 use crate::wal::LaneKey;
 
 /// See the module docs.
@@ -34,6 +34,8 @@ pub(crate) struct Lane {
     /// Ids with rows in the head before the open one, under the index of this generation.
     live_before: Mutex<Option<(u64, RoaringBitmap)>>,
     opened_at: AtomicI64,
+    /// Where the log stood when all that the lane had in it before was in segments or behind it.
+    passed: Mutex<Option<WalPosition>>,
 }
 
 /// What a read of a lane sees; immutable but for rows that come to `open`.
@@ -71,6 +73,7 @@ impl Lane {
             changes: Mutex::new(()),
             live_before: Mutex::default(),
             opened_at: AtomicI64::new(now),
+            passed: Mutex::default(),
         }
     }
 
@@ -92,11 +95,12 @@ impl Lane {
         self.opened_at.load(Ordering::Relaxed)
     }
 
-    /// Replaces the open head by an empty one and returns whether it had rows. The caller holds the gate's write side;
+    /// Replaces the open head by an empty one and returns whether it had rows. One without rows that has exemplars or
+    /// metadata stays, see [`Lane::loose`]. The caller holds the gate's write side;
     /// `position` is the WAL position of the next record.
     pub fn seal(&self, position: WalPosition, accountant: &MemoryAccountant, now: Timestamp) -> Result<bool> {
         let view = self.view();
-        if view.open.is_empty() && view.open.index().is_empty() {
+        if view.open.is_empty() && (view.open.has_loose() || view.open.index().is_empty()) {
             return Ok(false);
         }
         let index = self.next_index(&view, accountant)?;
@@ -110,6 +114,38 @@ impl Lane {
         });
         self.opened_at.store(now, Ordering::Relaxed);
         Ok(had_rows)
+    }
+
+    /// Position that the catalog may note although no head was sealed at it.
+    pub fn passed(&self) -> Option<WalPosition> {
+        *self.passed.lock()
+    }
+
+    /// What an open head without rows carries into the next one, with that head; `None` where there is nothing. The caller
+    /// holds the gate's write side, brings the rows there and then calls [`Lane::renew`].
+    pub fn loose(&self, accountant: &MemoryAccountant) -> Result<Option<(Arc<Head>, SampleRows)>> {
+        let view = self.view();
+        if !view.open.is_empty() || !view.open.has_loose() {
+            return Ok(None);
+        }
+        let index = self.next_index(&view, accountant)?;
+        let head = Arc::new(Head::new(self.signal, index, accountant));
+        let mut rows = SampleRows {
+            metadata: view.open.metadata(),
+            ..SampleRows::default()
+        };
+        for (labels, exemplars) in view.open.exemplars_of(&[], TimeRange::ALL) {
+            let id = head.index().insert_durable(labels)?;
+            exemplars.into_iter().for_each(|e| rows.exemplars.push(id, e));
+        }
+        Ok(Some((head, rows)))
+    }
+
+    /// Goes on with `head`, in which all is that the open head had. That lies in the log behind `position`.
+    pub fn renew(&self, head: Arc<Head>, position: WalPosition, now: Timestamp) {
+        self.change(|view| view.open = head);
+        *self.passed.lock() = Some(position);
+        self.opened_at.store(now, Ordering::Relaxed);
     }
 
     /// The index of the next head: the present one, or, where a quarter or more of its series had rows neither in this

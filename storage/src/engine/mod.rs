@@ -18,10 +18,13 @@ mod deletes_tests;
 mod follow;
 mod lane;
 mod live;
+mod log_again;
 mod open;
 mod reader;
 mod round;
 mod shared;
+#[cfg(test)]
+mod side_tests;
 mod stats;
 mod storage;
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl StoreReader for Storage {
 /// The sources of one lane, newest first.
 fn sources(view: &LaneView) -> Result<Vec<Arc<dyn SeriesSource>>> {
     let mut sources: Vec<Arc<dyn SeriesSource>> = Vec::new();
-    if !view.open.is_empty() {
+    if !view.open.is_empty() || view.open.has_loose() {
         sources.push(view.open.clone());
     }
     sources.extend(view.sealed.iter().rev().map(|s| s.head.clone() as _));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::lane::Lane;
+use super::log_again::log_again;
 use super::shared::Shared;
 use super::stats::FlushSummary;
 use crate::catalog::CommitRequest;
@@ -134,29 +135,37 @@ async fn follow_catalog(shared: &Arc<Shared>) -> Result<()> {
 
 /// Seals the open heads of the selection. Waits for appends that are under way.
 async fn seal(shared: &Arc<Shared>, selection: Selection) -> Result<()> {
-    let lanes = match selection {
-        Selection::All => shared.all_lanes(),
-        Selection::Lanes(lanes) => lanes,
+    let (lanes, due) = match selection {
+        Selection::All => (shared.all_lanes(), false),
+        Selection::Lanes(lanes) => (lanes, true),
     };
     for lane in lanes {
         let _gate = lane.gate.write().await;
         let now = shared.components.clock.now();
+        if due {
+            log_again(shared, &lane, now).await?;
+        }
         lane.seal(shared.wal_position(), &shared.components.accountant, now)?;
     }
     Ok(())
 }
 
-/// Builds the object of all sealed heads and puts it in the bucket. `None` where no head is sealed.
+/// Builds the object of all sealed heads and puts it in the bucket. `None` where no head is sealed and no position moved.
 async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut FlushSummary) -> Result<Option<Round>> {
     let mut request = CommitRequest::new(shared.writer.clone());
     let mut lanes = Vec::new();
     let mut sealed = Vec::new();
     for lane in shared.all_lanes() {
         let view = lane.view();
-        let Some(last) = view.sealed.last() else { continue };
-        request
-            .wal_positions
-            .push((lane.tenant.clone(), lane.signal, last.position));
+        let sealed_at = view.sealed.last().map(|sealed| sealed.position);
+        let known = shared.committed(&lane.key);
+        let Some(position) = sealed_at.or(lane.passed().filter(|passed| known < Some(*passed))) else {
+            continue;
+        };
+        request.wal_positions.push((lane.tenant.clone(), lane.signal, position));
+        if view.sealed.is_empty() {
+            continue;
+        }
         sealed.push(SealedLane {
             tenant: lane.tenant.clone(),
             signal: lane.signal,
@@ -164,7 +173,7 @@ async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut Flush
         });
         lanes.push((lane, view.sealed.len()));
     }
-    if sealed.is_empty() {
+    if request.wal_positions.is_empty() {
         return Ok(None);
     }
     let now = shared.components.clock.now();

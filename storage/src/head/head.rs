@@ -9,8 +9,9 @@ use super::index::SeriesIndex;
 use super::logs::LogStore;
 use super::rows::Rows;
 use super::samples::SampleStore;
+use super::side::SideStore;
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
-use crate::model::{Signal, TimeRange, Timestamp};
+use crate::model::{MetadataRef, Signal, TimeRange, Timestamp};
 
 /// See the module docs. Open or sealed is decided by who holds it: the engine appends to at most one head per (tenant,
 /// signal).
@@ -25,6 +26,7 @@ pub struct Head {
 #[derive(Debug)]
 pub(super) struct HeadRows {
     pub store: Store,
+    pub side: SideStore,
     /// Bounds of all rows; empty while there is none.
     pub range: TimeRange,
     /// When the first row came.
@@ -63,6 +65,7 @@ impl Head {
             index,
             rows: RwLock::new(HeadRows {
                 store,
+                side: SideStore::default(),
                 range: TimeRange::new(0, 0),
                 since: None,
             }),
@@ -82,25 +85,55 @@ impl Head {
             return;
         }
         let added = rows.time_range();
-        let mut head = self.rows.write();
+        let mut guard = self.rows.write();
+        let head = &mut *guard;
         let grown = match (&mut head.store, rows) {
-            (Store::Samples(store), Rows::Samples(rows)) => store.append(rows),
+            (Store::Samples(store), Rows::Samples(rows)) => {
+                head.side.append(rows, store)
+                    + match &rows.histograms {
+                        none if none.is_empty() => store.append(rows),
+                        _ => store.append(&rows.numbers()),
+                    }
+            }
             (Store::Logs(store), Rows::Logs(rows)) => store.append(rows),
             // The types of SampleAppend and LogAppend, and replay's check of a record's signal, keep this from happening.
             _ => return,
         };
-        head.range = match head.since {
-            None => added,
-            Some(_) => TimeRange::new(head.range.start.min(added.start), head.range.end.max(added.end)),
-        };
-        head.since.get_or_insert(now);
-        drop(head);
+        if rows.len() > 0 {
+            head.range = match head.since {
+                None => added,
+                Some(_) => TimeRange::new(head.range.start.min(added.start), head.range.end.max(added.end)),
+            };
+            head.since.get_or_insert(now);
+        }
+        drop(guard);
         self.memory.lock().grow(grown as u64);
     }
 
-    /// Whether no row came yet.
+    /// Whether no row came yet. Exemplars and metadata may have, see [`Head::has_loose`].
     pub fn is_empty(&self) -> bool {
         self.rows.read().since.is_none()
+    }
+
+    /// Whether exemplars or metadata came.
+    pub fn has_loose(&self) -> bool {
+        self.rows.read().side.has_loose()
+    }
+
+    /// Number of exemplars.
+    pub fn exemplar_count(&self) -> usize {
+        self.rows.read().side.exemplars.count
+    }
+
+    /// Whether this metadata of `metric` came already.
+    pub fn knows_metadata(&self, metric: &str, metadata: MetadataRef<'_>) -> bool {
+        self.rows.read().side.metadata.has(metric, metadata)
+    }
+
+    /// How many metrics have metadata, and how many different ones `metric` has.
+    pub fn metadata_counts(&self, metric: &str) -> (usize, usize) {
+        let head = self.rows.read();
+        (head.side.metadata.len(), head.side.metadata.of(metric).len())
     }
 
     /// Size and age.
@@ -108,7 +141,7 @@ impl Head {
         let memory_bytes = self.memory.lock().bytes();
         let head = self.rows.read();
         let (rows, line_bytes) = match &head.store {
-            Store::Samples(store) => (store.rows, 0),
+            Store::Samples(store) => (store.rows + head.side.histograms.rows, 0),
             Store::Logs(store) => (store.rows, store.line_bytes),
         };
         HeadStats {
@@ -136,7 +169,13 @@ impl HeadRows {
     /// Bounds and number of rows of series `id`; `None` where it has none.
     pub fn series(&self, id: u32) -> Option<(TimeRange, u64)> {
         match &self.store {
-            Store::Samples(store) => store.get(id).map(|s| (s.range(), s.rows())),
+            Store::Samples(store) => {
+                let numbers = store.get(id).map(|s| (s.range(), s.rows()));
+                match (numbers, self.side.series(id)) {
+                    (Some((a, m)), Some((b, n))) => Some((a.union(&b), m + n)),
+                    (numbers, histograms) => numbers.or(histograms),
+                }
+            }
             Store::Logs(store) => store.get(id).map(|s| (s.range(), s.rows())),
         }
     }

@@ -4,8 +4,10 @@
 //! two seals. A head is appended to while it is *open*; once sealed it only answers reads until its segment replaces it.
 
 mod aliases;
+mod exemplars;
 #[allow(clippy::module_inception, reason = "the module's one type has its name")]
 mod head;
+mod histograms;
 mod index;
 mod logs;
 mod order;
@@ -15,10 +17,13 @@ mod postings;
 mod rows;
 mod samples;
 mod select;
+mod side;
 mod source;
+mod start_times;
 mod time_columns;
 mod value_stream;
 
+pub use exemplars::ExemplarRows;
 pub use head::Head;
 pub use index::SeriesIndex;
 pub use rows::{LogRows, MetadataTable, Rows, SampleRows};

@@ -1,9 +1,13 @@
 //! Rows of one append on their way into WAL and head: columns, series by their id in a [`super::SeriesIndex`].
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::{Labels, TimeRange};
+use super::exemplars::ExemplarRows;
+use crate::model::{Exemplar, Histogram, Labels, MetadataMap, TimeRange};
+use crate::scan::HistogramColumn;
 
 /// Rows of one append.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,15 +18,23 @@ pub enum Rows {
     Logs(LogRows),
 }
 
-/// Samples in order of arrival; all columns have one length.
+/// Samples in order of arrival; the columns of rows have one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleRows {
     /// Series ids.
     pub series: Vec<u32>,
     /// Nanoseconds.
     pub times: Vec<i64>,
-    /// Values.
+    /// Values; of histograms their sum.
     pub values: Vec<f64>,
+    /// Which rows are native histograms.
+    pub histograms: HistogramColumn,
+    /// Start times, 0 where unknown: one a row, or none at all.
+    pub start_times: Vec<i64>,
+    /// Exemplars that came along; they are no rows.
+    pub exemplars: ExemplarRows,
+    /// Metric metadata that came along.
+    pub metadata: MetadataMap,
 }
 
 /// Log entries in order of arrival; all columns but `bytes` and `metadata_sets` have one length.
@@ -50,9 +62,13 @@ impl Rows {
         self.times().len()
     }
 
-    /// Whether there is no row.
+    /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let more = match self {
+            Rows::Samples(rows) => !rows.exemplars.is_empty() || !rows.metadata.is_empty(),
+            Rows::Logs(_) => false,
+        };
+        self.len() == 0 && !more
     }
 
     /// Times of all rows.
@@ -71,12 +87,21 @@ impl Rows {
         }
     }
 
-    /// Series ids of all rows, to be renamed.
-    pub fn series_mut(&mut self) -> &mut [u32] {
+    /// Series ids of all exemplars.
+    pub fn exemplar_series(&self) -> &[u32] {
         match self {
-            Rows::Samples(rows) => &mut rows.series,
-            Rows::Logs(rows) => &mut rows.series,
+            Rows::Samples(rows) => &rows.exemplars.series,
+            Rows::Logs(_) => &[],
         }
+    }
+
+    /// Series ids of all rows and exemplars, to be renamed.
+    pub fn series_mut(&mut self) -> impl Iterator<Item = &mut u32> {
+        let (rows, exemplars) = match self {
+            Rows::Samples(rows) => (&mut rows.series[..], &mut rows.exemplars.series[..]),
+            Rows::Logs(rows) => (&mut rows.series[..], &mut [][..]),
+        };
+        rows.iter_mut().chain(exemplars)
     }
 
     /// The smallest half-open range that holds every row.
@@ -92,7 +117,7 @@ impl Rows {
     pub fn head_bytes(&self) -> u64 {
         // Growing vectors hold up to twice what is in them; half of that on average.
         let bytes = match self {
-            Rows::Samples(rows) => rows.times.len() * 24,
+            Rows::Samples(rows) => rows.times.len() * 24 + rows.side_bytes(),
             Rows::Logs(rows) => rows.times.len() * 30 + rows.bytes.len() * 3 / 2,
         };
         bytes as u64
@@ -105,6 +130,54 @@ impl SampleRows {
         self.series.push(series);
         self.times.push(time);
         self.values.push(value);
+    }
+
+    /// Adds a native histogram.
+    pub fn push_histogram(&mut self, series: u32, time: i64, histogram: Arc<Histogram>) {
+        let row = self.times.len() as u32;
+        self.push(series, time, histogram.sum);
+        self.histograms.push(row, histogram);
+    }
+
+    /// Tells the start time of the row added last.
+    pub fn set_start_time(&mut self, start_time: i64) {
+        if start_time != 0 {
+            self.start_times.resize(self.times.len(), 0);
+            if let Some(last) = self.start_times.last_mut() {
+                *last = start_time;
+            }
+        }
+    }
+
+    /// Makes the column of start times as long as the others, where there is one.
+    pub fn finish(&mut self) {
+        if !self.start_times.is_empty() {
+            self.start_times.resize(self.times.len(), 0);
+        }
+    }
+
+    /// Whether there is nothing but numbers.
+    pub fn is_plain(&self) -> bool {
+        let rows = self.histograms.is_empty() && self.start_times.is_empty();
+        rows && self.exemplars.is_empty() && self.metadata.is_empty()
+    }
+
+    /// About how many bytes everything but series, times and values takes.
+    pub fn side_bytes(&self) -> usize {
+        let exemplars: usize = self.exemplars.exemplars.iter().map(Exemplar::size_bytes).sum();
+        self.histograms.size_bytes() + self.start_times.len() * 8 + exemplars + self.metadata.size_bytes()
+    }
+
+    /// The rows that are numbers.
+    pub fn numbers(&self) -> SampleRows {
+        let mut numbers = SampleRows::default();
+        let mut histograms = self.histograms.rows.iter().peekable();
+        for row in 0..self.times.len() {
+            if histograms.next_if(|h| **h as usize == row).is_none() {
+                numbers.push(self.series[row], self.times[row], self.values[row]);
+            }
+        }
+        numbers
     }
 }
 

@@ -14,7 +14,7 @@ use super::head::{Head, Store};
 use super::logs::LogBlock;
 use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LabelMatcher, Labels, SeriesKey, TimeRange};
+use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, TimeRange};
 use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries, dedup};
 
 /// Series read under one hold of the lock, so that a large read lets appends through in between.
@@ -49,6 +49,19 @@ impl SeriesSource for Head {
         _scan: &ScanContext,
     ) -> Result<LogRows> {
         self.logs_of(ordinals, range, columns)
+    }
+
+    async fn exemplars(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        _scan: &ScanContext,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        Ok(self.exemplars_of(matchers, range))
+    }
+
+    async fn metric_metadata(&self, _scan: &ScanContext) -> Result<MetadataMap> {
+        Ok(self.read().side.metadata.clone())
     }
 
     async fn label_names(
@@ -116,15 +129,37 @@ impl Head {
         for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
             let head = self.read();
             for id in chunk {
+                let from = columns.timestamps.len();
                 if let Store::Samples(store) = &head.store
                     && let Some(series) = store.get(*id)
                 {
                     series.read(range, &mut columns.timestamps, &mut columns.values, &mut scratch);
                 }
+                head.side.complete(*id, range, from, &mut columns)?;
                 columns.offsets.push(offset(columns.timestamps.len())?);
             }
         }
         Ok(columns)
+    }
+
+    /// Exemplars, as [`SeriesSource::exemplars`].
+    pub fn exemplars_of(&self, matchers: &[LabelMatcher], range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        let ids: Vec<u32> = self.read().side.exemplars.iter().map(|(id, _)| id).collect();
+        let mut found = Vec::new();
+        for id in ids {
+            let labels = self.index().labels(id).unwrap_or_default();
+            if matchers.iter().all(|m| m.matches_labels(&labels)) {
+                let exemplars = self.read().side.exemplars.get(id, range).to_vec();
+                found.push((labels, exemplars));
+            }
+        }
+        found.retain(|(_, exemplars)| !exemplars.is_empty());
+        found
+    }
+
+    /// Metric metadata, as [`SeriesSource::metric_metadata`].
+    pub fn metadata(&self) -> MetadataMap {
+        self.read().side.metadata.clone()
     }
 
     /// Entries of the streams `ids`, as [`SeriesSource::read_logs`].

@@ -17,5 +17,4 @@ pub use faulty_store::{Faults, FaultyStore};
 pub use histograms::histogram;
 pub use needle_filters::NeedleFilters;
 pub use read::{Entry, Sample, read_all_of_samples, read_entries, read_samples, scan_context};
-pub use read::{Entry, read_entries, read_samples, scan_context};
 pub use store::{StoreFixture, memory_storage};

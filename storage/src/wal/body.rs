@@ -4,7 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::head::{LogRows, Rows, SampleRows};
 use crate::model::{Labels, Signal, TenantId, TimeRange};
 
-use super::record::MAX_BODY_BYTES;
+use super::record::{MAX_BODY_BYTES, RecordKind};
+use super::side::{put_side, take_side};
 
 /// What stands before the compressed part of every body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +19,33 @@ pub(super) struct BodyHead {
 /// Why a body cannot be decoded though its checksum holds: a defect, or a format that is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("undecodable body: {0}")]
-pub(super) struct BadBody(&'static str);
+pub(super) struct BadBody(pub &'static str);
+
+/// A record's body, and the kind that tells how to read it.
+#[derive(Debug)]
+pub struct RowsBody {
+    pub(super) kind: RecordKind,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl RowsBody {
+    /// Bytes of the body.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
 
 /// The body of a rows record.
-pub fn encode_rows(tenant: &TenantId, rows: &Rows) -> Result<Vec<u8>> {
+pub fn encode_rows(tenant: &TenantId, rows: &Rows) -> Result<RowsBody> {
     let mut raw = Vec::with_capacity(raw_size(rows));
+    let mut kind = RecordKind::Rows;
     let signal = match rows {
         Rows::Samples(rows) => {
             put_samples(&mut raw, rows);
+            if !rows.is_plain() {
+                kind = RecordKind::RowsAndMore;
+                put_side(&mut raw, rows);
+            }
             Signal::Metrics
         }
         Rows::Logs(rows) => {
@@ -48,7 +68,10 @@ pub fn encode_rows(tenant: &TenantId, rows: &Rows) -> Result<Vec<u8>> {
         signal,
         range: rows.time_range(),
     };
-    Ok(compressed(&head, &raw))
+    Ok(RowsBody {
+        kind,
+        bytes: compressed(&head, &raw),
+    })
 }
 
 /// The body of a series record.
@@ -85,10 +108,16 @@ pub(super) fn open_head(body: &[u8]) -> Result<BodyHead, BadBody> {
 }
 
 /// The rows of a rows record.
-pub(super) fn decode_rows(signal: Signal, raw: &[u8]) -> Result<Rows, BadBody> {
+pub(super) fn decode_rows(kind: RecordKind, signal: Signal, raw: &[u8]) -> Result<Rows, BadBody> {
     let mut input = Input(raw);
     Ok(match signal {
-        Signal::Metrics => Rows::Samples(take_samples(&mut input)?),
+        Signal::Metrics => {
+            let mut rows = take_samples(&mut input)?;
+            if kind == RecordKind::RowsAndMore {
+                take_side(&mut input, &mut rows)?;
+            }
+            Rows::Samples(rows)
+        }
         Signal::Logs => Rows::Logs(take_logs(&mut input)?),
     })
 }
@@ -134,7 +163,7 @@ fn read_head(body: &[u8]) -> Result<(BodyHead, Input<'_>), BadBody> {
 
 fn raw_size(rows: &Rows) -> usize {
     match rows {
-        Rows::Samples(rows) => rows.times.len() * 13 + 16,
+        Rows::Samples(rows) => rows.times.len() * 13 + 16 + rows.side_bytes(),
         Rows::Logs(rows) => rows.times.len() * 12 + rows.bytes.len() + 64,
     }
 }
@@ -154,7 +183,12 @@ fn take_samples(input: &mut Input<'_>) -> Result<SampleRows, BadBody> {
     for _ in 0..count {
         values.push(f64::from_bits(input.i64()? as u64));
     }
-    Ok(SampleRows { series, times, values })
+    Ok(SampleRows {
+        series,
+        times,
+        values,
+        ..SampleRows::default()
+    })
 }
 
 fn put_logs(out: &mut Vec<u8>, rows: &LogRows) {
@@ -211,7 +245,7 @@ fn take_logs(input: &mut Input<'_>) -> Result<LogRows, BadBody> {
 }
 
 /// Ids and times as differences to the row before: senders list series in one order and give them one time.
-fn put_series_and_times(out: &mut Vec<u8>, series: &[u32], times: &[i64]) {
+pub(super) fn put_series_and_times(out: &mut Vec<u8>, series: &[u32], times: &[i64]) {
     let mut previous = 0i64;
     for id in series {
         put_varint(out, zigzag(i64::from(*id) - previous));
@@ -224,15 +258,15 @@ fn put_series_and_times(out: &mut Vec<u8>, series: &[u32], times: &[i64]) {
     }
 }
 
-fn zigzag(n: i64) -> u64 {
+pub(super) fn zigzag(n: i64) -> u64 {
     ((n << 1) ^ (n >> 63)) as u64
 }
 
-fn unzigzag(n: u64) -> i64 {
+pub(super) fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
-fn put_varint(out: &mut Vec<u8>, mut n: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -241,22 +275,22 @@ fn put_varint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// The bytes not read yet.
-struct Input<'a>(&'a [u8]);
+pub(super) struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], BadBody> {
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], BadBody> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(BadBody("it ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn i64(&mut self) -> Result<i64, BadBody> {
+    pub fn i64(&mut self) -> Result<i64, BadBody> {
         let mut word = [0; 8];
         word.copy_from_slice(self.take(8)?);
         Ok(i64::from_le_bytes(word))
     }
 
-    fn varint(&mut self) -> Result<u64, BadBody> {
+    pub fn varint(&mut self) -> Result<u64, BadBody> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.take(1)?[0];
@@ -269,7 +303,7 @@ impl<'a> Input<'a> {
     }
 
     /// A number of things that take at least `least` bytes each, so that it bounds what is allocated for them.
-    fn count(&mut self, least: usize) -> Result<usize, BadBody> {
+    pub fn count(&mut self, least: usize) -> Result<usize, BadBody> {
         let count = self.varint()?;
         if count > (self.0.len() / least) as u64 {
             return Err(BadBody("a count larger than what follows"));
@@ -277,12 +311,17 @@ impl<'a> Input<'a> {
         Ok(count as usize)
     }
 
-    fn labels(&mut self) -> Result<Labels, BadBody> {
+    pub fn labels(&mut self) -> Result<Labels, BadBody> {
         let len = self.count(1)?;
         Labels::from_canonical(self.take(len)?).map_err(|_| BadBody("labels that are not canonical"))
     }
 
-    fn series_and_times(&mut self, count: usize) -> Result<(Vec<u32>, Vec<i64>), BadBody> {
+    pub fn text(&mut self) -> Result<&'a str, BadBody> {
+        let len = self.count(1)?;
+        std::str::from_utf8(self.take(len)?).map_err(|_| BadBody("a text that is not UTF-8"))
+    }
+
+    pub fn series_and_times(&mut self, count: usize) -> Result<(Vec<u32>, Vec<i64>), BadBody> {
         let mut series = Vec::with_capacity(count);
         let mut previous = 0i64;
         for _ in 0..count {
@@ -329,9 +368,9 @@ mod tests {
             for (series, time, bits) in rows {
                 samples.push(series, time, f64::from_bits(bits));
             }
-            let (head, raw) = open_body(&encode_rows(&tenant(), &Rows::Samples(samples.clone())).unwrap()).unwrap();
+            let (head, raw) = open_body(&encode_rows(&tenant(), &Rows::Samples(samples.clone())).unwrap().bytes).unwrap();
             prop_assert_eq!(head.signal, Signal::Metrics);
-            let Rows::Samples(back) = decode_rows(head.signal, &raw).unwrap() else { unreachable!() };
+            let Rows::Samples(back) = decode_rows(RecordKind::Rows, head.signal, &raw).unwrap() else { unreachable!() };
             prop_assert_eq!(&back.series, &samples.series);
             prop_assert_eq!(&back.times, &samples.times);
             let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -353,17 +392,17 @@ mod tests {
                 logs.derived.push(2 - code);
             }
             let rows = Rows::Logs(logs);
-            let (head, raw) = open_body(&encode_rows(&tenant(), &rows).unwrap()).unwrap();
+            let (head, raw) = open_body(&encode_rows(&tenant(), &rows).unwrap().bytes).unwrap();
             prop_assert_eq!(head.range, rows.time_range());
-            prop_assert_eq!(decode_rows(head.signal, &raw).unwrap(), rows);
+            prop_assert_eq!(decode_rows(RecordKind::Rows, head.signal, &raw).unwrap(), rows);
         }
 
         #[test]
         fn garbage_is_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = open_body(&bytes);
             let _ = decode_series(&bytes);
-            let _ = decode_rows(Signal::Metrics, &bytes);
-            let _ = decode_rows(Signal::Logs, &bytes);
+            let _ = decode_rows(RecordKind::Rows, Signal::Metrics, &bytes);
+            let _ = decode_rows(RecordKind::Rows, Signal::Logs, &bytes);
         }
     }
 }

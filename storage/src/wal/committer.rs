@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::body::RowsBody;
 use super::files::{FileSet, LaneKey, WalFileInfo, file_path};
 use super::pace::Pace;
 use super::writer::LogWriter;
@@ -32,14 +33,14 @@ pub trait PendingRows: Send + Sync + Debug {
     fn lane(&self) -> &LaneKey;
     /// Bounds of the rows.
     fn time_range(&self) -> TimeRange;
-    /// Ids of their series, repeats included.
-    fn series(&self) -> &[u32];
+    /// Ids of their series, repeats included: those of rows, and those of exemplars.
+    fn series(&self) -> [&[u32]; 2];
     /// Which index the ids belong to.
     fn index_generation(&self) -> u64;
     /// The labels of a series.
     fn labels(&self, id: u32) -> Labels;
     /// The rows record's body, from [`super::encode_rows`].
-    fn body(&self) -> &[u8];
+    fn body(&self) -> &RowsBody;
     /// Gives the rows to the head.
     fn make_visible(&mut self);
 }

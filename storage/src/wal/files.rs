@@ -31,6 +31,9 @@ impl WalFileInfo {
         match self.lanes.get_mut(lane) {
             Some((last, bounds)) => {
                 *last = offset;
+                if range.is_empty() {
+                    return;
+                }
                 *bounds = TimeRange::new(bounds.start.min(range.start), bounds.end.max(range.end));
             }
             None => {

@@ -11,6 +11,7 @@ mod files;
 mod pace;
 mod record;
 mod replay;
+mod side;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,4 +20,4 @@ pub use committer::{PendingRows, Wal, WalSettings};
 pub use files::LaneKey;
 pub use replay::{ReplayedRows, replay};
 
-pub use body::encode_rows;
+pub use body::{RowsBody, encode_rows};

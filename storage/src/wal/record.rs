@@ -4,8 +4,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// First bytes of every WAL file.
 const MAGIC: [u8; 8] = *b"garnrwal";
-/// Format that is written; files of other versions are refused with a clear text.
-pub(super) const VERSION: u32 = 1;
+/// Format that is written, and the newest that is read; newer ones are refused with a clear text.
+pub(super) const VERSION: u32 = 2;
+/// Oldest format that is read: version 1 had no records of kind 3.
+const OLDEST_VERSION: u32 = 1;
 /// Bytes of a file header.
 pub(super) const FILE_HEADER_LEN: usize = 48;
 /// Bytes of a record header.
@@ -51,7 +53,7 @@ impl FileHeader {
             return Err(BadHeader::Damaged);
         }
         let version = u32_at(header, 8);
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(BadHeader::Version(version));
         }
         if u64_at(header, 40) != xxh3_64(&header[..40]) {
@@ -72,6 +74,8 @@ pub(super) enum RecordKind {
     Series,
     /// Rows of one append.
     Rows,
+    /// Samples of one append, some of them with more than time and value.
+    RowsAndMore,
 }
 
 impl RecordKind {
@@ -79,6 +83,7 @@ impl RecordKind {
         match self {
             RecordKind::Series => 1,
             RecordKind::Rows => 2,
+            RecordKind::RowsAndMore => 3,
         }
     }
 
@@ -86,6 +91,7 @@ impl RecordKind {
         match code {
             1 => Some(RecordKind::Series),
             2 => Some(RecordKind::Rows),
+            3 => Some(RecordKind::RowsAndMore),
             _ => None,
         }
     }

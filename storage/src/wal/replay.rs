@@ -215,7 +215,7 @@ impl FileReader<'_> {
         while let Some(record) = read_record(bytes, self.number, offset) {
             match record.kind {
                 RecordKind::Series => self.define(record.body).map_err(|e| self.bad(offset, e))?,
-                RecordKind::Rows => self.rows(record.body, offset, from, sink)?,
+                kind => self.rows(kind, record.body, offset, from, sink)?,
             }
             offset = record.end;
         }
@@ -232,6 +232,7 @@ impl FileReader<'_> {
 
     fn rows(
         &mut self,
+        kind: RecordKind,
         body: &[u8],
         offset: usize,
         from: &dyn Fn(&LaneKey) -> Option<WalPosition>,
@@ -249,11 +250,12 @@ impl FileReader<'_> {
             return Ok(());
         }
         let (_, raw) = open_body(body).map_err(|e| self.bad(offset, e))?;
-        let rows = decode_rows(lane.1, &raw).map_err(|e| self.bad(offset, e))?;
+        let rows = decode_rows(kind, lane.1, &raw).map_err(|e| self.bad(offset, e))?;
         self.summary.records += 1;
         self.summary.rows += rows.len() as u64;
         let definitions = self.series.entry(lane.clone()).or_default();
-        if rows.series().iter().any(|id| !definitions.series.contains_key(id)) {
+        let mut named = rows.series().iter().chain(rows.exemplar_series());
+        if named.any(|id| !definitions.series.contains_key(id)) {
             return Err(corrupt(
                 self.path,
                 offset,

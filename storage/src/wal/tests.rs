@@ -21,7 +21,7 @@ const DIR: &str = "/wal";
 struct TestRows {
     lane: LaneKey,
     rows: Rows,
-    body: Vec<u8>,
+    body: RowsBody,
     generation: u64,
     visible: Arc<Mutex<Vec<i64>>>,
 }
@@ -33,8 +33,8 @@ impl PendingRows for TestRows {
     fn time_range(&self) -> TimeRange {
         self.rows.time_range()
     }
-    fn series(&self) -> &[u32] {
-        self.rows.series()
+    fn series(&self) -> [&[u32]; 2] {
+        [self.rows.series(), self.rows.exemplar_series()]
     }
     fn index_generation(&self) -> u64 {
         self.generation
@@ -42,7 +42,7 @@ impl PendingRows for TestRows {
     fn labels(&self, id: u32) -> Labels {
         name_of(id, self.generation)
     }
-    fn body(&self) -> &[u8] {
+    fn body(&self) -> &RowsBody {
         &self.body
     }
     fn make_visible(&mut self) {

@@ -220,7 +220,7 @@ fn encode_append(buffer: &mut Vec<u8>, current: &mut CurrentFile, rows: &dyn Pen
     let defined = current.defined.entry(rows.index_generation()).or_default();
     let mut fresh = Vec::new();
     let mut bytes = 0;
-    for id in rows.series() {
+    for id in rows.series().into_iter().flatten() {
         if defined.insert(*id) {
             let labels = rows.labels(*id);
             bytes += labels.size_bytes();
@@ -238,6 +238,7 @@ fn encode_append(buffer: &mut Vec<u8>, current: &mut CurrentFile, rows: &dyn Pen
         push_record(buffer, number, base + buffer.len() as u64, RecordKind::Series, &body);
     }
     let offset = base + buffer.len() as u64;
-    push_record(buffer, number, offset, RecordKind::Rows, rows.body());
+    let body = rows.body();
+    push_record(buffer, number, offset, body.kind, &body.bytes);
     offset
 }
