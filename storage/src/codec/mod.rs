@@ -8,6 +8,8 @@ pub mod compress;
 pub mod decimal;
 mod error;
 pub mod floats;
+pub mod histogram_bytes;
+pub mod histogram_page;
 pub mod ints;
 pub mod log_page;
 pub mod metric_page;

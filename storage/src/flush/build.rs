@@ -66,17 +66,38 @@ fn sample_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec
         let rows = head.samples_of(ids, TimeRange::ALL)?;
         for (at, id) in ids.iter().enumerate() {
             let labels = head.index().labels(*id).unwrap_or_default();
-            let (times, values) = rows.rows(at);
-            for (start, run) in windows(times, now) {
+            let samples = rows.samples(at);
+            for (start, run) in windows(samples.timestamps, now) {
                 let writer = writers
                     .entry(start)
                     .or_insert_with(|| SampleSegmentWriter::new(tenant.clone(), 0));
-                writer.push_series(&labels, &times[run.clone()], &values[run])?;
+                writer.push_samples(&labels, &samples.slice(run))?;
             }
         }
     }
+    for (labels, exemplars) in head.exemplars_of(&[], TimeRange::ALL) {
+        let times: Vec<i64> = exemplars.iter().map(|e| e.time).collect();
+        for (start, run) in windows(&times, now) {
+            if let Some(writer) = nearest(&mut writers, start) {
+                writer.push_exemplars(&labels, &exemplars[run]);
+            }
+        }
+    }
+    // Senders repeat it, so the newest segment is where it is looked for first.
+    if let Some(mut newest) = writers.last_entry() {
+        newest.get_mut().add_metadata(&head.metadata());
+    }
     let segments = writers.into_values().filter_map(|w| w.finish().transpose());
     segments.collect()
+}
+
+/// The writer of the window that begins at `start`, or of the one closest to it: exemplars need not have samples in theirs.
+fn nearest(writers: &mut BTreeMap<i64, SampleSegmentWriter>, start: i64) -> Option<&mut SampleSegmentWriter> {
+    let distance = |key: &i64| key.abs_diff(start);
+    let before = writers.range(..=start).next_back().map(|(key, _)| *key);
+    let after = writers.range(start..).next().map(|(key, _)| *key);
+    let key = before.into_iter().chain(after).min_by_key(distance)?;
+    writers.get_mut(&key)
 }
 
 fn log_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {

@@ -183,7 +183,7 @@ impl HeadRows {
     /// Whether series `id` has rows.
     pub fn is_live(&self, id: u32) -> bool {
         match &self.store {
-            Store::Samples(store) => store.get(id).is_some(),
+            Store::Samples(store) => store.get(id).is_some() || self.side.series(id).is_some(),
             Store::Logs(store) => store.get(id).is_some(),
         }
     }

@@ -3,7 +3,7 @@
 use super::exemplars::ExemplarStore;
 use super::histograms::HistogramStore;
 use super::rows::SampleRows;
-use super::samples::SampleStore;
+use super::samples::{ReadScratch, SampleStore};
 use super::start_times::StartTimes;
 use crate::error::Result;
 use crate::model::{MetadataMap, TimeRange};
@@ -35,7 +35,8 @@ impl SideStore {
                 let number = || {
                     let (mut times, mut values) = (Vec::new(), Vec::new());
                     if let Some(series) = numbers.get(id) {
-                        series.read(TimeRange::closed(time, time), &mut times, &mut values);
+                        let mut scratch = ReadScratch::default();
+                        series.read(TimeRange::closed(time, time), &mut times, &mut values, &mut scratch);
                     }
                     !times.is_empty()
                 };

@@ -9,6 +9,7 @@ use super::meta::{SegmentBytes, UnplacedMeta};
 use super::sample_chunks::{ChunkListBuilder, NewChunk};
 use super::series_groups::{GroupEntry, encode_groups, group_of};
 use super::series_table::{GROUP_SERIES, SeriesTableBuilder};
+use super::side::Blob;
 use super::time_columns::{TimeGroupEntry, TimeRef, encode_time_directory};
 use super::time_writer::TimeWriter;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +46,8 @@ pub(super) struct SegmentBuilder {
     last_series: Option<Labels>,
     rows: u64,
     raw_bytes: u64,
+    /// Bounds of what lies outside of pages.
+    range: Option<TimeRange>,
     /// [`MAX_TAIL_BYTES`], smaller in tests.
     pub max_tail_bytes: u64,
 }
@@ -68,6 +71,7 @@ impl SegmentBuilder {
             last_series: None,
             rows: 0,
             raw_bytes: 0,
+            range: None,
             max_tail_bytes: MAX_TAIL_BYTES,
         }
     }
@@ -188,6 +192,29 @@ impl SegmentBuilder {
         Some(start)
     }
 
+    /// Appends bytes that are read on their own, among the pages.
+    pub fn append_blob(&mut self, bytes: &[u8]) -> Blob {
+        let blob = Blob {
+            offset: self.offset(),
+            len: bytes.len() as u32,
+            checksum: xxh3_64(bytes),
+        };
+        self.out.extend_from_slice(bytes);
+        blob
+    }
+
+    /// Counts rows that lie outside of pages.
+    pub fn add_rows(&mut self, rows: u64, raw_bytes: u64, range: TimeRange) {
+        self.rows += rows;
+        self.raw_bytes += raw_bytes;
+        self.widen(range);
+    }
+
+    /// Makes the segment's range hold `range`.
+    pub fn widen(&mut self, range: TimeRange) {
+        self.range = Some(self.range.map_or(range, |known| known.union(&range)));
+    }
+
     /// Offset of the next byte written.
     fn offset(&self) -> u64 {
         self.drained + self.out.len() as u64
@@ -207,15 +234,12 @@ impl SegmentBuilder {
         self.out.len() + chunks + self.times.size_bytes() + self.held_time_bytes + self.table.size_bytes()
     }
 
-    /// The rest of the segment; `None` where it has no page.
-    pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
-        let Some(first) = self.pages.first() else {
+    /// The rest of the segment, with `side` sections before the others; `None` where it has no row.
+    pub fn finish(mut self, side: Vec<(SectionId, Vec<u8>)>) -> Result<Option<SegmentBytes>> {
+        let ranges = self.pages.iter().map(|page| page.range).chain(self.range);
+        let Some(range) = ranges.reduce(|a, b| a.union(&b)).filter(|_| self.rows > 0) else {
             return Ok(None);
         };
-        let range = self.pages.iter().fold(first.range, |all, page| TimeRange {
-            start: all.start.min(page.range.start),
-            end: all.end.max(page.range.end),
-        });
         let series = self.table.len();
         let parts_start = self.offset();
         let (index, groups) = self.write_groups()?;
@@ -247,7 +271,8 @@ impl SegmentBuilder {
             tail_len: 0,
             sections: Vec::new(),
         };
-        for (id, bytes) in sections {
+        let side = side.into_iter().map(|(id, bytes)| (id, Some(bytes)));
+        for (id, bytes) in side.chain(sections) {
             let Some(bytes) = bytes else { continue };
             footer.sections.push(Section {
                 id: id as u16,

@@ -22,7 +22,11 @@ pub(super) enum SectionId {
     SeriesGroups = 3,
     LabelIndex = 4,
     TimeColumns = 17,
-    // 16 filters, 18 native histograms, 19 start timestamps, 20 exemplars, 21 metric metadata: reserved.
+    // 16 filters: reserved.
+    Histograms = 18,
+    StartTimes = 19,
+    Exemplars = 20,
+    Metadata = 21,
 }
 
 /// Where a section lies, from the segment's first byte.

@@ -130,7 +130,7 @@ impl LogSegmentWriter {
     /// The segment, or what of it was not drained; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_all()?;
-        self.builder.finish()
+        self.builder.finish(Vec::new())
     }
 
     fn seal_all(&mut self) -> Result<()> {

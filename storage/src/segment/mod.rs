@@ -5,7 +5,8 @@
 //! them: `label_index` (read by `label_lookup`, with `postings`), `series_groups` (label sets of `series_table`, chunks of
 //! `sample_chunks`), `time_columns` (shared by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`,
 //! kept in [`TailCache`], reads the other `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples`
-//! and `read_logs`. The columns' codecs are [`crate::codec`]'s. `verify` checks everything, for repair.
+//! and `read_logs`. The columns' codecs are [`crate::codec`]'s. `verify` checks everything, for repair. Native
+//! histograms, start times, exemplars and metric metadata lie in sections of their own, see `side`.
 
 mod builder;
 mod bytes;
@@ -27,6 +28,9 @@ mod sample_chunks;
 mod sample_writer;
 mod series_groups;
 mod series_table;
+mod side;
+#[cfg(test)]
+mod side_tests;
 mod sizes;
 mod tail;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::read_samples::{SampleAssembler, Times};
 use super::series_groups::{group_of, members};
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LabelMatcher, Signal, TimeRange};
+use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
 use crate::scan::{
     COUNTED_COLUMNS, LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
@@ -171,7 +171,9 @@ impl SeriesSource for SegmentReader {
                         Signal::Metrics => bounds(group.chunks.of(ordinal)),
                         Signal::Logs => bounds(tail.chunks_of(ordinal)),
                     };
-                    let Some(bounds) = bounds.filter(|b| b.overlaps(&range)) else {
+                    let histograms = tail.side.series(ordinal);
+                    let bounds = bounds.into_iter().chain(histograms.map(|(bounds, _)| bounds));
+                    let Some(bounds) = bounds.reduce(|a, b| a.union(&b)).filter(|b| b.overlaps(&range)) else {
                         continue;
                     };
                     let labels = group.table.labels(ordinal, &mut scratch).ok_or_else(|| {
@@ -184,7 +186,7 @@ impl SeriesSource for SegmentReader {
                         labels,
                         ordinal,
                         range: bounds,
-                        rows,
+                        rows: rows + histograms.map_or(0, |(_, rows)| rows),
                     });
                 }
             }
@@ -221,7 +223,28 @@ impl SeriesSource for SegmentReader {
                 out.add(&page)
             })
             .await?;
-        out.finish()
+        tail.side.complete(ordinals, range, &fetcher, out.finish()?).await
+    }
+
+    async fn exemplars(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let fetcher = self.fetcher(scan);
+        match self.tail(scan).await? {
+            Some(tail) => tail.side.exemplars(matchers, range, &fetcher, &tail.bytes).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn metric_metadata(&self, scan: &ScanContext) -> Result<MetadataMap> {
+        let fetcher = self.fetcher(scan);
+        match self.tail(scan).await? {
+            Some(tail) => tail.side.metadata(&fetcher, &tail.bytes).await,
+            None => Ok(MetadataMap::default()),
+        }
     }
 
     async fn read_logs(

@@ -1,13 +1,17 @@
 //! Builds a segment of metric samples.
 
+use std::sync::Arc;
+
 use super::SegmentBytes;
 use super::builder::SegmentBuilder;
 use super::directory::{CODEC_METRIC_PAGE, ColumnId, PageStats};
 use super::sample_chunks::NewChunk;
+use super::side::SideWriter;
 use crate::codec::compress::FLUSH_LEVEL;
 use crate::codec::metric_page::{self, ChunkInput};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, METRIC_NAME, Signal, TenantId};
+use crate::model::{Exemplar, Histogram, Labels, METRIC_NAME, MetadataMap, Signal, TenantId, TimeRange};
+use crate::scan::SampleSlice;
 
 /// Rows at which a page is full: 20 to 90 KB encoded, a tenth of a millisecond to decode.
 const MAX_PAGE_SAMPLES: usize = metric_page::TARGET_PAGE_ROWS;
@@ -29,6 +33,7 @@ pub struct SampleSegmentWriter {
     histogram: Option<Labels>,
     /// For each chunk: whether it is the next bucket of the histogram before it.
     buckets: Vec<bool>,
+    side: SideWriter,
 }
 
 impl SampleSegmentWriter {
@@ -41,12 +46,19 @@ impl SampleSegmentWriter {
             metric: None,
             histogram: None,
             buckets: Vec::new(),
+            side: SideWriter::default(),
         }
     }
 
-    /// Appends a series that sorts after the one before. Times are strictly ascending and as many as values; a series
-    /// without rows is left out.
+    /// Appends a series of numbers that sorts after the one before. Times are strictly ascending and as many as values; a
+    /// series without rows is left out.
     pub fn push_series(&mut self, labels: &Labels, timestamps: &[i64], values: &[f64]) -> Result<()> {
+        self.push_samples(labels, &SampleSlice::plain(timestamps, values))
+    }
+
+    /// As [`SampleSegmentWriter::push_series`], of samples with all that can belong to them.
+    pub fn push_samples(&mut self, labels: &Labels, samples: &SampleSlice<'_>) -> Result<()> {
+        let SampleSlice { timestamps, values, .. } = *samples;
         let ascending = timestamps.is_sorted_by(|a, b| a < b) && timestamps.last().is_none_or(|t| *t < i64::MAX);
         if timestamps.len() != values.len() || !ascending {
             let message = format!("samples of {labels} are not strictly ascending in time");
@@ -55,6 +67,68 @@ impl SampleSegmentWriter {
         if timestamps.is_empty() {
             return Ok(());
         }
+        let series = self.builder.add_series(labels)?;
+        if samples.histograms.is_empty() {
+            self.push_numbers(series, labels, timestamps, values)?;
+        } else {
+            self.push_mixed(series, labels, samples)?;
+        }
+        if !samples.start_times.is_empty() {
+            let builder = &mut self.builder;
+            self.side
+                .push_start_times(series, timestamps, samples.start_times, &mut |bytes| {
+                    builder.append_blob(bytes)
+                });
+        }
+        Ok(())
+    }
+
+    /// Appends exemplars of a series, which need not have samples here.
+    pub fn push_exemplars(&mut self, labels: &Labels, exemplars: &[Exemplar]) {
+        let builder = &mut self.builder;
+        self.side
+            .push_exemplars(labels, exemplars, &mut |bytes| builder.append_blob(bytes));
+    }
+
+    /// Adds metric metadata.
+    pub fn add_metadata(&mut self, metadata: &MetadataMap) {
+        self.side.add_metadata(metadata);
+    }
+
+    /// Appends a series of which some samples are histograms.
+    fn push_mixed(&mut self, series: u32, labels: &Labels, samples: &SampleSlice<'_>) -> Result<()> {
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        let (mut histogram_times, mut histograms): (Vec<i64>, Vec<Arc<Histogram>>) = (Vec::new(), Vec::new());
+        let mut raw_bytes = 0;
+        for row in 0..samples.len() {
+            match samples.histograms.get(row) {
+                Some(histogram) => {
+                    raw_bytes += (histogram.size_bytes() + 8) as u64;
+                    histogram_times.push(samples.timestamps[row]);
+                    histograms.push(histogram.clone());
+                }
+                None => {
+                    times.push(samples.timestamps[row]);
+                    values.push(samples.values[row]);
+                }
+            }
+        }
+        if let (Some(first), Some(last)) = (histogram_times.first(), histogram_times.last()) {
+            let range = TimeRange::closed(*first, *last);
+            self.builder.add_rows(histogram_times.len() as u64, raw_bytes, range);
+        }
+        let builder = &mut self.builder;
+        self.side
+            .push_histograms(series, &histogram_times, &histograms, &mut |bytes| {
+                builder.append_blob(bytes)
+            })?;
+        if times.is_empty() {
+            return Ok(());
+        }
+        self.push_numbers(series, labels, &times, &values)
+    }
+
+    fn push_numbers(&mut self, series: u32, labels: &Labels, timestamps: &[i64], values: &[f64]) -> Result<()> {
         let metric = labels.get(METRIC_NAME);
         let new_metric = self.metric.as_deref() != metric;
         if new_metric {
@@ -66,7 +140,6 @@ impl SampleSegmentWriter {
         let histogram = labels.get("le").map(|_| labels.filtered(|name| name != "le"));
         let next_bucket = histogram.is_some() && self.histogram == histogram;
         self.histogram = histogram;
-        let series = self.builder.add_series(labels)?;
         if self.values.len() + timestamps.len() > MAX_PAGE_SAMPLES {
             self.seal_page()?;
         }
@@ -99,13 +172,18 @@ impl SampleSegmentWriter {
 
     /// Heap bytes held, about.
     pub fn size_bytes(&self) -> usize {
-        self.builder.size_bytes() + self.values.capacity() * size_of::<f64>()
+        self.builder.size_bytes() + self.values.capacity() * size_of::<f64>() + self.side.size_bytes()
     }
 
-    /// The segment, or what of it was not drained; `None` where nothing was pushed.
+    /// The segment, or what of it was not drained; `None` where no sample was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_page()?;
-        self.builder.finish()
+        if let Some(range) = self.side.exemplar_range() {
+            self.builder.widen(range);
+        }
+        let builder = &mut self.builder;
+        let side = self.side.finish(&mut |bytes| builder.append_blob(bytes))?;
+        self.builder.finish(side)
     }
 
     fn seal_page(&mut self) -> Result<()> {

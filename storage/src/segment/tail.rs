@@ -10,6 +10,7 @@ use super::footer::{Footer, Section, SectionId};
 use super::label_index::{LabelEntry, decode_labels, entries_size_bytes};
 use super::meta::SegmentMeta;
 use super::series_groups::{GroupEntry, decode_groups};
+use super::side::OpenSide;
 use super::time_columns::{TimeGroupEntry, decode_time_directory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Signal;
@@ -23,6 +24,7 @@ pub(super) struct OpenTail {
     pub time_groups: Vec<TimeGroupEntry>,
     /// The labels of the index, where there is one.
     pub index: Option<Vec<LabelEntry>>,
+    pub side: OpenSide,
     /// Of segments of logs; samples list theirs by series group.
     chunks: Chunks,
     /// One more than series, of segments of logs: where each one's chunks start.
@@ -75,10 +77,11 @@ impl OpenTail {
                 None => None,
             },
         };
-        Self::parse(footer, sections, tail).map_err(|b| b.at(meta.place()))
+        let side = OpenSide::open(fetcher, &footer, &tail).await?;
+        Self::parse(footer, sections, side, tail).map_err(|b| b.at(meta.place()))
     }
 
-    fn parse(footer: Footer, sections: Sections, bytes: TailBytes) -> Parsed<OpenTail> {
+    fn parse(footer: Footer, sections: Sections, side: OpenSide, bytes: TailBytes) -> Parsed<OpenTail> {
         let pages_end = footer.sections.iter().map(|s| s.offset).min().unwrap_or(0);
         let pages = decode_directory(&sections.directory, pages_end, footer.series)?;
         let mut chunks = Chunks::default();
@@ -107,6 +110,7 @@ impl OpenTail {
                     None
                 }
             }),
+            side,
             chunks,
             series_chunks,
             bytes,
@@ -146,12 +150,18 @@ impl OpenTail {
             .sum();
         let index = self.index.as_deref().map_or(0, entries_size_bytes);
         let groups = self.groups.len() * size_of::<GroupEntry>() + self.time_groups.len() * size_of::<TimeGroupEntry>();
-        columns + index + groups + self.chunks.size_bytes() + self.series_chunks.len() * 4 + self.bytes.bytes.len()
+        columns
+            + index
+            + self.side.size_bytes()
+            + groups
+            + self.chunks.size_bytes()
+            + self.series_chunks.len() * 4
+            + self.bytes.bytes.len()
     }
 }
 
 /// The bytes of a section, out of the tail where it reaches that far back.
-async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &TailBytes) -> Result<Bytes> {
+pub(super) async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &TailBytes) -> Result<Bytes> {
     let range = found.offset..found.offset + found.len;
     let bytes = match tail.slice(&range) {
         Some(bytes) => bytes,

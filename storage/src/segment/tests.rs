@@ -72,7 +72,7 @@ impl Fixture {
     }
 }
 
-fn tenant() -> TenantId {
+pub(super) fn tenant() -> TenantId {
     TenantId::new("t").unwrap()
 }
 

@@ -1,0 +1,216 @@
+//! Round trips and damage of segments whose samples have more than time and value.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+
+use super::tests::{Fixture, tenant};
+use super::{SampleSegmentWriter, SegmentBytes, SegmentReader};
+use crate::model::{Exemplar, Histogram, Labels, MetadataMap, MetadataRef, MetricType, SeriesKey, TimeRange};
+use crate::scan::{SampleColumns, SampleRow, SeriesSource};
+use crate::testing::histogram;
+
+/// (value or seed of a histogram, start time).
+type Row = (Result<i32, u64>, i64);
+type Series = BTreeMap<SeriesKey, BTreeMap<i64, Row>>;
+/// Value bits, histogram, start time.
+type Read = (u64, Option<Arc<Histogram>>, i64);
+
+fn key(name: &str) -> SeriesKey {
+    SeriesKey(Labels::from_pairs([("__name__", name), ("job", "x")]))
+}
+
+fn columns(rows: &BTreeMap<i64, Row>) -> SampleColumns {
+    let mut columns = SampleColumns::default();
+    for (time, (value, start_time)) in rows {
+        let histogram = value.err().map(|seed| Arc::new(histogram(seed)));
+        columns.sink().push(SampleRow {
+            time: *time,
+            value: histogram.as_ref().map_or(f64::from(value.unwrap_or(0)), |h| h.sum),
+            histogram: histogram.as_ref(),
+            start_time: *start_time,
+        });
+    }
+    columns
+}
+
+fn exemplar(time: i64) -> Exemplar {
+    Exemplar {
+        labels: Labels::from_pairs([("trace_id", time.to_string())]),
+        value: 1.5,
+        time,
+    }
+}
+
+fn metadata() -> MetadataMap {
+    let mut map = MetadataMap::default();
+    let metadata = MetadataRef {
+        kind: MetricType::Counter,
+        help: "Requests.",
+        unit: "",
+    };
+    map.add("a", metadata);
+    map
+}
+
+/// A segment with an exemplar for each row, told once for each series.
+fn write(series: &Series) -> Option<SegmentBytes> {
+    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    for (key, rows) in series {
+        writer.push_samples(&key.0, &columns(rows).all()).unwrap();
+        let exemplars: Vec<Exemplar> = rows.keys().map(|t| exemplar(*t)).collect();
+        writer.push_exemplars(&key.0, &exemplars);
+    }
+    writer.add_metadata(&metadata());
+    writer.finish().unwrap()
+}
+
+fn read(fixture: &Fixture, reader: &SegmentReader, range: TimeRange) -> BTreeMap<SeriesKey, BTreeMap<i64, Read>> {
+    let scan = fixture.scan();
+    fixture.runtime.block_on(async {
+        let series = reader.select(&[], range, &scan).await.unwrap();
+        let ordinals: Vec<u32> = series.iter().map(|s| s.ordinal).collect();
+        let columns = reader.read_samples(&ordinals, range, &scan).await.unwrap();
+        columns.check(ordinals.len()).unwrap();
+        let mut out: BTreeMap<SeriesKey, BTreeMap<i64, Read>> = BTreeMap::new();
+        for (at, series) in series.into_iter().enumerate() {
+            let samples = columns.samples(at);
+            assert!(samples.timestamps.is_sorted_by(|a, b| a < b));
+            for row in 0..samples.len() {
+                let row = samples.row(row);
+                assert!(series.range.contains(row.time));
+                let rows = out.entry(SeriesKey(series.labels.clone())).or_default();
+                rows.insert(row.time, (row.value.to_bits(), row.histogram.cloned(), row.start_time));
+            }
+        }
+        out
+    })
+}
+
+fn same(a: &Read, b: &Read) -> bool {
+    let histograms = match (&a.1, &b.1) {
+        (Some(a), Some(b)) => a.total_cmp(b).is_eq(),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    histograms && (a.0, a.2) == (b.0, b.2)
+}
+
+fn expected(series: &Series, range: TimeRange) -> BTreeMap<SeriesKey, BTreeMap<i64, Read>> {
+    let mut out: BTreeMap<SeriesKey, BTreeMap<i64, Read>> = BTreeMap::new();
+    for (key, rows) in series {
+        let columns = columns(rows);
+        let all = columns.all();
+        for row in (0..all.len())
+            .map(|row| all.row(row))
+            .filter(|row| range.contains(row.time))
+        {
+            let read = (row.value.to_bits(), row.histogram.cloned(), row.start_time);
+            out.entry(key.clone()).or_default().insert(row.time, read);
+        }
+    }
+    out
+}
+
+fn strategy() -> impl Strategy<Value = Series> {
+    let value = prop_oneof![any::<i32>().prop_map(Ok), (0..80u64).prop_map(Err)];
+    let time = prop_oneof![0..30i64, (-4..4i64).prop_map(|t| t * 1_000_000_000_000)];
+    let rows = prop::collection::btree_map(time, (value, prop_oneof![Just(0), -3..3i64]), 1..20);
+    prop::collection::btree_map("[a-d]{1,2}".prop_map(|name| key(&name)), rows, 0..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_bit_comes_back(series in strategy(), from in -5..30i64, len in 1..40i64) {
+        let fixture = Fixture::new();
+        if let Some(segment) = write(&series) {
+            prop_assert_eq!(segment.meta.rows, series.values().map(|rows| rows.len() as u64).sum::<u64>());
+            let reader = fixture.place("a", &segment);
+            for range in [TimeRange::ALL, TimeRange::new(from, from + len)] {
+                let (found, wanted) = (read(&fixture, &reader, range), expected(&series, range));
+                prop_assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+                for (rows, wanted) in found.values().zip(wanted.values()) {
+                    prop_assert!(rows.keys().eq(wanted.keys()));
+                    prop_assert!(rows.values().zip(wanted.values()).all(|(a, b)| same(a, b)), "{:?} {:?}", rows, wanted);
+                }
+                let scan = fixture.scan();
+                let exemplars = fixture.runtime.block_on(reader.exemplars(&[], range, &scan)).unwrap();
+                let times: usize = exemplars.iter().map(|(_, e)| e.len()).sum();
+                prop_assert_eq!(times, wanted.values().map(BTreeMap::len).sum::<usize>());
+                prop_assert_eq!(fixture.runtime.block_on(reader.metric_metadata(&scan)).unwrap(), metadata());
+            }
+        } else {
+            prop_assert!(series.is_empty());
+        }
+    }
+
+    #[test]
+    fn damage_never_panics_and_never_lies(series in strategy(), at in any::<prop::sample::Index>(), mask in 1..=255u8) {
+        let fixture = Fixture::new();
+        if let Some(mut segment) = write(&series) {
+            let at = at.index(segment.bytes.len());
+            segment.bytes[at] ^= mask;
+            let reader = fixture.place("a", &segment);
+            let wanted = expected(&series, TimeRange::ALL);
+            for (key, rows) in read(&fixture, &reader, TimeRange::ALL) {
+                for (time, found) in rows {
+                    // Start times may be missing, everything else is right.
+                    let known = &wanted[&key][&time];
+                    prop_assert!(same(&found, known) || same(&(found.0, found.1.clone(), known.2), known) && found.2 == 0);
+                }
+            }
+            let scan = fixture.scan();
+            let exemplars = fixture.runtime.block_on(reader.exemplars(&[], TimeRange::ALL, &scan)).unwrap();
+            for (labels, exemplars) in exemplars {
+                let rows = &series[&SeriesKey(labels)];
+                prop_assert!(exemplars.iter().all(|e| *e == exemplar(e.time) && rows.contains_key(&e.time)));
+            }
+            let map = fixture.runtime.block_on(reader.metric_metadata(&scan)).unwrap();
+            prop_assert!(map == metadata() || map.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_series_of_many_large_histograms_takes_several_blobs() {
+    let large = Arc::new(Histogram {
+        schema: 8,
+        positive_spans: vec![crate::model::BucketSpan {
+            offset: 0,
+            length: 20_000,
+        }],
+        positive_buckets: (0..20_000).map(f64::from).collect(),
+        ..Histogram::default()
+    });
+    let mut columns = SampleColumns::default();
+    for row in 0..40i64 {
+        columns.sink().push(SampleRow {
+            time: row * 1_000_000_000,
+            value: large.sum,
+            histogram: Some(&large),
+            start_time: 7,
+        });
+    }
+    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    writer.push_samples(&key("a").0, &columns.all()).unwrap();
+    let segment = writer.finish().unwrap().unwrap();
+    let fixture = Fixture::new();
+    let reader = fixture.place("a", &segment);
+    let scan = fixture.scan();
+    let found =
+        fixture
+            .runtime
+            .block_on(reader.read_samples(&[0], TimeRange::new(5_000_000_000, 7_000_000_000), &scan));
+    let found = found.unwrap();
+    assert_eq!(
+        (found.histograms.len(), found.start_times.as_slice()),
+        (2, [7, 7].as_slice())
+    );
+    assert!(found.histograms.values.iter().all(|h| h.total_cmp(&large).is_eq()));
+    // One blob of histograms of at least three, and one of start times.
+    assert!(scan.stats.object_bytes.load(Ordering::Relaxed) < segment.bytes.len() as u64);
+}
