@@ -352,3 +352,33 @@ impl Clock for TestClock {
         self.0
     }
 }
+
+mod tests {
+    use futures::TryStreamExt;
+    use garner_storage::model::TimeRange;
+    use garner_storage::testing::scan_context;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn histograms_stand_beside_numbers() {
+        let mut store = TestStore::new();
+        let labels = Labels::from_pairs([("__name__", "a")]);
+        let histogram = Histogram {
+            sum: 2.0,
+            ..Histogram::default()
+        };
+        store.push(&labels, 1, 1.0).push_histogram(&labels, 2, histogram);
+        let tenant = TenantId::new("t").expect("allowed");
+        let request = SeriesRequest {
+            signal: Signal::Metrics,
+            matchers: Vec::new(),
+            range: TimeRange::ALL,
+        };
+        let view = store.reader().view(&tenant).expect("there");
+        let selection = view.select_samples(&request, &scan_context()).await.expect("there");
+        let batches: Vec<SampleBatch> = selection.scan(0, 1).try_collect().await.expect("there");
+        assert_eq!(batches[0].values, [1.0, 2.0]);
+        assert_eq!(batches[0].histograms.rows, [1]);
+    }
+}

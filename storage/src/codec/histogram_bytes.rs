@@ -110,7 +110,7 @@ impl<'a> HistogramReader<'a> {
     }
 
     /// Reads the next histogram, which stands until the one after it is read.
-    pub fn next(&mut self) -> CodecResult<&Histogram> {
+    pub fn read(&mut self) -> CodecResult<&Histogram> {
         let flags = self.bytes.u8("flags of a histogram")?;
         if flags >> 4 != 0 {
             return Err(CodecError::Invalid("flags of a histogram"));
@@ -324,7 +324,7 @@ mod tests {
             let bytes = written(&histograms);
             let mut reader = HistogramReader::new(&bytes);
             for histogram in &histograms {
-                let back = reader.next().expect("was written");
+                let back = reader.read().expect("was written");
                 prop_assert!(back.total_cmp(histogram).is_eq(), "{:?} {:?}", back, histogram);
             }
             prop_assert!(reader.rest().is_empty());
@@ -340,7 +340,7 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()) + 1);
             let mut reader = HistogramReader::new(&bytes);
             for _ in 0..4 {
-                if reader.next().is_err() {
+                if reader.read().is_err() {
                     break;
                 }
             }

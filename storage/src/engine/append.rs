@@ -73,7 +73,7 @@ impl Append {
         head_memory.try_grow(rows.head_bytes())?;
         let body = encode_rows(&self.lane.tenant, &rows)?;
         let mut wal_memory = accountant.reservation(MemoryUse::Wal);
-        wal_memory.try_grow(body.len() as u64)?;
+        wal_memory.try_grow(body.size_bytes() as u64)?;
         let pending = Pending {
             lane: self.lane.clone(),
             head: self.head,

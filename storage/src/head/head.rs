@@ -99,7 +99,7 @@ impl Head {
             // The types of SampleAppend and LogAppend, and replay's check of a record's signal, keep this from happening.
             _ => return,
         };
-        if rows.len() > 0 {
+        if !rows.times().is_empty() {
             head.range = match head.since {
                 None => added,
                 Some(_) => TimeRange::new(head.range.start.min(added.start), head.range.end.max(added.end)),

@@ -103,7 +103,7 @@ impl HistogramSeries {
         let mut reader = HistogramReader::new(&self.bytes);
         let mut found: Vec<(i64, Arc<Histogram>)> = Vec::new();
         for time in &self.times {
-            let histogram = reader.next()?;
+            let histogram = reader.read()?;
             if range.contains(*time) {
                 found.push((*time, Arc::new(histogram.clone())));
             }

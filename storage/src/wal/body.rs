@@ -30,7 +30,7 @@ pub struct RowsBody {
 
 impl RowsBody {
     /// Bytes of the body.
-    pub fn len(&self) -> usize {
+    pub fn size_bytes(&self) -> usize {
         self.bytes.len()
     }
 }

@@ -239,7 +239,7 @@ struct Group {
 
 impl Group {
     fn add(&mut self, request: Request) {
-        self.bytes += request.rows.body().len();
+        self.bytes += request.rows.body().size_bytes();
         self.rows.push(request.rows);
         self.answers.push(request.answer);
     }
@@ -270,7 +270,7 @@ impl Committer {
             while bytes < MAX_GROUP_BYTES
                 && let Ok(request) = queue.try_recv()
             {
-                bytes += request.rows.body().len();
+                bytes += request.rows.body().size_bytes();
                 arrived.push(request);
             }
             self.pace.note(written, arrived.len(), took);

@@ -105,7 +105,7 @@ fn take_histograms(input: &mut Input<'_>, rows: usize) -> Result<HistogramColumn
     }
     let mut reader = HistogramReader::new(input.0);
     for _ in 0..count {
-        column.values.push(Arc::new(reader.next().map_err(|_| bad)?.clone()));
+        column.values.push(Arc::new(reader.read().map_err(|_| bad)?.clone()));
     }
     input.0 = reader.rest();
     Ok(column)
