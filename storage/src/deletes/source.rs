@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use super::entry_filter::EntryRef;
 use super::row_filter::{RowFilter, SeriesFilter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LabelMatcher, Labels, TimeRange};
+use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
 use crate::scan::{
     COUNTED_COLUMNS, Held, LogColumns, LogRows, LogRowsBuilder, RowBounds, SampleColumns, ScanContext, SeriesSource,
     SetCodes, SourceSeries, SourceVolume, VolumeGrid, count_rows,
@@ -134,6 +134,26 @@ impl SeriesSource for CoveredSource {
         let mut held = Held::new(&scan.memory);
         held.set(rows.size_bytes())?;
         leave_out(&rows, columns, touched)
+    }
+
+    async fn exemplars(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        scan: &ScanContext,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let mut found = self.source.exemplars(matchers, range, scan).await?;
+        for (labels, exemplars) in &mut found {
+            if let Some(filter) = self.filter.of_series(labels) {
+                exemplars.retain(|exemplar| !filter.hides_sample(exemplar.time));
+            }
+        }
+        found.retain(|(_, exemplars)| !exemplars.is_empty());
+        Ok(found)
+    }
+
+    async fn metric_metadata(&self, scan: &ScanContext) -> Result<MetadataMap> {
+        self.source.metric_metadata(scan).await
     }
 
     async fn row_bounds(
