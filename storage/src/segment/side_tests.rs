@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use super::tests::{Fixture, tenant};
+use super::verify::{Depth, verify};
 use super::{SampleSegmentWriter, SegmentBytes, SegmentReader};
 use crate::model::{Exemplar, Histogram, Labels, MetadataMap, MetadataRef, MetricType, SeriesKey, TimeRange};
 use crate::scan::{SampleColumns, SampleRow, SeriesSource};
@@ -213,4 +214,26 @@ fn a_series_of_many_large_histograms_takes_several_blobs() {
     assert!(found.histograms.values.iter().all(|h| h.total_cmp(&large).is_eq()));
     // One blob of histograms of at least three, and one of start times.
     assert!(scan.stats.object_bytes.load(Ordering::Relaxed) < segment.bytes.len() as u64);
+}
+
+#[test]
+fn repair_finds_damaged_blobs() {
+    let mut rows = BTreeMap::new();
+    for time in 0..20i64 {
+        rows.insert(time, (if time % 2 == 0 { Err(3) } else { Ok(5) }, 1 + time % 3));
+    }
+    let whole = write(&BTreeMap::from([(key("a"), rows)])).unwrap();
+    let fixture = Fixture::new();
+    let faults = |name: &str, segment: &SegmentBytes| {
+        let reader = fixture.place(name, segment);
+        let memory = fixture.account.query(1 << 30);
+        let checked = verify(&fixture.bucket, reader.meta(), Depth::Rows, &memory, &|_| {});
+        fixture.runtime.block_on(checked).unwrap()
+    };
+    assert_eq!(faults("whole", &whole), Vec::<String>::new());
+    for at in 0..whole.bytes.len() {
+        let mut damaged = whole.clone();
+        damaged.bytes[at] ^= 0x40;
+        assert!(!faults(&format!("{at}"), &damaged).is_empty(), "byte {at}");
+    }
 }

@@ -27,8 +27,8 @@ const BEFORE: usize = 77;
 
 pub(super) struct Fixture {
     pub runtime: Runtime,
-    bucket: Bucket,
-    account: MemoryAccountant,
+    pub bucket: Bucket,
+    pub account: MemoryAccountant,
     pub cache: Arc<TailCache>,
 }
 

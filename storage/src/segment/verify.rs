@@ -233,6 +233,16 @@ impl Checker<'_> {
                     .push(format!("{damaged} pieces of the label index: checksum"));
             }
         }
+        for blob in tail.side.blobs(&fetcher, &tail.bytes).await? {
+            match blob.fetch(&fetcher).await {
+                Ok(bytes) => (self.advance)(bytes.len() as u64),
+                Err(error) if error.kind() == ErrorKind::Corrupt => self.faults.push(format!(
+                    "blob of histograms, start times or exemplars at {}: checksum",
+                    blob.offset
+                )),
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -252,6 +262,8 @@ impl Checker<'_> {
                 Signal::Logs => reader.read_logs(some, TimeRange::ALL, ALL_COLUMNS, scan).await?.len(),
             };
         }
+        reader.exemplars(&[], TimeRange::ALL, scan).await?;
+        reader.metric_metadata(scan).await?;
         let corrupt = scan.stats.pages_corrupt.load(Ordering::Relaxed);
         if corrupt > 0 {
             self.faults

@@ -144,6 +144,18 @@ impl OpenSide {
         Ok(())
     }
 
+    /// All blobs of the segment, for repair. An error where the list of exemplars is damaged.
+    pub async fn blobs(&self, fetcher: &Fetcher<'_>, tail: &TailBytes) -> Result<Vec<Blob>> {
+        let mut blobs = self.histograms.blobs.clone();
+        blobs.extend(self.start_times.0.iter().map(|(blob, ..)| *blob));
+        if let Some(found) = &self.exemplars {
+            let bytes = section(fetcher, found, tail).await?;
+            let list = ExemplarList::decode(&bytes, self.pages_end).map_err(|b| b.at(fetcher.place()))?;
+            blobs.extend(list.0.iter().map(|(blob, _)| *blob));
+        }
+        Ok(blobs)
+    }
+
     /// Exemplars inside `range` of the series that pass all matchers. A series can come more than once.
     pub async fn exemplars(
         &self,
