@@ -44,6 +44,9 @@ pub enum StorageCommand {
     /// megabytes below v1/check/; a server may run meanwhile. Exit status: 0 where everything fits, 1 where not, 2 for wrong
     /// arguments or settings.
     Check(StoreArgs),
+    /// Print what the bytes of the object store are spent on: pages, times, label sets, index, directories, by tenant, signal
+    /// and level. Reads the tail of each live segment; a server may run meanwhile.
+    Sizes(StoreArgs),
 }
 
 /// Flags that say where everything is kept.

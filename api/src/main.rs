@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Command::Storage {
             command: StorageCommand::Check(args),
         } => tools::storage_check(args),
+        Command::Storage {
+            command: StorageCommand::Sizes(args),
+        } => tools::storage_sizes(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),

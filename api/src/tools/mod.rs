@@ -1,12 +1,14 @@
-//! Commands for a store that is not running: `garner fsck` and `garner storage check`.
+//! Commands for a store that is not running: `garner fsck`, `garner storage check`, `garner storage sizes`.
 
 mod bar;
 mod fsck;
 mod setup;
 mod storage_check;
+mod storage_sizes;
 
 pub use fsck::fsck;
 pub use storage_check::storage_check;
+pub use storage_sizes::storage_sizes;
 
 /// Nothing is wrong.
 pub const CLEAN: u8 = 0;

@@ -1,6 +1,9 @@
 //! A plain Gorilla coder as a yardstick: Facebook's paper of 2015 with the bit ranges that Prometheus chose for milliseconds
 //! (`tsdb/chunkenc/xor.go`): delta of delta of times, XOR of values, one bit stream.
 
+/// Zeros behind the bits, for the reader; no part of a chunk's size.
+pub const PADDING_BYTES: usize = 8;
+
 /// Bits appended one after the other, most significant first.
 #[derive(Default)]
 struct BitWriter {
@@ -29,42 +32,26 @@ impl BitWriter {
     fn finish(mut self) -> Vec<u8> {
         let tail = self.buffer.to_be_bytes();
         self.bytes.extend_from_slice(&tail[..self.filled.div_ceil(8) as usize]);
+        self.bytes.extend_from_slice(&[0; PADDING_BYTES]);
         self.bytes
     }
 }
 
 struct BitReader<'a> {
+    /// Padded, so that eight bytes can be read at any bit.
     bytes: &'a [u8],
-    buffer: u64,
-    left: u32,
+    bit: usize,
 }
 
 impl BitReader<'_> {
-    #[inline]
-    fn refill(&mut self) {
-        while self.left <= 56 {
-            let Some((first, rest)) = self.bytes.split_first() else {
-                return;
-            };
-            self.buffer |= u64::from(*first) << (56 - self.left);
-            self.left += 8;
-            self.bytes = rest;
-        }
-    }
-
     /// The next `count` bits, at most 56.
     #[inline]
     fn take(&mut self, count: u32) -> u64 {
-        if count == 0 {
-            return 0;
-        }
-        if self.left < count {
-            self.refill();
-        }
-        let value = self.buffer >> (64 - count);
-        self.buffer <<= count;
-        self.left = self.left.saturating_sub(count);
-        value
+        let word = self.bytes.get(self.bit / 8..).and_then(|b| b.first_chunk::<8>());
+        let word = u64::from_be_bytes(*word.unwrap_or(&[0; 8])) << (self.bit % 8);
+        self.bit += count as usize;
+        // Two shifts, since one by 64 is none.
+        word >> 1 >> (63 - count)
     }
 
     #[inline]
@@ -79,10 +66,9 @@ impl BitReader<'_> {
     /// How many ones stand before the next zero, at most `most`; the zero is taken too.
     #[inline]
     fn ones(&mut self, most: u32) -> u32 {
-        let mut ones = 0;
-        while ones < most && self.take(1) == 1 {
-            ones += 1;
-        }
+        let at = self.bit;
+        let ones = (self.take(most) << (64 - most)).leading_ones();
+        self.bit = at + (ones + u32::from(ones < most)) as usize;
         ones
     }
 }
@@ -146,11 +132,7 @@ fn put_dod(out: &mut BitWriter, prefix: u64, prefix_bits: u32, dod: i64, range: 
 
 /// Appends the `n` samples of a chunk that [`encode`] wrote.
 pub fn decode(bytes: &[u8], n: usize, times: &mut Vec<i64>, values: &mut Vec<f64>) {
-    let mut reader = BitReader {
-        bytes,
-        buffer: 0,
-        left: 0,
-    };
+    let mut reader = BitReader { bytes, bit: 0 };
     let (mut time, mut delta, mut bits) = (0i64, 0i64, 0u64);
     let (mut leading, mut significant) = (0u32, 64u32);
     times.reserve(n);

@@ -1,15 +1,18 @@
 //! `garner-codec-bench`: bytes and speed of the page encodings, beside plain Gorilla and VictoriaMetrics' scheme on the same
 //! chunks; prints each figure with its bar.
 //!
-//! `garner-codec-bench [--size-only]` measures; `--pack FILE [--scrapes N] [--hide VALUE]... RECORDED.gz...` makes the kept
+//! `garner-codec-bench [--size-only] [--targets N]` measures, and writes the benchmark's fleet of N targets (366) as whole segments; `--pack FILE [--scrapes N] [--hide VALUE]... RECORDED.gz...` makes the kept
 //! recording out of what `scripts/record-scrapes.py` wrote, without label values that name the machine.
 
+#[path = "../fleet.rs"]
+mod fleet;
 mod gorilla;
 mod measure;
 mod mix;
 mod recording;
 mod series;
 mod victoria;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +22,14 @@ use recording::Recording;
 
 fn main() -> Result<()> {
     let mut pack: Option<PathBuf> = None;
-    let (mut scrapes, mut hide, mut inputs, mut speed) = (2400, Vec::new(), Vec::new(), true);
+    let (mut scrapes, mut targets, mut hide, mut inputs, mut speed) = (2400, 366, Vec::new(), Vec::new(), true);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
         match argument.as_str() {
             "--pack" => pack = Some(value()?.into()),
             "--scrapes" => scrapes = value()?.parse()?,
+            "--targets" => targets = value()?.parse()?,
             "--hide" => hide.push(value()?),
             "--size-only" => speed = false,
             input => inputs.push(PathBuf::from(input)),
@@ -33,7 +37,10 @@ fn main() -> Result<()> {
     }
     match pack {
         Some(out) => keep(&out, scrapes, &hide, &inputs),
-        None => measure::run(speed),
+        None => {
+            measure::run(speed)?;
+            whole::run(targets)
+        }
     }
 }
 

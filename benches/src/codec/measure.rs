@@ -100,7 +100,7 @@ pub fn run(speed: bool) -> Result<()> {
         println!("## {}: {} series, {} samples", data.name, data.series.len(), data.rows);
         let sizes = data.segment()?;
         let victoria: usize = data.series.iter().map(|(_, s)| victoria::encode(&s.values).len()).sum();
-        let gorilla = |s: &Series| gorilla::encode(&regular(&s.values), &s.values).len();
+        let gorilla = |s: &Series| gorilla_bytes(&s.values);
         let gorilla: usize = data.series.iter().map(|(_, s)| gorilla(s)).sum();
         figure(
             "values, bytes a sample",
@@ -163,6 +163,10 @@ fn mix_of_hosts(rows: usize, hosts: u64) -> Vec<Series> {
     (0..hosts).flat_map(host).collect()
 }
 
+fn gorilla_bytes(values: &[f64]) -> usize {
+    gorilla::encode(&regular(values), values).len() - gorilla::PADDING_BYTES
+}
+
 fn regular(values: &[f64]) -> Vec<i64> {
     (0..values.len() as i64)
         .map(|i| 1_768_003_200_000 + i * 15_000)
@@ -185,11 +189,7 @@ fn by_class(data: &Data) -> Result<()> {
             garner += metric_page::encode(&inputs(&page), FLUSH_LEVEL)?.len();
         }
         let victoria: usize = own.series.iter().map(|(_, s)| victoria::encode(&s.values).len()).sum();
-        let gorilla: usize = own
-            .series
-            .iter()
-            .map(|(_, s)| gorilla::encode(&regular(&s.values), &s.values).len())
-            .sum();
+        let gorilla: usize = own.series.iter().map(|(_, s)| gorilla_bytes(&s.values)).sum();
         let [garner, victoria, gorilla] = [garner, victoria, gorilla].map(|bytes| own.per_sample(bytes as u64));
         println!(
             "{class:<14} {:>7} {garner:>9.3} {victoria:>9.3} {gorilla:>9.3}",

@@ -85,6 +85,11 @@ impl Footer {
         out
     }
 
+    /// Bytes that [`Footer::encode`] gives.
+    pub fn encoded_len(&self) -> u64 {
+        self.encode().len() as u64
+    }
+
     /// Reads the footer at the end of `tail`. Every section lies inside the segment.
     pub fn decode(tail: &[u8]) -> Parsed<Footer> {
         const WHAT: &str = "footer";

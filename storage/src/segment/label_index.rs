@@ -58,6 +58,13 @@ pub(super) struct LabelEntry {
     pub present_len: u32,
 }
 
+impl LabelEntry {
+    /// All its pieces.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        std::iter::once(&self.dictionary).chain(&self.blocks)
+    }
+}
+
 /// The label sets of a segment by series group, packed as they lie there, with the ordinal of the first series.
 pub(super) type Messages<'a> = [(u32, u32, &'a [u8])];
 
@@ -202,7 +209,7 @@ fn encode_labels(labels: &[LabelEntry]) -> Vec<u8> {
         put_varint(&mut out, u64::from(label.series));
         put_varint(&mut out, u64::from(label.present_len));
         put_varint(&mut out, label.blocks.len() as u64);
-        for piece in std::iter::once(&label.dictionary).chain(&label.blocks) {
+        for piece in label.pieces() {
             put_varint(&mut out, u64::from(piece.len));
             out.extend_from_slice(&piece.checksum.to_le_bytes());
         }

@@ -248,7 +248,7 @@ impl Parts<'_> {
     pub(super) async fn damaged_pieces(&self, labels: &[LabelEntry]) -> Result<usize> {
         let mut damaged = 0;
         for label in labels {
-            let pieces: Vec<&Piece> = std::iter::once(&label.dictionary).chain(&label.blocks).collect();
+            let pieces: Vec<&Piece> = label.pieces().collect();
             let ranges: Vec<Range<u64>> = pieces.iter().map(|piece| piece.range()).collect();
             let (bytes, _held) = self.read(&ranges).await?;
             let same = pieces

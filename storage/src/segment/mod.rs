@@ -14,6 +14,8 @@ mod cache;
 mod directory;
 mod fetch;
 mod footer;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod label_index;
 mod label_lookup;
 mod log_writer;
@@ -42,9 +44,12 @@ mod verify;
 mod wide_tests;
 
 pub use cache::{ReadCounters, TailCache};
+#[cfg(feature = "testing")]
+pub use fuzz::decode_parts;
 pub use log_writer::LogSegmentWriter;
 pub use meta::{SegmentBytes, SegmentId, SegmentMeta, UnplacedMeta};
 pub use reader::SegmentReader;
 pub use sample_writer::SampleSegmentWriter;
+pub(crate) use sizes::stored_sizes;
 pub use sizes::{SegmentSizes, segment_sizes};
 pub(crate) use verify::{Depth, last_footer_before, segment_ending_at, verify};

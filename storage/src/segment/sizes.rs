@@ -1,16 +1,26 @@
 //! What the bytes of a segment are spent on.
 
+use std::sync::Arc;
+
 use super::bytes::{Broken, Parsed};
-use super::directory::decode_directory;
-use super::footer::{Footer, Section, SectionId};
-use super::label_index::decode_labels;
-use super::series_groups::decode_groups;
-use super::time_columns::decode_time_directory;
+use super::cache::TailCache;
+use super::directory::{PageEntry, decode_directory};
+use super::footer::{Footer, SectionId};
+use super::label_index::{LabelEntry, decode_labels};
+use super::meta::SegmentMeta;
+use super::reader::SegmentReader;
+use super::series_groups::{GroupEntry, decode_groups};
+use super::time_columns::{TimeGroupEntry, decode_time_directory};
 use crate::error::Result;
+use crate::memory::MemoryAccountant;
+use crate::object::Bucket;
+use crate::scan::ScanContext;
 
 /// Bytes of one segment or of several together, by what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentSizes {
+    /// Segments.
+    pub segments: u64,
     /// Samples or log entries.
     pub rows: u64,
     /// Series.
@@ -25,18 +35,34 @@ pub struct SegmentSizes {
     pub labels: u64,
     /// The label index.
     pub index: u64,
-    /// Page directory, directory of series groups, footer, and sections that this list does not name.
+    /// Page directory, directory of series groups, footer.
     pub directory: u64,
+    /// Native histograms, start times, exemplars, metadata, and whatever else this list does not name.
+    pub beside: u64,
 }
 
 impl SegmentSizes {
     /// All bytes.
     pub fn total(&self) -> u64 {
-        self.values + self.times + self.chunk_lists + self.labels + self.index + self.directory
+        self.values + self.times + self.chunk_lists + self.labels + self.index + self.directory + self.beside
+    }
+
+    /// The bytes by what they hold, with a name each.
+    pub fn parts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("pages", self.values),
+            ("times", self.times),
+            ("chunk lists", self.chunk_lists),
+            ("label sets", self.labels),
+            ("label index", self.index),
+            ("directory", self.directory),
+            ("beside", self.beside),
+        ]
     }
 
     /// Adds those of another segment.
     pub fn add(&mut self, other: &SegmentSizes) {
+        self.segments += other.segments;
         self.rows += other.rows;
         self.series += other.series;
         self.values += other.values;
@@ -45,6 +71,45 @@ impl SegmentSizes {
         self.labels += other.labels;
         self.index += other.index;
         self.directory += other.directory;
+        self.beside += other.beside;
+    }
+}
+
+/// What the directories of a segment say.
+struct Directories<'a> {
+    footer: &'a Footer,
+    pages: &'a [PageEntry],
+    groups: &'a [GroupEntry],
+    time_groups: &'a [TimeGroupEntry],
+    labels: &'a [LabelEntry],
+}
+
+impl Directories<'_> {
+    fn sizes(&self) -> SegmentSizes {
+        let section = |id: SectionId| self.footer.section(id).map_or(0, |s| s.len);
+        let lens = self.groups.iter().map(GroupEntry::lens);
+        let (labels, lists) = lens.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
+        let pieces = self.labels.iter().flat_map(LabelEntry::pieces);
+        let times = self.time_groups.iter().map(|g| g.range().end - g.range().start);
+        let mut sizes = SegmentSizes {
+            segments: 1,
+            rows: self.footer.rows,
+            series: u64::from(self.footer.series),
+            values: self
+                .pages
+                .iter()
+                .flat_map(|p| &p.columns)
+                .map(|c| u64::from(c.len))
+                .sum(),
+            times: section(SectionId::TimeColumns) + times.sum::<u64>(),
+            chunk_lists: section(SectionId::Chunks) + lists,
+            labels,
+            index: section(SectionId::LabelIndex) + pieces.map(|p| u64::from(p.len)).sum::<u64>(),
+            directory: section(SectionId::PageDirectory) + section(SectionId::SeriesGroups) + self.footer.encoded_len(),
+            beside: 0,
+        };
+        sizes.beside = self.footer.segment_len.saturating_sub(sizes.total());
+        sizes
     }
 }
 
@@ -55,41 +120,52 @@ pub fn segment_sizes(segment: &[u8]) -> Result<SegmentSizes> {
 
 fn parse(object: &[u8]) -> Parsed<SegmentSizes> {
     let footer = Footer::decode(object)?;
-    let start = (object.len() as u64)
-        .checked_sub(footer.segment_len)
-        .ok_or(Broken("footer"))?;
-    let segment = &object[start as usize..];
+    let start = (object.len() as u64).checked_sub(footer.segment_len);
+    let segment = object.get(start.ok_or(Broken("footer"))? as usize..).unwrap_or(&[]);
     let pages_end = footer.sections.iter().map(|s| s.offset).min().unwrap_or(0);
-    // Sections lie inside the segment, which the footer's decoder has checked.
-    let bytes = |s: &Section| &segment[s.offset as usize..(s.offset + s.len) as usize];
-    let mut sizes = SegmentSizes {
-        rows: footer.rows,
-        series: u64::from(footer.series),
-        ..SegmentSizes::default()
+    let bytes = |id: SectionId| {
+        let section = footer.section(id)?;
+        segment.get(section.offset as usize..(section.offset + section.len) as usize)
     };
-    if let Some(section) = footer.section(SectionId::PageDirectory) {
-        let pages = decode_directory(bytes(section), pages_end, footer.series)?;
-        sizes.values = pages.iter().flat_map(|p| &p.columns).map(|c| u64::from(c.len)).sum();
+    let (mut pages, mut groups, mut time_groups, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if let Some(bytes) = bytes(SectionId::PageDirectory) {
+        pages = decode_directory(bytes, pages_end, footer.series)?;
     }
-    if let Some(section) = footer.section(SectionId::TimeColumns) {
-        let groups = decode_time_directory(bytes(section), pages_end)?;
-        sizes.times = section.len + groups.iter().map(|g| g.range().end - g.range().start).sum::<u64>();
+    if let Some(bytes) = bytes(SectionId::SeriesGroups) {
+        groups = decode_groups(bytes, pages_end, footer.series)?;
     }
-    if let Some(section) = footer.section(SectionId::SeriesGroups) {
-        for group in decode_groups(bytes(section), pages_end, footer.series)? {
-            let (labels, list) = group.lens();
-            sizes.labels += labels;
-            sizes.chunk_lists += list;
-        }
+    if let Some(bytes) = bytes(SectionId::TimeColumns) {
+        time_groups = decode_time_directory(bytes, pages_end)?;
     }
-    sizes.chunk_lists += footer.section(SectionId::Chunks).map_or(0, |s| s.len);
-    if let Some(section) = footer.section(SectionId::LabelIndex) {
-        let labels = decode_labels(bytes(section), pages_end)?;
-        let pieces = labels
-            .iter()
-            .flat_map(|l| std::iter::once(&l.dictionary).chain(&l.blocks));
-        sizes.index = section.len + pieces.map(|p| u64::from(p.len)).sum::<u64>();
+    if let Some(bytes) = bytes(SectionId::LabelIndex) {
+        labels = decode_labels(bytes, pages_end)?;
     }
-    sizes.directory = footer.segment_len - sizes.total();
-    Ok(sizes)
+    let directories = Directories {
+        footer: &footer,
+        pages: &pages,
+        groups: &groups,
+        time_groups: &time_groups,
+        labels: &labels,
+    };
+    Ok(directories.sizes())
+}
+
+/// The sizes of a stored segment, by one read of its tail.
+pub(crate) async fn stored_sizes(bucket: &Bucket, meta: &Arc<SegmentMeta>) -> Result<SegmentSizes> {
+    let memory = MemoryAccountant::new(u64::MAX >> 1);
+    let scan = ScanContext {
+        memory: memory.query(u64::MAX >> 1),
+        stats: Arc::default(),
+    };
+    let cache = Arc::new(TailCache::new(memory, 0));
+    let reader = SegmentReader::new(bucket.clone(), Arc::clone(meta), cache);
+    let tail = reader.open_tail(&scan).await?;
+    let directories = Directories {
+        footer: &tail.footer,
+        pages: &tail.pages,
+        groups: &tail.groups,
+        time_groups: &tail.time_groups,
+        labels: tail.index.as_deref().unwrap_or(&[]),
+    };
+    Ok(directories.sizes())
 }

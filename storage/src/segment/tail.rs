@@ -19,6 +19,7 @@ use crate::model::Signal;
 pub(super) struct OpenTail {
     /// What the tail holds beside what was opened here.
     pub bytes: TailBytes,
+    pub footer: Footer,
     pub pages: Vec<PageEntry>,
     pub groups: Vec<GroupEntry>,
     pub time_groups: Vec<TimeGroupEntry>,
@@ -113,6 +114,7 @@ impl OpenTail {
             side,
             chunks,
             series_chunks,
+            footer,
             bytes,
         })
     }

@@ -182,15 +182,20 @@ pub(super) struct TimeHeads {
 
 impl TimeHeads {
     pub fn decode(bytes: &[u8], entry: &TimeGroupEntry) -> Parsed<TimeHeads> {
-        let broken = Broken(WHAT);
         if xxh3_64(bytes) != entry.heads_checksum {
             return Err(Broken("time columns (checksum)"));
         }
+        Self::parse(bytes, entry.first_column, entry.columns, entry.codes_len)
+    }
+
+    /// The packed heads of `columns` columns whose codes take `codes_len` bytes.
+    pub fn parse(bytes: &[u8], first_column: u32, columns: u32, codes_len: u32) -> Parsed<TimeHeads> {
+        let broken = Broken(WHAT);
         let raw = unpack(bytes, MAX_RAW_BYTES, WHAT)?;
         let mut cursor = Cursor::new(&raw, WHAT);
-        let mut heads = Vec::with_capacity(entry.columns as usize);
+        let mut heads = Vec::with_capacity(columns as usize);
         let (mut before, mut start) = (0i64, 0u32);
-        for _ in 0..entry.columns {
+        for _ in 0..columns {
             let first = before.wrapping_add(cursor.zigzag()?);
             let last = first.wrapping_add(cursor.varint()? as i64);
             let (rows, len) = (cursor.varint_u32()?, cursor.varint_u32()?);
@@ -208,13 +213,10 @@ impl TimeHeads {
             start = start.checked_add(len).ok_or(broken)?;
         }
         cursor.end()?;
-        if start != entry.codes_len {
+        if start != codes_len {
             return Err(broken);
         }
-        Ok(TimeHeads {
-            first_column: entry.first_column,
-            heads,
-        })
+        Ok(TimeHeads { first_column, heads })
     }
 
     pub fn head(&self, column: u32) -> Option<&TimeHead> {

@@ -1,8 +1,9 @@
 //! For tests here and in the crates above: a clock to set, a disk that forgets, an object store that fails, a store in
-//! memory.
+//! memory, decoders that take any bytes.
 
 mod batch;
 mod clock;
+mod decode;
 mod disk;
 mod faulty_store;
 mod histograms;
@@ -12,6 +13,7 @@ mod store;
 
 pub use batch::BatchBuilder;
 pub use clock::ManualClock;
+pub use decode::decode_any;
 pub use disk::{SimDisk, SimFiles};
 pub use faulty_store::{Faults, FaultyStore};
 pub use histograms::histogram;
