@@ -1,4 +1,4 @@
-//! `garner-bench [--small | --full] [--only metrics | memory | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! `garner-bench [--small | --full] [--only metrics | ingest | memory | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
             "--out" => out = arguments.next().map(PathBuf::from),
             other => {
                 bail!(
-                    "unknown argument {other}: expected --small, --full, --only metrics, memory, day or logs, --out FILE"
+                    "unknown argument {other}: expected --small, --full, --only metrics, ingest, memory, day or logs, --out FILE"
                 )
             }
         }
@@ -76,6 +76,9 @@ fn main() -> Result<()> {
     let wanted = |part: &str| only.as_deref().is_none_or(|o| o == part);
     if wanted("metrics") {
         metrics::run(size, &mut report)?;
+    }
+    if only.as_deref() == Some("ingest") {
+        metrics::run_ingest(size, &mut report)?;
     }
     if wanted("memory") {
         memory::run(size, &mut report)?;

@@ -32,10 +32,21 @@ fn ingest(client: &Client, size: Size) -> Result<usize> {
     Writers::new(size).send(client, size.scrapes)
 }
 
-fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
-    let name = program.name();
-    let (folder, _temporary) = data_folder("metrics", program)?;
-    let (server, _) = Server::start(program, &folder)?;
+/// Ingest alone, for work on it.
+pub fn run_ingest(size: Size, report: &mut Report) -> Result<()> {
+    report.table("Ingest of metrics");
+    for program in std::iter::once(Program::Garner).chain(metric_peers()) {
+        let (folder, _temporary) = data_folder("ingest", &program)?;
+        let (server, _) = Server::start(&program, &folder)?;
+        let done = fill(&server, size, report).and_then(|_| server.stop());
+        report.settle(&program, done)?;
+    }
+    Ok(())
+}
+
+/// Sends the fleet to an empty server and reports what that took; the samples sent.
+fn fill(server: &Server, size: Size, report: &mut Report) -> Result<f64> {
+    let name = server.program.name();
     let (cpu_before, start) = (server.cpu_seconds()?, Instant::now());
     let samples = ingest(&server.client(), size)? as f64;
     ensure!(
@@ -43,7 +54,7 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         "not all samples were sent"
     );
     let wall = start.elapsed().as_secs_f64();
-    if matches!(program, Program::Garner) {
+    if matches!(server.program, Program::Garner) {
         server.client().post("/flush", &[], b"")?;
     }
     let quiet = server.wait_quiet()?;
@@ -64,6 +75,14 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         "RSS after ingest, MB",
         format!("{:.0}", server.status_mb("VmRSS")?),
     );
+    Ok(samples)
+}
+
+fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
+    let name = program.name();
+    let (folder, _temporary) = data_folder("metrics", program)?;
+    let (server, _) = Server::start(program, &folder)?;
+    let samples = fill(&server, size, report)?;
     compact(&server, report)?;
     server.stop()?;
     let bytes = disk_bytes(&folder.join("data"))? as f64;

@@ -1,7 +1,9 @@
 //! Decompression under a limit. The size is checked while the bytes come out, so a bomb costs at most the limit.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{ErrorKind, Read};
+use std::ops::Deref;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
@@ -16,23 +18,80 @@ const FIRST_BUFFER_BYTES: usize = 64 * 1024;
 
 /// A snappy block, as Promtail and Prometheus send it.
 pub(crate) fn snappy(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, IngestError> {
-    let corrupt = || IngestError::bad_request("snappy: corrupt input");
+    let mut out = vec![0; snappy_len(body, max_bytes)?];
+    let written = snappy_into(body, &mut out)?;
+    out.truncate(written);
+    Ok(out)
+}
+
+/// What a snappy block promises to decompress to, found before anything is allocated.
+pub(crate) fn snappy_len(body: &[u8], max_bytes: usize) -> Result<usize, IngestError> {
     if body.is_empty() {
-        return Err(corrupt());
+        return Err(corrupt_snappy());
     }
-    let len = snap::raw::decompress_len(body).map_err(|_| corrupt())?;
+    let len = snap::raw::decompress_len(body).map_err(|_| corrupt_snappy())?;
     if len > body.len().saturating_mul(SNAPPY_MAX_RATIO) {
-        return Err(corrupt());
+        return Err(corrupt_snappy());
     }
     if len > max_bytes {
         return Err(too_large(len, max_bytes));
     }
-    let mut out = vec![0; len];
-    let written = snap::raw::Decoder::new()
-        .decompress(body, &mut out)
-        .map_err(|_| corrupt())?;
-    out.truncate(written);
-    Ok(out)
+    Ok(len)
+}
+
+fn snappy_into(body: &[u8], out: &mut [u8]) -> Result<usize, IngestError> {
+    let written = snap::raw::Decoder::new().decompress(body, out);
+    written.map_err(|_| corrupt_snappy())
+}
+
+fn corrupt_snappy() -> IngestError {
+    IngestError::bad_request("snappy: corrupt input")
+}
+
+/// A decompressed body in memory that is used again for the next one: senders of metrics send many requests of one size,
+/// and fresh memory costs more than decompressing into it.
+#[derive(Debug)]
+pub(crate) struct ReusedBody {
+    buffer: Vec<u8>,
+    len: usize,
+}
+
+/// Bytes that each thread keeps at most for the next body.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+
+thread_local! {
+    static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl ReusedBody {
+    /// As [`snappy`].
+    pub(crate) fn snappy(body: &[u8], max_bytes: usize) -> Result<Self, IngestError> {
+        let len = snappy_len(body, max_bytes)?;
+        let mut buffer = KEPT.take();
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        // Dropped on an error too, so that the buffer is kept.
+        let mut reused = ReusedBody { buffer, len };
+        reused.len = snappy_into(body, &mut reused.buffer[..len])?;
+        Ok(reused)
+    }
+}
+
+impl Deref for ReusedBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Drop for ReusedBody {
+    fn drop(&mut self) {
+        if self.buffer.capacity() <= MAX_KEPT_BYTES {
+            KEPT.set(std::mem::take(&mut self.buffer));
+        }
+    }
 }
 
 /// A body under the content encoding of its header; empty means none. `snappy` is left to the format, since protobuf
@@ -158,6 +217,17 @@ mod tests {
         assert_eq!(decode(&data, "", MAX).unwrap(), data);
         let block = snap::raw::Encoder::new().compress_vec(&data).unwrap();
         assert_eq!(snappy(&block, MAX).unwrap(), data);
+    }
+
+    #[test]
+    fn a_reused_body_shows_nothing_of_the_one_before() {
+        let block = |data: &[u8]| snap::raw::Encoder::new().compress_vec(data).unwrap();
+        let (long, short) = (b"a long body ".repeat(1000), b"short".to_vec());
+        for data in [&long, &short, &long] {
+            assert_eq!(*ReusedBody::snappy(&block(data), MAX).unwrap(), **data);
+            assert!(ReusedBody::snappy(b"\x05\x00", MAX).is_err());
+        }
+        assert!(KEPT.take().capacity() >= long.len());
     }
 
     #[test]

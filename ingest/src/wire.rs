@@ -75,6 +75,11 @@ impl<'a> Reader<'a> {
         Reader { message, position: 0 }
     }
 
+    /// A reader behind the first `position` bytes, which must be whole fields.
+    pub(crate) fn at(message: &'a [u8], position: usize) -> Self {
+        Reader { message, position }
+    }
+
     /// Bytes read so far.
     pub(crate) fn position(&self) -> usize {
         self.position

@@ -87,8 +87,8 @@ where
             exemplars: 0,
             histograms: 0,
         };
-        let (mut run_end, mut scattered) = (0, false);
-        let mut fields = Reader::new(message);
+        let (mut run_end, mut scattered) = (label_run(message), false);
+        let mut fields = Reader::at(message, run_end);
         loop {
             let start = fields.position();
             let Some((number, value)) = fields.next()? else { break };
@@ -126,6 +126,19 @@ where
         }
         Ok(())
     }
+}
+
+/// Bytes of label fields that `message` begins with. A label is hardly ever longer than 127 bytes; what is left is read
+/// field by field.
+fn label_run(message: &[u8]) -> usize {
+    const LABELS: u8 = 1 << 3 | 2;
+    let mut end = 0;
+    while let Some([LABELS, len @ 0..0x80, rest @ ..]) = message.get(end..)
+        && rest.len() >= usize::from(*len)
+    {
+        end += 2 + usize::from(*len);
+    }
+    end
 }
 
 fn gather_labels(message: &[u8], scratch: &mut Vec<u8>) -> Result<(), WireError> {

@@ -6,11 +6,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::outcome::PushOutcome;
 use super::rows::SampleRows;
-use crate::body;
+use crate::body::{self, ReusedBody};
 use crate::error::IngestError;
 use crate::prometheus::{SeriesV2, TimeSeries, WriteRequest, WriteRequestV2, WriteVersion, parse_labels};
 use crate::validate::{MetricLimits, SampleWindow, native_histograms_refused, series_limit_reached};
 
+/// Bytes of a series with one sample in a request, rather less: what room for its rows is made by.
+const USUAL_SERIES_BYTES: usize = 128;
 /// Bytes that a sample counts for: a time and a value.
 const SAMPLE_BYTES: u64 = 16;
 
@@ -25,8 +27,10 @@ pub async fn remote_write(
     now_ns: i64,
 ) -> Result<PushOutcome, IngestError> {
     // Decompressed before the append is begun, since an append holds back the seal of the head.
-    let request = body::snappy(body, limits.max_recv_msg_size)?;
+    let _held = storage.hold(body::snappy_len(body, limits.max_recv_msg_size)? as u64)?;
+    let request = ReusedBody::snappy(body, limits.max_recv_msg_size)?;
     let mut rows = storage.begin_samples(tenant).await?;
+    rows.reserve(request.len() / USUAL_SERIES_BYTES);
     let outcome = match version {
         WriteVersion::V1 => append_write_request(&mut rows, &request, limits, now_ns)?,
         WriteVersion::V2 => append_write_request_v2(&mut rows, &request, limits, now_ns)?,

@@ -166,6 +166,11 @@ impl SampleAppend {
         self.append.head.index().register(alias, labels).map(SeriesRef)
     }
 
+    /// Makes room for about this many samples more.
+    pub fn reserve(&mut self, samples: usize) {
+        self.rows.reserve(samples);
+    }
+
     /// Adds a sample.
     pub fn push(&mut self, series: SeriesRef, time_ns: i64, value: f64) {
         self.rows.push(series.0, time_ns, value);

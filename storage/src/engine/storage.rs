@@ -13,6 +13,7 @@ use super::round::{Selection, flush_round};
 use super::shared::Shared;
 use super::stats::{FlushSummary, Readiness, StorageStats};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{MemoryUse, Reservation};
 use crate::model::{LabelMatcher, Signal, TenantId};
 use crate::object::Verb;
 
@@ -42,6 +43,14 @@ impl Storage {
             Ok(Readiness::Failed(reason)) => Err(Error::new(ErrorKind::Corrupt, reason.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Accounts for `bytes` of a request that are held until it is stored; [`ErrorKind::Unavailable`] where the memory
+    /// budget does not have them.
+    pub fn hold(&self, bytes: u64) -> Result<Reservation> {
+        let mut held = self.0.components.accountant.reservation(MemoryUse::Wal);
+        held.try_grow(bytes)?;
+        Ok(held)
     }
 
     /// Begins an append of samples. Waits while the tenant's head is being sealed.

@@ -125,6 +125,13 @@ impl Rows {
 }
 
 impl SampleRows {
+    /// Makes room for `rows` more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.series.reserve(rows);
+        self.times.reserve(rows);
+        self.values.reserve(rows);
+    }
+
     /// Adds a sample.
     pub fn push(&mut self, series: u32, time: i64, value: f64) {
         self.series.push(series);

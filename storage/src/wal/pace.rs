@@ -2,17 +2,21 @@
 //!
 //! Senders wait for their answer before they send again. Of four connections three could be answered by each sync while the
 //! fourth just missed it, or two and two take turns; either way most syncs are wasted. Whoever was answered or came while the
-//! last group was written is likely to come again soon, so the next group waits for as many, for a fraction of what
-//! a sync takes. Where they do not come, the wait shrinks.
+//! last group was written is likely to come again soon, so the next group waits for as many, about as long as a sync takes.
+//! Where they do not come, the wait shrinks.
 
 use std::time::Duration;
 
-/// No append waits longer than this for others.
+/// A group waits as long as a sync takes, but at least this: a sync also costs CPU, a tenth of a millisecond ...
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// ... and at most this: it is latency.
 const MAX_WAIT: Duration = Duration::from_millis(2);
-/// Of the time a sync takes, a group waits at most 1 / this ...
-const LONGEST_WAIT: u32 = 2;
-/// ... and, where waiting was in vain, down to 1 / this.
+/// Of that, a group waits at first 1 / this ...
+const LONGEST_WAIT: u32 = 1;
+/// ... and, where waiting was in vain, down to 1 / this ...
 const SHORTEST_WAIT: u32 = 32;
+/// ... until this many groups later it is tried again.
+const TRY_AGAIN_AFTER: u32 = 256;
 
 /// What the groups so far teach about the next.
 #[derive(Debug)]
@@ -20,6 +24,7 @@ pub(super) struct Pace {
     expected: usize,
     sync_time: Duration,
     fraction: u32,
+    groups: u32,
 }
 
 impl Default for Pace {
@@ -28,6 +33,7 @@ impl Default for Pace {
             expected: 1,
             sync_time: Duration::ZERO,
             fraction: LONGEST_WAIT,
+            groups: 0,
         }
     }
 }
@@ -40,12 +46,15 @@ impl Pace {
 
     /// How long to wait for them.
     pub fn patience(&self) -> Duration {
-        (self.sync_time / self.fraction).min(MAX_WAIT)
+        self.sync_time.clamp(MIN_WAIT, MAX_WAIT) / self.fraction
     }
 
     /// A group of `written` appends was written and synced in `took`; `arrived` came in the meantime.
     pub fn note(&mut self, written: usize, arrived: usize, took: Duration) {
-        self.fraction = if written < self.expected {
+        self.groups = (self.groups + 1) % TRY_AGAIN_AFTER;
+        self.fraction = if self.groups == 0 {
+            LONGEST_WAIT
+        } else if written < self.expected {
             (self.fraction * 2).min(SHORTEST_WAIT)
         } else {
             (self.fraction / 2).max(LONGEST_WAIT)
@@ -70,7 +79,7 @@ mod tests {
         // Two and two take turns: from now on the next group is worth waiting for all four.
         pace.note(2, 2, sync);
         assert_eq!(pace.expected(), 4);
-        assert!(pace.patience() > sync / 4 && pace.patience() <= sync / 2);
+        assert!(pace.patience() > sync / 2 && pace.patience() <= sync);
         pace.note(4, 0, sync);
         assert_eq!(pace.expected(), 4);
     }
