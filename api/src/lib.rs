@@ -9,6 +9,7 @@
 //! The only crate that knows status codes, JSON shapes, environment variables and arguments.
 
 pub mod admin;
+pub mod allocator;
 pub mod cli;
 pub mod config;
 pub mod error;

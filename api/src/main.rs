@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use garner_api::allocator;
 use garner_api::cli::{Cli, Command, StorageCommand, settings_table};
 use garner_api::server::{self, ServeError};
 use garner_api::tools;
@@ -13,8 +14,9 @@ use garner_api::tools;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::set_up();
     let result = match Cli::parse().command {
-        Command::Serve(args) => server::serve(args).map(|()| tools::CLEAN),
+        Command::Serve(args) => server::serve(args, allocator::give_back_memory).map(|()| tools::CLEAN),
         Command::Settings => print_settings().map(|()| tools::CLEAN),
         Command::Fsck(args) => tools::fsck(args),
         Command::Storage {

@@ -71,8 +71,8 @@ struct Runtimes {
     background: Runtime,
 }
 
-/// Runs the server until it is told to stop.
-pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
+/// Runs the server until it is told to stop. `give_back_memory` makes the allocator do so.
+pub fn serve(args: ServeArgs, give_back_memory: fn()) -> Result<(), ServeError> {
     let files: SharedFiles = Arc::new(OsFiles);
     let settings = read_settings(args.config.clone(), args.raw_settings(), &*files)?;
     start_log(&settings)?;
@@ -87,7 +87,9 @@ pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
         query: runtime("query", query_threads)?,
         background: runtime("background", BACKGROUND_THREADS)?,
     };
-    let result = runtimes.edge.block_on(run(settings, files, &runtimes));
+    let result = runtimes
+        .edge
+        .block_on(run(settings, files, give_back_memory, &runtimes));
     // Work that is still running after the store is closed has nobody to answer to.
     for runtime in [runtimes.query, runtimes.background, runtimes.edge] {
         runtime.shutdown_background();
@@ -137,7 +139,12 @@ fn start_log(settings: &Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn run(settings: Settings, files: SharedFiles, runtimes: &Runtimes) -> Result<(), ServeError> {
+async fn run(
+    settings: Settings,
+    files: SharedFiles,
+    give_back_memory: fn(),
+    runtimes: &Runtimes,
+) -> Result<(), ServeError> {
     let mut stop = StopSignals::listen()?;
     let memory_limit = match settings.server.memory_limit_bytes {
         0 => default_memory_limit_bytes(&*files),
@@ -145,7 +152,7 @@ async fn run(settings: Settings, files: SharedFiles, runtimes: &Runtimes) -> Res
     };
     let accountant = MemoryAccountant::new(memory_limit);
     let clock: SharedClock = Arc::new(SystemClock);
-    let storage = open_storage(&settings, files, &accountant, &clock, runtimes).await?;
+    let storage = open_storage(&settings, files, &accountant, &clock, give_back_memory, runtimes).await?;
     let listen = settings.server.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -191,6 +198,7 @@ async fn open_storage(
     files: SharedFiles,
     accountant: &MemoryAccountant,
     clock: &SharedClock,
+    give_back_memory: fn(),
     runtimes: &Runtimes,
 ) -> Result<Storage, ServeError> {
     let seed = rand::random();
@@ -210,6 +218,7 @@ async fn open_storage(
         seed,
         background: runtimes.background.handle().clone(),
         entry_filters: Arc::new(LogqlEntryFilters),
+        give_back_memory,
         fail_points: settings.storage.fail_points.clone(),
     };
     Ok(Storage::open(settings.storage.store.clone(), components).await?)

@@ -149,6 +149,7 @@ async fn on_disk(data_dir: &Path) -> Storage {
         seed: rand::random(),
         background: handle,
         entry_filters: Arc::new(NoEntryFilters),
+        give_back_memory: || (),
         fail_points: FailPoints::default(),
     };
     let storage = Storage::open(StorageConfig::new(data_dir), components).await.unwrap();

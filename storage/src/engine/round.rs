@@ -89,6 +89,9 @@ async fn run(shared: &Arc<Shared>, selection: Selection) -> Result<FlushSummary>
                 wal_files_removed = summary.wal_files_removed,
                 "flushed"
             );
+            // The heads are gone: nobody waits for this, and the next flush is far.
+            let give_back = shared.components.give_back_memory;
+            drop(shared.components.background.spawn_blocking(give_back));
         }
         Ok(_) => {}
         Err(error) => {

@@ -180,6 +180,7 @@ async fn a_store_on_the_real_disk_comes_back_from_log_and_segments() {
             seed: 1,
             background: handle,
             entry_filters: Arc::new(crate::deletes::NoEntryFilters),
+            give_back_memory: || (),
             fail_points: FailPoints::default(),
         };
         let storage = Storage::open(StorageConfig::new(dir.path().join("data")), components).await?;

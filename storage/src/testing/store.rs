@@ -91,6 +91,7 @@ impl StoreFixture {
             seed: self.seed,
             background: handle,
             entry_filters: self.entry_filters.clone(),
+            give_back_memory: || (),
             fail_points: self.fail_points.clone(),
         };
         let storage = Storage::open(self.config.clone(), components).await?;
