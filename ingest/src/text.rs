@@ -56,6 +56,25 @@ fn push_hex(out: &mut String, letter: char, width: usize, c: char) {
     let _ = write!(out, "\\{letter}{:0width$x}", c as u32);
 }
 
+/// `%v` of a float64.
+pub(crate) fn go_float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_string();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_string();
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..21).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        _ => value.to_string(),
+    }
+}
+
 /// Whether `name` needs no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
 pub(crate) fn is_legacy_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use garner_ingest::MetricLimits;
 use garner_ingest::writer::{SampleRows, append_write_request};
 use garner_storage::Result;
-use garner_storage::model::Labels;
+use garner_storage::model::{Exemplar, Histogram, Labels, MetadataRef};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -64,6 +64,26 @@ impl SampleRows for Rows {
     fn push(&mut self, series: usize, time_ns: i64, value: f64) {
         self.samples.push((series, time_ns, value));
     }
+
+    fn push_histogram(&mut self, _series: usize, _time_ns: i64, _histogram: Histogram) {}
+
+    fn set_start_time(&mut self, _start_ns: i64) {}
+
+    fn exemplars(&self) -> usize {
+        0
+    }
+
+    fn push_exemplar(&mut self, _series: usize, _exemplar: Exemplar) {}
+
+    fn knows_metadata(&self, _metric: &str, _metadata: MetadataRef<'_>) -> bool {
+        true
+    }
+
+    fn metadata_counts(&self, _metric: &str) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn push_metadata(&mut self, _metric: &str, _metadata: MetadataRef<'_>) {}
 }
 
 fn field(out: &mut Vec<u8>, number: u8, value: &[u8]) {

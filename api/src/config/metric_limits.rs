@@ -77,13 +77,43 @@ fn read_write(from: &mut Reader<'_>) -> Result<MetricLimits, ConfigError> {
             "Most series of a tenant in memory at once; samples of further ones are refused. 0 means no limit but memory \
              (Mimir: 150000).",
         )?,
+        max_native_histogram_buckets: from.get(
+            "limits.metrics.max_native_histogram_buckets",
+            &COUNT,
+            "16384",
+            "Most buckets of a native histogram. Exponential ones over it are kept at a lower resolution, others refused; 0 means no limit (Mimir: 0).",
+        )?,
+        max_exemplars: from.get(
+            "limits.metrics.max_exemplars",
+            &COUNT,
+            "100000",
+            "Exemplars of a tenant in memory at once; further ones are passed over. 0 keeps none (Cortex: 0).",
+        )?,
+        max_metadata_per_user: from.get(
+            "limits.metrics.max_metadata_per_user",
+            &COUNT,
+            "8000",
+            "Metrics of a tenant whose metadata is in memory at once; that of further ones is passed over. 0 means no limit.",
+        )?,
+        max_metadata_per_metric: from.get(
+            "limits.metrics.max_metadata_per_metric",
+            &COUNT,
+            "10",
+            "Different metadata kept of one metric; further ones are passed over. 0 means no limit.",
+        )?,
+        max_metadata_length: from.get(
+            "limits.metrics.max_metadata_length",
+            &COUNT,
+            "1024",
+            "Longest metric name, help text and unit of metadata in bytes: help texts are cut, metadata with longer names or units is passed over. 0 means no limit.",
+        )?,
         max_recv_msg_size: from.get(
             "limits.metrics.max_recv_msg_size",
             &SIZE_IN_MEMORY,
             "100MB",
             "Largest write body after decompression; larger ones are answered 413. Memory holds it whole.",
         )?,
-        // Rates are not enforced yet, so they are no settings yet.
+        // Rates are not enforced yet, so they are no settings yet; type and unit labels are one of `[promql]`.
         ..MetricLimits::default()
     })
 }

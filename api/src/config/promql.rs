@@ -22,6 +22,12 @@ pub fn read(from: &mut Reader<'_>) -> Result<PromqlSettings, ConfigError> {
             "Let `rate`, `irate`, `increase` and `resets` see counter resets in the start timestamps of samples, and start \
              a new counter at zero there (Prometheus: `use-start-timestamps`).",
         )?,
-        type_and_unit_labels: false,
+        type_and_unit_labels: from.get(
+            "promql.type_and_unit_labels",
+            &BOOL,
+            "false",
+            "Give series of remote write 2 labels `__type__` and `__unit__` out of their metadata, and drop them where \
+             functions and operators drop the name (Prometheus: `type-and-unit-labels`).",
+        )?,
     })
 }

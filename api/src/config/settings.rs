@@ -54,6 +54,7 @@ impl Settings {
             effective: Vec::new(),
         };
         settings.storage.store.max_pending_deletes = settings.deletes.max_pending;
+        settings.metrics.write.enable_type_and_unit_labels = settings.promql.type_and_unit_labels;
         settings.effective = reader.effective().to_vec();
         Ok((settings, reader.finish()?))
     }

@@ -1,22 +1,13 @@
-//! Lists that garner has nothing for, in the shapes that clients read: metadata, targets, rules, alerts, exemplars.
+//! Lists that garner has nothing for, in the shapes that clients read: targets, rules, alerts.
 
-use axum::response::{IntoResponse, Response};
-use garner_query::promql::{ParseOptions, parse_expr, parse_metric_selector};
-use http::StatusCode;
+use axum::response::Response;
+use garner_query::promql::parse_metric_selector;
 
-use super::params::{invalid, optional_time_ms};
-use super::query_ast::selects_series;
+use super::params::invalid;
 use super::selectors::matcher_sets;
 use crate::error::{Failure, JsonFailure};
 use crate::params::{Params, go_quote, parse_int};
 use crate::server::{Ask, prometheus_json};
-
-/// `/api/v1/metadata`: what writes tell of metrics is not kept yet.
-pub async fn metadata(ask: Ask) -> Result<Response, JsonFailure> {
-    check_number(&ask.params, "limit")?;
-    check_number(&ask.params, "limit_per_metric")?;
-    Ok(prometheus_json(r#"{"status":"success","data":{}}"#))
-}
 
 /// `/api/v1/targets`: garner scrapes nothing.
 pub async fn targets(_ask: Ask) -> Response {
@@ -61,21 +52,6 @@ pub async fn alerts(_ask: Ask) -> Response {
 /// `/api/v1/notifications`
 pub async fn notifications(_ask: Ask) -> Response {
     prometheus_json(r#"{"status":"success","data":[]}"#)
-}
-
-/// `/api/v1/query_exemplars`: none are kept yet. A query without a selector has no answer at all, as in Prometheus.
-pub async fn exemplars(ask: Ask) -> Result<Response, JsonFailure> {
-    let start = optional_time_ms(&ask.params, "start")?.unwrap_or(i64::MIN);
-    let end = optional_time_ms(&ask.params, "end")?.unwrap_or(i64::MAX);
-    if end < start {
-        return Err(Failure::bad_data("end timestamp must not be before start timestamp").into());
-    }
-    let expr = parse_expr(ask.params.get("query"), &ParseOptions::default())
-        .map_err(|error| Failure::bad_data(error.to_string()))?;
-    if !selects_series(&expr) {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    Ok(prometheus_json(r#"{"status":"success","data":[]}"#))
 }
 
 fn check_number(params: &Params, name: &str) -> Result<(), Failure> {

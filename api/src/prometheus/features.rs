@@ -67,6 +67,7 @@ pub async fn features(State(app): State<SharedApp>, _ask: Ask) -> Response {
     static FEATURES: OnceLock<Value> = OnceLock::new();
     let mut features = FEATURES.get_or_init(all).clone();
     features["api"]["admin"] = app.settings.deletes.enabled.into();
+    features["promql"]["type_and_unit_labels"] = app.settings.promql.type_and_unit_labels.into();
     features["promql"]["delayed_name_removal"] = app.settings.promql.delayed_name_removal.into();
     success(features)
 }
@@ -103,7 +104,7 @@ fn all() -> Value {
         "promql": syntax,
         "promql_functions": functions,
         "promql_operators": operators,
-        "tsdb": {"exemplar_storage": false, "metadata_wal_records": false, "native_histograms": false},
+        "tsdb": {"exemplar_storage": true, "metadata_wal_records": true, "native_histograms": true},
     })
 }
 

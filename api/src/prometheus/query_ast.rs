@@ -181,16 +181,29 @@ fn start_or_end(at: Option<At>) -> Option<&'static str> {
     }
 }
 
-/// Whether a query selects any series at all.
-pub(super) fn selects_series(expr: &Expr) -> bool {
+/// The matchers of each selector of a query, in its order.
+pub(super) fn selectors(expr: &Expr) -> Vec<Vec<LabelMatcher>> {
+    let mut found = Vec::new();
+    add_selectors(expr, &mut found);
+    found
+}
+
+fn add_selectors(expr: &Expr, found: &mut Vec<Vec<LabelMatcher>>) {
     match expr {
-        Expr::Vector(_) | Expr::Matrix(_) => true,
-        Expr::Number(_) | Expr::String(_) => false,
-        Expr::Aggregate(e) => selects_series(&e.expr) || e.param.as_ref().is_some_and(selects_series),
-        Expr::Binary(e) => selects_series(&e.lhs) || selects_series(&e.rhs),
-        Expr::Call(e) => e.args.iter().any(selects_series),
-        Expr::Paren(e) => selects_series(&e.expr),
-        Expr::Subquery(e) => selects_series(&e.expr),
-        Expr::Unary(e) => selects_series(&e.expr),
+        Expr::Vector(e) => found.push(e.matchers.clone()),
+        Expr::Matrix(e) => found.push(e.selector.matchers.clone()),
+        Expr::Number(_) | Expr::String(_) => {}
+        Expr::Aggregate(e) => {
+            add_selectors(&e.expr, found);
+            e.param.iter().for_each(|param| add_selectors(param, found));
+        }
+        Expr::Binary(e) => {
+            add_selectors(&e.lhs, found);
+            add_selectors(&e.rhs, found);
+        }
+        Expr::Call(e) => e.args.iter().for_each(|arg| add_selectors(arg, found)),
+        Expr::Paren(e) => add_selectors(&e.expr, found),
+        Expr::Subquery(e) => add_selectors(&e.expr, found),
+        Expr::Unary(e) => add_selectors(&e.expr, found),
     }
 }

@@ -11,10 +11,10 @@ use crate::error::TextFailure;
 use crate::server::{SharedApp, header_text, read_body};
 use crate::tenant::tenant_of;
 
-/// What of a request was stored, told to senders of version 2 (prometheus `storage/remote/stats.go`). Histograms and
-/// exemplars are not kept yet.
-const WRITTEN_SAMPLES: &str = "x-prometheus-remote-write-samples-written";
-const WRITTEN_NOTHING_OF: [&str; 2] = [
+/// What of a request was stored, told to senders of version 2 (client_golang `exp/api/remote/remote_headers.go`): samples
+/// that are numbers, native histograms, exemplars.
+const WRITTEN: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
     "x-prometheus-remote-write-histograms-written",
     "x-prometheus-remote-write-exemplars-written",
 ];
@@ -31,8 +31,12 @@ pub async fn write(State(app): State<SharedApp>, request: Request) -> Result<Res
     let (body, _held) = read_body(&parts.headers, body, &app.settings.server, &app.accountant).await?;
     let limits = &app.settings.metrics.write;
     let (written, problem) = match remote_write(&app.storage, &tenant, version, &body, limits, app.clock.now()).await {
-        Ok(outcome) => (outcome.accepted_rows, outcome.error()),
-        Err(error) => (0, Some(error)),
+        Ok(outcome) => {
+            let numbers = outcome.accepted_rows - outcome.written_histograms;
+            let written = [numbers, outcome.written_histograms, outcome.written_exemplars];
+            (written, outcome.error())
+        }
+        Err(error) => ([0; 3], Some(error)),
     };
     let mut response = match problem {
         None => StatusCode::NO_CONTENT.into_response(),
@@ -40,9 +44,8 @@ pub async fn write(State(app): State<SharedApp>, request: Request) -> Result<Res
     };
     if version == WriteVersion::V2 {
         let headers = response.headers_mut();
-        headers.insert(WRITTEN_SAMPLES, HeaderValue::from(written));
-        for name in WRITTEN_NOTHING_OF {
-            headers.insert(name, HeaderValue::from(0));
+        for (name, count) in WRITTEN.into_iter().zip(written) {
+            headers.insert(name, HeaderValue::from(count));
         }
     }
     Ok(response)

@@ -1,10 +1,10 @@
 //! Series and labels of one tenant, for both dialects: what matches any of several selectors.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use garner_storage::memory::QueryMemory;
-use garner_storage::model::{LabelMatcher, Labels, SeriesKey, Signal, TenantId, TimeRange};
+use garner_storage::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, Signal, TenantId, TimeRange};
 use garner_storage::scan::{ScanContext, ScanStats, SeriesRequest, StoreReader, StoreView};
 
 use super::app::App;
@@ -103,6 +103,28 @@ impl MetadataQuery {
             all = keys.into_iter().map(|key| key.0).collect();
         }
         Ok(all)
+    }
+
+    /// Their exemplars, each once, by series in the store's order.
+    pub async fn exemplars(self) -> Result<Vec<(Labels, Vec<Exemplar>)>, Failure> {
+        let scan = self.scan();
+        let mut all: BTreeMap<SeriesKey, Vec<Exemplar>> = BTreeMap::new();
+        for request in self.requests() {
+            for (labels, exemplars) in self.view.exemplars(&request, &scan).await? {
+                let size_bytes: usize = exemplars.iter().map(Exemplar::size_bytes).sum();
+                self.memory.try_grow((size_bytes + labels.size_bytes()) as u64)?;
+                // The range of all requests is the same, so of one series each finds the same.
+                all.insert(SeriesKey(labels), exemplars);
+            }
+        }
+        Ok(all.into_iter().map(|(key, exemplars)| (key.0, exemplars)).collect())
+    }
+
+    /// What senders told of their metrics, whatever the selectors.
+    pub async fn metric_metadata(self) -> Result<MetadataMap, Failure> {
+        let map = self.view.metric_metadata(&self.scan()).await?;
+        self.memory.try_grow(map.size_bytes() as u64)?;
+        Ok(map)
     }
 
     /// Names of their labels, sorted.

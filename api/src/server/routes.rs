@@ -147,7 +147,7 @@ fn prometheus_routes() -> Router<SharedApp> {
             "/api/v1/parse_query",
             get(query_ast::parse_query).post(query_ast::parse_query),
         )
-        .route("/api/v1/metadata", get(empty::metadata))
+        .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/targets", get(empty::targets))
         .route("/api/v1/targets/metadata", get(empty::targets_metadata))
         .route("/api/v1/scrape_pools", get(empty::scrape_pools))
@@ -155,7 +155,10 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/rules", get(empty::rules))
         .route("/api/v1/alerts", get(empty::alerts))
         .route("/api/v1/notifications", get(empty::notifications))
-        .route("/api/v1/query_exemplars", get(empty::exemplars).post(empty::exemplars))
+        .route(
+            "/api/v1/query_exemplars",
+            get(exemplars::query_exemplars).post(exemplars::query_exemplars),
+        )
 }
 
 fn admin_routes() -> Router<SharedApp> {

@@ -12,6 +12,7 @@ mod loki_reads;
 mod process;
 mod prometheus;
 mod prometheus_reads;
+mod prometheus_side;
 mod prometheus_tools;
 mod tail;
 mod tenants;

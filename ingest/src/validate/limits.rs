@@ -131,6 +131,20 @@ pub struct MetricLimits {
     pub reject_old_samples: bool,
     /// Oldest accepted sample, if `reject_old_samples` is on.
     pub reject_old_samples_max_age: Duration,
+    /// Buckets of a native histogram, both sides together. Exponential ones over it are kept at a lower resolution.
+    pub max_native_histogram_buckets: usize,
+    /// Exemplars of the tenant in memory at once; further ones are passed over (Cortex' name; 0 is none at all, as there).
+    pub max_exemplars: usize,
+    /// Metrics of the tenant with metadata in memory at once; those of further ones are passed over (Cortex' name).
+    pub max_metadata_per_user: usize,
+    /// Different metadata kept of one metric; further ones are passed over (Cortex' name).
+    pub max_metadata_per_metric: usize,
+    /// Longest metric name, help text and unit of metadata in bytes: a longer help text is cut, the others make the
+    /// metadata be passed over (Mimir's `validation.max-metadata-length`).
+    pub max_metadata_length: usize,
+    /// Whether series get labels `__type__` and `__unit__` from the metadata they come with (version 2 of remote write only,
+    /// as in Prometheus).
+    pub enable_type_and_unit_labels: bool,
     /// Size of a write body after decompression (Mimir's `-distributor.max-recv-msg-size`).
     pub max_recv_msg_size: usize,
 }
@@ -147,6 +161,12 @@ impl Default for MetricLimits {
             creation_grace_period: Duration::from_secs(600),
             reject_old_samples: false,
             reject_old_samples_max_age: Duration::from_secs(14 * 86_400),
+            max_native_histogram_buckets: 16 << 10,
+            max_exemplars: 100_000,
+            max_metadata_per_user: 8000,
+            max_metadata_per_metric: 10,
+            max_metadata_length: 1024,
+            enable_type_and_unit_labels: false,
             max_recv_msg_size: 100 << 20,
         }
     }

@@ -147,7 +147,8 @@ impl<'a> SeriesLabels<'a> {
         format_labels(texts.iter().map(|(n, v)| (&**n, &**v)))
     }
 
-    fn shown(&self) -> String {
+    /// The set for a message.
+    pub(crate) fn shown(&self) -> String {
         truncate_chars(&self.format(), MAX_SHOWN_CHARS).to_string()
     }
 }
@@ -212,19 +213,11 @@ pub(crate) fn series_limit_reached(limits: &MetricLimits) -> String {
     )
 }
 
-/// Histogram samples that cannot be stored yet.
-pub(crate) fn native_histograms_refused(metric: &str) -> String {
-    format!(
-        "native histograms are not stored yet, series: '{}'; float samples of the same request are kept",
-        truncate_chars(metric, MAX_SHOWN_CHARS)
-    )
-}
-
 fn message(text: &str, id: &str) -> String {
     format!("{text} (err-mimir-{id})")
 }
 
-fn limit_message(text: &str, id: &str, setting: &str) -> String {
+pub(super) fn limit_message(text: &str, id: &str, setting: &str) -> String {
     format!(
         "{text} (err-mimir-{id}). To adjust the related per-tenant limit, configure -{setting}, or contact your service \
          administrator."

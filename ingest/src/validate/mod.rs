@@ -2,6 +2,7 @@
 //!
 //! A row that breaks a rule is refused alone; [`Refusals`] collects the reasons for the answer.
 
+mod histogram_rules;
 mod level;
 mod level_line;
 mod limits;
@@ -12,10 +13,11 @@ mod metric_rules;
 mod refusals;
 mod service_name;
 
+pub(crate) use histogram_rules::checked_histogram;
 pub(crate) use level::LevelDetector;
 pub use limits::{LogLimits, MetricLimits};
 pub(crate) use log_rules::{EntryWindow, check_entry, check_stream, truncate_line};
 pub(crate) use metadata::normalize_metadata;
-pub(crate) use metric_rules::{SampleWindow, SeriesLabels, native_histograms_refused, series_limit_reached};
+pub(crate) use metric_rules::{SampleWindow, SeriesLabels, series_limit_reached};
 pub use refusals::Refusals;
 pub(crate) use service_name::discover_service_name;

@@ -2,7 +2,7 @@
 
 use garner_storage::Result;
 use garner_storage::engine::{LogAppend, SampleAppend, SeriesRef};
-use garner_storage::model::Labels;
+use garner_storage::model::{Exemplar, Histogram, Labels, MetadataRef};
 
 /// Takes samples; see [`SampleAppend`] for what each call promises.
 pub trait SampleRows {
@@ -16,6 +16,20 @@ pub trait SampleRows {
     fn register(&mut self, alias: u128, labels: Labels) -> Result<Self::Series>;
     /// Adds a sample.
     fn push(&mut self, series: Self::Series, time_ns: i64, value: f64);
+    /// Adds a native histogram.
+    fn push_histogram(&mut self, series: Self::Series, time_ns: i64, histogram: Histogram);
+    /// Tells when the counting of the sample pushed last began.
+    fn set_start_time(&mut self, start_ns: i64);
+    /// Exemplars of the tenant in memory.
+    fn exemplars(&self) -> usize;
+    /// Adds an exemplar.
+    fn push_exemplar(&mut self, series: Self::Series, exemplar: Exemplar);
+    /// Whether this metadata of a metric is in memory.
+    fn knows_metadata(&self, metric: &str, metadata: MetadataRef<'_>) -> bool;
+    /// How many metrics have metadata in memory, and how many different ones `metric` has.
+    fn metadata_counts(&self, metric: &str) -> (usize, usize);
+    /// Adds metadata of a metric.
+    fn push_metadata(&mut self, metric: &str, metadata: MetadataRef<'_>);
 }
 
 /// Takes log entries; see [`LogAppend`] for what each call promises.
@@ -56,6 +70,34 @@ impl SampleRows for SampleAppend {
 
     fn push(&mut self, series: SeriesRef, time_ns: i64, value: f64) {
         SampleAppend::push(self, series, time_ns, value);
+    }
+
+    fn push_histogram(&mut self, series: SeriesRef, time_ns: i64, histogram: Histogram) {
+        SampleAppend::push_histogram(self, series, time_ns, histogram);
+    }
+
+    fn set_start_time(&mut self, start_ns: i64) {
+        SampleAppend::set_start_time(self, start_ns);
+    }
+
+    fn exemplars(&self) -> usize {
+        SampleAppend::exemplars(self)
+    }
+
+    fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        SampleAppend::push_exemplar(self, series, exemplar);
+    }
+
+    fn knows_metadata(&self, metric: &str, metadata: MetadataRef<'_>) -> bool {
+        SampleAppend::knows_metadata(self, metric, metadata)
+    }
+
+    fn metadata_counts(&self, metric: &str) -> (usize, usize) {
+        SampleAppend::metadata_counts(self, metric)
+    }
+
+    fn push_metadata(&mut self, metric: &str, metadata: MetadataRef<'_>) {
+        SampleAppend::push_metadata(self, metric, metadata);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use garner_storage::Result;
-use garner_storage::model::{Labels, NANOS_PER_SECOND, TenantId};
+use garner_storage::model::{Exemplar, Histogram, Labels, MetadataMap, MetadataRef, NANOS_PER_SECOND, TenantId};
 
 use crate::error::{IngestError, IngestErrorKind};
 use crate::loki::LokiPush;
@@ -23,6 +23,11 @@ pub(super) struct Collected {
     pub series: Vec<Labels>,
     pub entries: Vec<Entry>,
     pub samples: Vec<(usize, i64, f64)>,
+    pub histograms: Vec<(usize, i64, Histogram)>,
+    /// Start times, in the order of the samples that have one.
+    pub starts: Vec<i64>,
+    pub exemplars: Vec<(usize, Exemplar)>,
+    pub metadata: MetadataMap,
 }
 
 #[derive(Debug, PartialEq)]
@@ -108,6 +113,34 @@ impl SampleRows for Collected {
 
     fn push(&mut self, series: usize, time_ns: i64, value: f64) {
         self.samples.push((series, time_ns, value));
+    }
+
+    fn push_histogram(&mut self, series: usize, time_ns: i64, histogram: Histogram) {
+        self.histograms.push((series, time_ns, histogram));
+    }
+
+    fn set_start_time(&mut self, start_ns: i64) {
+        self.starts.push(start_ns);
+    }
+
+    fn exemplars(&self) -> usize {
+        self.exemplars.len()
+    }
+
+    fn push_exemplar(&mut self, series: usize, exemplar: Exemplar) {
+        self.exemplars.push((series, exemplar));
+    }
+
+    fn knows_metadata(&self, metric: &str, metadata: MetadataRef<'_>) -> bool {
+        self.metadata.has(metric, metadata)
+    }
+
+    fn metadata_counts(&self, metric: &str) -> (usize, usize) {
+        (self.metadata.len(), self.metadata.of(metric).len())
+    }
+
+    fn push_metadata(&mut self, metric: &str, metadata: MetadataRef<'_>) {
+        self.metadata.add(metric, metadata);
     }
 }
 
@@ -219,13 +252,11 @@ pub(super) fn write_request(series: &[Series<'_>]) -> Vec<u8> {
             encode::int(&mut sample, 2, NOW_MS.saturating_add(*ms));
             encode::bytes(&mut message, 2, &sample);
         }
-        encode::bytes(&mut message, 3, b"");
         for _ in 0..*histograms {
             encode::bytes(&mut message, 4, b"");
         }
         encode::bytes(&mut request, 1, &message);
     }
-    encode::bytes(&mut request, 3, b"\x08\x01");
     request
 }
 

@@ -29,7 +29,6 @@ fn samples_of_any_value_and_order_are_kept() {
         ),
         (6, 96, None)
     );
-    assert_eq!((outcome.ignored_exemplars, outcome.ignored_metadata), (1, 1));
     for ((_, time_ns, value), (ms, sent)) in rows.samples.iter().zip(samples) {
         assert_eq!((*time_ns, value.to_bits()), ((NOW_MS + ms) * 1_000_000, sent.to_bits()));
     }
@@ -58,22 +57,6 @@ fn refused_series_leave_the_others() {
     ] {
         assert!(message.contains(part), "{message}");
     }
-    assert_eq!(rows.series.len(), 1);
-}
-
-#[test]
-fn native_histograms_are_refused_by_name() {
-    let mut rows = Collected::default();
-    let series: [Series<'_>; 2] = [
-        (&[("__name__", "native")], &[], 2),
-        (&[("__name__", "float")], &[(0, 1.0)], 0),
-    ];
-    let outcome = write(&mut rows, &series);
-    assert_eq!((outcome.accepted_rows, outcome.refused.rows()), (1, 2));
-    assert_eq!(
-        told(Ok(outcome)).1,
-        "native histograms are not stored yet, series: 'native'; float samples of the same request are kept"
-    );
     assert_eq!(rows.series.len(), 1);
 }
 

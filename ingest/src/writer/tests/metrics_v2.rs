@@ -61,28 +61,6 @@ fn a_series_is_the_same_in_both_versions() {
 }
 
 #[test]
-fn histograms_and_metadata_leave_the_floats() {
-    let mut rows = Collected::default();
-    let outcome = append(
-        &mut rows,
-        &[series(&[1, 2], &[1.0], |message| {
-            encode::bytes(message, 3, &[]);
-            encode::bytes(message, 4, &[]);
-            let mut metadata = Vec::new();
-            encode::int(&mut metadata, 1, 1);
-            encode::int(&mut metadata, 3, 5);
-            encode::bytes(message, 5, &metadata);
-        })],
-    );
-    assert_eq!((outcome.accepted_rows, outcome.refused.rows()), (1, 1));
-    assert_eq!((outcome.ignored_exemplars, outcome.ignored_metadata), (1, 1));
-    assert_eq!(
-        told(Ok(outcome)).1,
-        "native histograms are not stored yet, series: 'up'; float samples of the same request are kept"
-    );
-}
-
-#[test]
 fn unreadable_series_leave_the_others() {
     let check = |bad: Vec<u8>, lost: u64, text: &str| {
         let mut rows = Collected::default();

@@ -3,6 +3,7 @@
 
 mod collected;
 mod garbage;
+mod histograms;
 mod logs;
 mod metrics;
 mod metrics_v2;
