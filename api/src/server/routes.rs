@@ -97,8 +97,8 @@ fn loki_routes() -> Router<SharedApp> {
 
 fn prometheus_routes() -> Router<SharedApp> {
     use prometheus::{
-        admin_tsdb, cardinality, empty, features, federate, labels, query, query_ast, query_range, remote_read, series,
-        status, write,
+        admin_tsdb, cardinality, empty, exemplars, features, federate, labels, metadata, query, query_ast, query_range,
+        remote_read, series, status, write,
     };
     Router::new()
         .route("/api/v1/write", post(write::write))
