@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use garner_storage::model::{Labels, Timestamp};
+use garner_storage::model::{Histogram, Labels, Timestamp};
 
 /// What a query gives.
 #[derive(Clone, Debug)]
@@ -38,7 +38,26 @@ pub struct InstantSample {
     /// Time of the evaluation, nanoseconds.
     pub time_ns: Timestamp,
     /// Its value.
-    pub value: f64,
+    pub value: SampleValue,
+}
+
+/// What stands at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+impl SampleValue {
+    /// The number; of a histogram its sum.
+    pub fn number(&self) -> f64 {
+        match self {
+            SampleValue::Float(value) => *value,
+            SampleValue::Histogram(histogram) => histogram.sum,
+        }
+    }
 }
 
 /// A series of a matrix.
@@ -48,6 +67,8 @@ pub struct RangeSeries {
     pub labels: Labels,
     /// Times (nanoseconds, ascending) and values.
     pub samples: Vec<(Timestamp, f64)>,
+    /// Times (nanoseconds, ascending) and native histograms.
+    pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
 }
 
 /// What a query cost.

@@ -19,7 +19,7 @@ use crate::operators::exec::Plan;
 use crate::operators::gather::Gather;
 use crate::operators::samples::Samples;
 use crate::operators::stream::MemoryGuard;
-use crate::output::{InstantSample, RangeSeries, Value};
+use crate::output::{InstantSample, RangeSeries, SampleValue, Value};
 use crate::plan::physical::{plan_any, plan_scalar, plan_vector};
 use crate::plan::{Quantity, RawRange, SamplesNode, Select, Steps, SubqueryNode, VectorPlan};
 use crate::vector::{VectorReader, labels};
@@ -135,7 +135,9 @@ async fn read_instant(
         query.check()?;
         memory.grow(batch.get_array_memory_size())?;
         for row in VectorReader::new(&batch)?.rows() {
-            if let Some(value) = row.at(0) {
+            let float = row.at(0).map(SampleValue::Float);
+            let histogram = || row.histogram_at(0).map(|h| SampleValue::Histogram(Arc::new(h)));
+            if let Some(value) = float.or_else(histogram) {
                 out.push(InstantSample {
                     labels: labels::to_labels(row.labels),
                     time_ns,
@@ -161,10 +163,12 @@ async fn read_series(
         memory.grow(output_bytes(&batch))?;
         for row in VectorReader::new(&batch)?.rows() {
             let samples: Vec<_> = row.iter().map(|(step, value)| (time(step), value)).collect();
-            if !samples.is_empty() {
+            let histograms: Vec<_> = row.histogram_points().map(|(step, h)| (time(step), h)).collect();
+            if !samples.is_empty() || !histograms.is_empty() {
                 out.push(RangeSeries {
                     labels: labels::to_labels(row.labels),
                     samples,
+                    histograms,
                 });
             }
         }
@@ -196,16 +200,31 @@ async fn raw_samples(node: &SamplesNode, steps: Steps, query: &Arc<QueryContext>
         memory.grow(batch.size_bytes())?;
         for (index, labels) in batch.series.iter().enumerate() {
             let (times, values) = batch.rows(index);
-            let samples = times.iter().copied().zip(values.iter().copied());
-            let mut samples: Vec<_> = samples.filter(|(_, v)| !is_stale(*v)).collect();
+            let found = batch.histograms(index);
+            let (mut samples, mut histograms) = (Vec::with_capacity(times.len() - found.len()), Vec::new());
+            for (row, (time, value)) in times.iter().zip(values).enumerate() {
+                if is_stale(*value) {
+                    continue;
+                }
+                match found.get(row) {
+                    Some(histogram) => histograms.push((*time, Arc::clone(histogram))),
+                    None => samples.push((*time, *value)),
+                }
+            }
             if reach != Reach::Inside {
+                if !histograms.is_empty() {
+                    let word = if reach == Reach::Anchored { "anchored" } else { "smoothed" };
+                    let text = format!("{word} modifier is not supported with histograms");
+                    return Err(QueryError::execution(text));
+                }
                 let (times, values): (Vec<_>, Vec<_>) = samples.into_iter().unzip();
                 samples = extended(&times, &values, bounds.start(0), bounds.end(0), reach).unwrap_or_default();
             }
-            if !samples.is_empty() {
+            if !samples.is_empty() || !histograms.is_empty() {
                 out.push(RangeSeries {
                     labels: labels.clone(),
                     samples,
+                    histograms,
                 });
             }
         }

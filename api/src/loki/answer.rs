@@ -171,7 +171,7 @@ fn push_metric_item(out: &mut Vec<u8>, value: &Value, index: usize) -> bool {
                 return false;
             };
             open(out, &sample.labels, ",\"value\":");
-            push_sample(out, sample.time_ns, sample.value);
+            push_sample(out, sample.time_ns, sample.value.number());
             out.push(b'}');
         }
         Value::Matrix(series) => {
@@ -230,7 +230,7 @@ fn push_pairs(out: &mut Vec<u8>, pairs: &[(String, String)]) {
 #[cfg(test)]
 mod tests {
     use garner_query::logql::output::LogEntry;
-    use garner_query::output::{InstantSample, QueryStats};
+    use garner_query::output::{InstantSample, QueryStats, SampleValue};
 
     use super::*;
 
@@ -298,7 +298,7 @@ mod tests {
         let sample = InstantSample {
             labels: Labels::from_pairs([("app", "x")]),
             time_ns: 1_500_000_000,
-            value: 1e-7,
+            value: SampleValue::Float(1e-7),
         };
         assert_eq!(
             written(LogqlValue::Metric(Value::Vector(vec![sample.clone(), sample])), &[]),

@@ -1,8 +1,9 @@
 //! The answer of a query in Prometheus' JSON, written piece by piece.
 
-use garner_query::output::{QueryOutput, QueryStats, Value};
-use garner_storage::model::{Labels, NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
+use garner_query::output::{QueryOutput, QueryStats, SampleValue, Value};
+use garner_storage::model::{Histogram, Labels, NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
 
+use super::histogram::push_histogram;
 use crate::json::{push_int, push_labels, push_prometheus_float, push_seconds, push_string, push_strings};
 use crate::params::go_quote;
 use crate::server::Encode;
@@ -92,8 +93,16 @@ impl QueryAnswer {
                 };
                 comma(out);
                 push_metric(out, &sample.labels);
-                out.extend_from_slice(br#","value":"#);
-                push_sample(out, sample.time_ns, sample.value);
+                match &sample.value {
+                    SampleValue::Float(value) => {
+                        out.extend_from_slice(br#","value":"#);
+                        push_sample(out, sample.time_ns, *value);
+                    }
+                    SampleValue::Histogram(histogram) => {
+                        out.extend_from_slice(br#","histogram":"#);
+                        push_histogram_sample(out, sample.time_ns, histogram);
+                    }
+                }
                 out.push(b'}');
             }
             Value::Matrix(series) => {
@@ -102,14 +111,15 @@ impl QueryAnswer {
                 };
                 comma(out);
                 push_metric(out, &series.labels);
-                out.extend_from_slice(br#","values":["#);
-                for (index, (time_ns, value)) in series.samples.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    push_sample(out, *time_ns, *value);
-                }
-                out.extend_from_slice(b"]}");
+                let floats = series.samples.iter();
+                push_list(out, "values", floats, |out, (time_ns, value)| {
+                    push_sample(out, *time_ns, *value)
+                });
+                let histograms = series.histograms.iter();
+                push_list(out, "histograms", histograms, |out, (time_ns, histogram)| {
+                    push_histogram_sample(out, *time_ns, histogram);
+                });
+                out.push(b'}');
             }
             Value::Scalar(..) | Value::String(..) if self.written > 0 => return false,
             Value::Scalar(time_ns, value) => push_sample(out, *time_ns, *value),
@@ -214,12 +224,44 @@ fn push_sample(out: &mut Vec<u8>, time_ns: Timestamp, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+fn push_histogram_sample(out: &mut Vec<u8>, time_ns: Timestamp, histogram: &Histogram) {
+    out.push(b'[');
+    push_time(out, time_ns);
+    out.push(b',');
+    push_histogram(out, histogram);
+    out.push(b']');
+}
+
+/// A list by name as a further field of an object; nothing where it is empty.
+fn push_list<T>(
+    out: &mut Vec<u8>,
+    name: &str,
+    items: impl ExactSizeIterator<Item = T>,
+    mut push: impl FnMut(&mut Vec<u8>, T),
+) {
+    if items.len() == 0 {
+        return;
+    }
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":[");
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(b']');
+}
+
 fn push_time(out: &mut Vec<u8>, time_ns: Timestamp) {
     push_seconds(out, time_ns.div_euclid(NANOS_PER_MILLI));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use garner_query::output::{InstantSample, RangeSeries};
 
     use super::*;
@@ -243,7 +285,7 @@ mod tests {
         let sample = |value| InstantSample {
             labels: labels(),
             time_ns: 1_500_000_000,
-            value,
+            value: SampleValue::Float(value),
         };
         check(
             Value::Vector(vec![sample(1.0), sample(f64::NAN)]),
@@ -259,9 +301,36 @@ mod tests {
             Value::Matrix(vec![RangeSeries {
                 labels: Labels::empty(),
                 samples: vec![(0, 1.0), (60_000_000_000, f64::INFINITY)],
+                histograms: Vec::new(),
             }]),
             0,
             r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[60,"+Inf"]]}]},"infos":["look"]}"#,
+        );
+        let histogram = Arc::new(Histogram {
+            count: 2.0,
+            sum: 0.5,
+            ..Histogram::default()
+        });
+        check(
+            Value::Matrix(vec![RangeSeries {
+                labels: Labels::empty(),
+                samples: vec![(0, 1.0)],
+                histograms: vec![
+                    (1_500_000_000, Arc::clone(&histogram)),
+                    (2_000_000_000, Arc::clone(&histogram)),
+                ],
+            }]),
+            0,
+            r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"]],"histograms":[[1.5,{"count":"2","sum":"0.5"}],[2,{"count":"2","sum":"0.5"}]]}]},"infos":["look"]}"#,
+        );
+        check(
+            Value::Vector(vec![InstantSample {
+                labels: Labels::empty(),
+                time_ns: 0,
+                value: SampleValue::Histogram(histogram),
+            }]),
+            0,
+            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"histogram":[0,{"count":"2","sum":"0.5"}]}]},"infos":["look"]}"#,
         );
         check(
             Value::Scalar(1_000_000_000, 0.1),

@@ -2,13 +2,16 @@
 //! (prometheus `web/federate.go`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use futures::TryStreamExt;
+use garner_query::functions::native::buckets::Indexed;
+use garner_query::output::SampleValue;
 use garner_query::promql::parse_metric_selector;
 use garner_storage::model::{
-    LabelMatcher, Labels, METRIC_NAME, NANOS_PER_MILLI, SeriesKey, TimeRange, Timestamp, is_stale,
+    Histogram, LabelMatcher, Labels, METRIC_NAME, NANOS_PER_MILLI, SeriesKey, TimeRange, Timestamp, is_stale,
 };
 use http::{HeaderMap, HeaderValue, header};
 
@@ -20,6 +23,8 @@ use crate::server::{Ask, Encode, SampleQuery, SharedApp, answer};
 const SERIES_BYTES: u64 = 64;
 /// A label that Prometheus adds where a series has none, so that a scraper does not put its own in its place.
 const INSTANCE: &str = "instance";
+/// The label of a bucket's upper bound.
+const BUCKET: &str = "le";
 
 /// How names outside `[a-zA-Z_][a-zA-Z0-9_]*` are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +77,20 @@ fn negotiate(headers: &HeaderMap) -> Names {
     if quoted { Names::Quoted } else { Names::Underscores }
 }
 
-/// The last sample of each series in `range`; a series that has ended is left out.
+/// One series of the answer.
+struct Newest {
+    labels: Labels,
+    time_ns: Timestamp,
+    value: SampleValue,
+}
+
+/// The last sample of each series in `range`; a series that has ended is left out. So is a native histogram, for which the
+/// text format has no form, unless it has custom buckets: then it is a classic one.
 async fn newest(
     query: &SampleQuery,
     selectors: Vec<Vec<LabelMatcher>>,
     range: TimeRange,
-) -> Result<Vec<(Labels, Timestamp, f64)>, Failure> {
+) -> Result<Vec<Newest>, Failure> {
     let mut found = BTreeMap::new();
     for matchers in selectors {
         let mut batches = query.scan(matchers, range).await?;
@@ -88,25 +101,34 @@ async fn newest(
                     && !is_stale(*value)
                     && labels.get(METRIC_NAME).is_some()
                 {
+                    let value = match batch.histograms(index).get(times.len() - 1) {
+                        Some(histogram) if !histogram.uses_custom_buckets() => continue,
+                        Some(histogram) => SampleValue::Histogram(Arc::clone(histogram)),
+                        None => SampleValue::Float(*value),
+                    };
                     query.memory().try_grow(labels.size_bytes() as u64 + SERIES_BYTES)?;
-                    found.insert(SeriesKey(labels.clone()), (*time, *value));
+                    found.insert(SeriesKey(labels.clone()), (*time, value));
                 }
             }
         }
     }
-    let samples = found.into_iter().map(|(key, (time, value))| (key.0, time, value));
+    let samples = found.into_iter().map(|(key, (time_ns, value))| Newest {
+        labels: key.0,
+        time_ns,
+        value,
+    });
     Ok(samples.collect())
 }
 
 /// Writes the text format: series come sorted by their metric.
 struct Exposition {
-    samples: Vec<(Labels, Timestamp, f64)>,
+    samples: Vec<Newest>,
     written: usize,
     names: Names,
 }
 
 impl Exposition {
-    fn new(samples: Vec<(Labels, Timestamp, f64)>, names: Names) -> Self {
+    fn new(samples: Vec<Newest>, names: Names) -> Self {
         Exposition {
             samples,
             written: 0,
@@ -114,35 +136,33 @@ impl Exposition {
         }
     }
 
-    fn metric(&self, at: usize) -> Option<&str> {
-        self.samples.get(at)?.0.get(METRIC_NAME)
-    }
-}
-
-impl Encode for Exposition {
-    fn next(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some((labels, time, value)) = self.samples.get(self.written) else {
-            return false;
+    /// The metric of a sample and its type, which stand above the first of those that have both.
+    fn family(&self, at: usize) -> Option<(&str, &'static str)> {
+        let sample = self.samples.get(at)?;
+        let kind = match sample.value {
+            SampleValue::Float(_) => "untyped",
+            SampleValue::Histogram(_) => "histogram",
         };
-        let metric = labels.get(METRIC_NAME).unwrap_or_default();
-        let quoted = self.names == Names::Quoted && !is_classic(metric);
-        if self.written == 0 || self.metric(self.written - 1) != Some(metric) {
-            out.extend_from_slice(b"# TYPE ");
-            push_name(out, metric, self.names);
-            out.extend_from_slice(b" untyped\n");
-        }
+        Some((sample.labels.get(METRIC_NAME)?, kind))
+    }
+
+    /// A line: a series of `metric`, which has `le` too where a bound is given.
+    fn push_line(&self, out: &mut Vec<u8>, sample: &Newest, suffix: &str, bound: Option<&str>, value: f64) {
+        let metric = sample.labels.get(METRIC_NAME).unwrap_or_default();
+        let metric = format!("{metric}{suffix}");
+        let quoted = self.names == Names::Quoted && !is_classic(&metric);
         if !quoted {
-            push_name(out, metric, self.names);
+            push_name(out, &metric, self.names);
         }
         out.push(b'{');
-        let mut separator = false;
         if quoted {
-            push_name(out, metric, self.names);
-            separator = true;
+            push_name(out, &metric, self.names);
         }
-        let pairs = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-        let no_instance = labels.get(INSTANCE).is_none().then_some((INSTANCE, ""));
-        for (name, value) in pairs.chain(no_instance) {
+        let mut separator = quoted;
+        let pairs = sample.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        let no_instance = sample.labels.get(INSTANCE).is_none().then_some((INSTANCE, ""));
+        let bound = bound.map(|bound| (BUCKET, bound));
+        for (name, value) in pairs.chain(no_instance).chain(bound) {
             if separator {
                 out.push(b',');
             }
@@ -152,10 +172,46 @@ impl Encode for Exposition {
             push_quoted(out, value);
         }
         out.extend_from_slice(b"} ");
-        out.extend_from_slice(go_shortest(*value).as_bytes());
+        out.extend_from_slice(go_shortest(value).as_bytes());
         out.push(b' ');
-        push_int(out, time.div_euclid(NANOS_PER_MILLI));
+        push_int(out, sample.time_ns.div_euclid(NANOS_PER_MILLI));
         out.push(b'\n');
+    }
+
+    /// A histogram with custom buckets as a classic one (`makeClassicHistogram`).
+    fn push_histogram(&self, out: &mut Vec<u8>, sample: &Newest, histogram: &Histogram) {
+        let mut counts = Indexed::new(&histogram.positive_spans, &histogram.positive_buckets).peekable();
+        let mut cumulative = 0.0;
+        for (index, bound) in histogram.custom_values.iter().enumerate() {
+            while let Some((_, count)) = counts.next_if(|(at, _)| usize::try_from(*at).is_ok_and(|at| at <= index)) {
+                cumulative += count;
+            }
+            self.push_line(out, sample, "_bucket", Some(&go_shortest(*bound)), cumulative);
+        }
+        self.push_line(out, sample, "_bucket", Some("+Inf"), histogram.count);
+        self.push_line(out, sample, "_sum", None, histogram.sum);
+        self.push_line(out, sample, "_count", None, histogram.count);
+    }
+}
+
+impl Encode for Exposition {
+    fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(sample) = self.samples.get(self.written) else {
+            return false;
+        };
+        let family = self.family(self.written);
+        let before = self.written.checked_sub(1).and_then(|at| self.family(at));
+        if let Some((metric, kind)) = family.filter(|_| family != before) {
+            out.extend_from_slice(b"# TYPE ");
+            push_name(out, metric, self.names);
+            out.push(b' ');
+            out.extend_from_slice(kind.as_bytes());
+            out.push(b'\n');
+        }
+        match &sample.value {
+            SampleValue::Float(value) => self.push_line(out, sample, "", None, *value),
+            SampleValue::Histogram(histogram) => self.push_histogram(out, sample, histogram),
+        }
         self.written += 1;
         self.written < self.samples.len()
     }
@@ -216,7 +272,44 @@ fn push_quoted(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use garner_storage::model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA};
+
     use super::*;
+
+    #[test]
+    fn custom_buckets_are_written_as_classic_ones() {
+        let histogram = Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            count: 6.0,
+            sum: 1.5,
+            custom_values: vec![0.1, 0.2, 1.0],
+            positive_spans: vec![BucketSpan { offset: 0, length: 1 }, BucketSpan { offset: 1, length: 2 }],
+            positive_buckets: vec![3.0, 2.0, 1.0],
+            ..Histogram::default()
+        };
+        let sample = |value| Newest {
+            labels: Labels::from_pairs([("__name__", "m"), ("a", "1")]),
+            time_ns: 1_500_000_000,
+            value,
+        };
+        let samples = vec![
+            sample(SampleValue::Float(2.0)),
+            sample(SampleValue::Histogram(Arc::new(histogram))),
+        ];
+        let mut exposition = Exposition::new(samples, Names::Underscores);
+        let mut out = Vec::new();
+        while exposition.next(&mut out) {}
+        let expected = "# TYPE m untyped\n\
+            m{a=\"1\",instance=\"\"} 2 1500\n\
+            # TYPE m histogram\n\
+            m_bucket{a=\"1\",instance=\"\",le=\"0.1\"} 3 1500\n\
+            m_bucket{a=\"1\",instance=\"\",le=\"0.2\"} 3 1500\n\
+            m_bucket{a=\"1\",instance=\"\",le=\"1\"} 5 1500\n\
+            m_bucket{a=\"1\",instance=\"\",le=\"+Inf\"} 6 1500\n\
+            m_sum{a=\"1\",instance=\"\"} 1.5 1500\n\
+            m_count{a=\"1\",instance=\"\"} 6 1500\n";
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
 
     #[test]
     fn values_are_written_as_go_writes_them() {

@@ -9,6 +9,7 @@ pub mod empty;
 pub mod exemplars;
 pub mod features;
 pub mod federate;
+mod histogram;
 pub mod labels;
 mod list;
 pub mod metadata;

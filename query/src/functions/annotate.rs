@@ -1,5 +1,6 @@
 //! Warnings and infos that functions give, in Prometheus' words (prometheus util/annotations/annotations.go).
 
+use super::native::summary::NanEffect;
 use super::number::go_general;
 use crate::context::QueryContext;
 use crate::plan::Span;
@@ -7,6 +8,159 @@ use crate::vector::ScalarColumn;
 
 /// Ends of names that a counter has by convention.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+
+/// What there is to tell of functions and aggregations of native histograms, once for many windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes(u16);
+
+impl Notes {
+    /// A window holds floats and histograms.
+    pub const MIXED_TYPES: Notes = Notes(1);
+    /// A group holds floats and histograms.
+    pub const MIXED_TYPES_AGGREGATE: Notes = Notes(1 << 1);
+    /// Exponential and custom buckets meet.
+    pub const MIXED_BUCKETS: Notes = Notes(1 << 2);
+    /// A gauge is taken for a counter.
+    pub const NOT_COUNTER: Notes = Notes(1 << 3);
+    /// A counter is taken for a gauge.
+    pub const NOT_GAUGE: Notes = Notes(1 << 4);
+    /// Custom bounds were cut down for a sum.
+    pub const RECONCILED_ADD: Notes = Notes(1 << 5);
+    /// Custom bounds were cut down for a difference.
+    pub const RECONCILED_SUB: Notes = Notes(1 << 6);
+    /// Custom bounds were cut down in an aggregation.
+    pub const RECONCILED_AGGREGATE: Notes = Notes(1 << 7);
+    /// Hints about resets contradict each other in a sum.
+    pub const COLLISION_ADD: Notes = Notes(1 << 8);
+    /// Hints about resets contradict each other in a difference.
+    pub const COLLISION_SUB: Notes = Notes(1 << 9);
+    /// Hints about resets contradict each other in an aggregation.
+    pub const COLLISION_AGGREGATE: Notes = Notes(1 << 10);
+    /// A function of floats leaves histograms out.
+    pub const IGNORED_IN_RANGE: Notes = Notes(1 << 11);
+
+    /// Adds more.
+    pub fn add(&mut self, more: Notes) {
+        self.0 |= more.0;
+    }
+
+    fn has(self, note: Notes) -> bool {
+        self.0 & note.0 != 0
+    }
+
+    /// Tells everything; `metric` is the name of the series, empty where it has none.
+    pub fn tell(self, metric: &str, query: &QueryContext, span: Span) {
+        if self == Notes::default() {
+            return;
+        }
+        let warnings = [
+            (
+                Self::MIXED_TYPES,
+                format!("encountered a mix of histograms and floats for metric name {metric:?}"),
+            ),
+            (
+                Self::MIXED_TYPES_AGGREGATE,
+                "encountered a mix of histograms and floats for aggregation".into(),
+            ),
+            (
+                Self::MIXED_BUCKETS,
+                format!(
+                    "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \
+                     {metric:?}"
+                ),
+            ),
+            (
+                Self::NOT_COUNTER,
+                format!("this native histogram metric is not a counter: {metric:?}"),
+            ),
+            (
+                Self::NOT_GAUGE,
+                format!("this native histogram metric is not a gauge: {metric:?}"),
+            ),
+            (Self::COLLISION_ADD, collision("addition")),
+            (Self::COLLISION_SUB, collision("subtraction")),
+            (Self::COLLISION_AGGREGATE, collision("aggregation")),
+        ];
+        for (note, text) in warnings {
+            if self.has(note) {
+                query.warn(format!("PromQL warning: {text}"), Some(span));
+            }
+        }
+        let infos = [
+            (Self::RECONCILED_ADD, reconciled("addition")),
+            (Self::RECONCILED_SUB, reconciled("subtraction")),
+            (Self::RECONCILED_AGGREGATE, reconciled("aggregation")),
+            (
+                Self::IGNORED_IN_RANGE,
+                format!(
+                    "ignored histograms in a range containing both floats and histograms for metric name {metric:?}"
+                ),
+            ),
+        ];
+        for (note, text) in infos {
+            if self.has(note) {
+                query.info(format!("PromQL info: {text}"), Some(span));
+            }
+        }
+    }
+}
+
+fn collision(operation: &str) -> String {
+    format!("conflicting counter resets during histogram {operation}")
+}
+
+fn reconciled(operation: &str) -> String {
+    format!("mismatched custom buckets were reconciled during {operation}")
+}
+
+/// Says that an aggregation leaves histograms out.
+pub fn histogram_ignored(aggregation: &str, query: &QueryContext, span: Span) {
+    let text = format!("PromQL info: ignored histogram in {aggregation} aggregation");
+    query.info(text, Some(span));
+}
+
+/// Says that an operator has no meaning for values of these kinds (`float`, `histogram`).
+pub fn incompatible_types(left: &str, op: &str, right: &str, query: &QueryContext, span: Span) {
+    let text =
+        format!("PromQL info: incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}");
+    query.info(text, Some(span));
+}
+
+/// Warns of two histograms that an operator cannot bring together.
+pub fn incompatible_buckets(op: &str, query: &QueryContext, span: Span) {
+    let text = format!("PromQL warning: incompatible bucket layout encountered for binary operator {op}");
+    query.warn(text, Some(span));
+}
+
+/// Warns of a native histogram that stands beside classic buckets of the same name and labels.
+pub fn mixed_classic_native(metric: &str, query: &QueryContext, span: Span) {
+    let text = "PromQL warning: vector contains a mix of classic and native histograms";
+    query.warn(for_metric(text, metric), Some(span));
+}
+
+/// Says what NaN observations did to a quantile.
+pub fn nan_observations(effect: NanEffect, metric: &str, query: &QueryContext, span: Span) {
+    let text = match effect {
+        NanEffect::ResultIsNan => "result is NaN",
+        NanEffect::SkewedHigher => "result is skewed higher",
+    };
+    let text = format!("PromQL info: input to histogram_quantile has NaN observations, {text}");
+    query.info(for_metric(&text, metric), Some(span));
+}
+
+/// Says that NaN observations are in no fraction.
+pub fn nan_excluded(metric: &str, query: &QueryContext, span: Span) {
+    let text = "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all fractions";
+    query.info(for_metric(text, metric), Some(span));
+}
+
+fn for_metric(text: &str, metric: &str) -> String {
+    if metric.is_empty() {
+        text.to_string()
+    } else {
+        format!("{text} for metric name {metric:?}")
+    }
+}
 
 /// Says so where `rate` or `increase` is asked of a metric that does not look like a counter.
 pub fn counter_name(name: &str, query: &QueryContext, span: Span) {
@@ -50,11 +204,8 @@ pub fn ratio(ratio: f64, bound: f64, query: &QueryContext, span: Span) {
 
 /// Warns of a series whose `le` is no number; `metric` is its name, empty where it has none.
 pub fn bad_bucket_label(value: &str, metric: &str, query: &QueryContext, span: Span) {
-    let mut text = format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}");
-    if !metric.is_empty() {
-        text.push_str(&format!(" for metric name {metric:?}"));
-    }
-    query.warn(text, Some(span));
+    let text = format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}");
+    query.warn(for_metric(&text, metric), Some(span));
 }
 
 /// Says that `sort` does nothing here.

@@ -1,6 +1,9 @@
 //! The functions that exist, by name; how they compute stands in the files beside this one.
 
+use garner_storage::model::Histogram;
 use serde::{Deserialize, Serialize};
+
+use super::native::summary;
 
 /// A function of the samples in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,6 +111,58 @@ impl RangeFunction {
     /// promql/engine.go, `eval`: `last_over_time` and `first_over_time`).
     pub fn keeps_name(self) -> bool {
         matches!(self, RangeFunction::FirstOverTime | RangeFunction::LastOverTime)
+    }
+}
+
+/// A number that a native histogram tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HistogramFunction {
+    /// `histogram_avg`
+    Avg,
+    /// `histogram_count`
+    Count,
+    /// `histogram_stddev`
+    Stddev,
+    /// `histogram_stdvar`
+    Stdvar,
+    /// `histogram_sum`
+    Sum,
+}
+
+impl HistogramFunction {
+    /// Every function with the name it is called by.
+    const NAMES: [(HistogramFunction, &'static str); 5] = [
+        (HistogramFunction::Avg, "histogram_avg"),
+        (HistogramFunction::Count, "histogram_count"),
+        (HistogramFunction::Stddev, "histogram_stddev"),
+        (HistogramFunction::Stdvar, "histogram_stdvar"),
+        (HistogramFunction::Sum, "histogram_sum"),
+    ];
+
+    /// The function of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(f, _)| *f)
+    }
+
+    /// The name it is called by.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(f, _)| *f == self).map_or("", |(_, n)| n)
+    }
+
+    /// Whether it reads the count and the sum only, so that buckets need not be kept for it.
+    pub fn reads_counts_only(self) -> bool {
+        !matches!(self, HistogramFunction::Stddev | HistogramFunction::Stdvar)
+    }
+
+    /// Its value.
+    pub fn of(self, histogram: &Histogram) -> f64 {
+        match self {
+            HistogramFunction::Avg => summary::average(histogram),
+            HistogramFunction::Count => histogram.count,
+            HistogramFunction::Stddev => summary::variance(histogram).sqrt(),
+            HistogramFunction::Stdvar => summary::variance(histogram),
+            HistogramFunction::Sum => histogram.sum,
+        }
     }
 }
 

@@ -28,6 +28,16 @@ pub fn go_general(value: f64) -> String {
     }
 }
 
+/// A number as OpenMetrics wants it in labels: always with a point or an exponent (prometheus model/labels/float.go,
+/// `FormatOpenMetricsFloat`).
+pub fn go_open_metrics(value: f64) -> String {
+    let mut text = go_general(value);
+    if value.is_finite() && !text.contains(['e', '.']) {
+        text.push_str(".0");
+    }
+    text
+}
+
 /// Go's `%.<digits>g`: so many significant digits, trailing zeros cut.
 pub fn go_general_digits(value: f64, digits: usize) -> String {
     let rounded = format!("{value:.*e}", digits.saturating_sub(1));
@@ -59,6 +69,9 @@ mod tests {
             assert_eq!((go_fixed(value).as_str(), go_general(value).as_str()), (fixed, general));
         };
         check(1.0, "1", "1");
+        for (value, expected) in [(1.0, "1.0"), (0.99, "0.99"), (1e21, "1e+21"), (f64::NAN, "NaN")] {
+            assert_eq!(go_open_metrics(value), expected);
+        }
         check(-0.5, "-0.5", "-0.5");
         check(1e21, "1000000000000000000000", "1e+21");
         check(1.5e-7, "0.00000015", "1.5e-07");

@@ -30,21 +30,21 @@ pub struct Window<'a> {
 /// A range function with its windows and parameters.
 #[derive(Debug)]
 pub struct RangeKernel {
-    function: RangeFunction,
-    windows: Windows,
+    pub(super) function: RangeFunction,
+    pub(super) windows: Windows,
     params: Vec<ScalarColumn>,
     scratch: Vec<f64>,
 }
 
-const RATE: RateKind = RateKind {
+pub(super) const RATE: RateKind = RateKind {
     counter: true,
     per_second: true,
 };
-const INCREASE: RateKind = RateKind {
+pub(super) const INCREASE: RateKind = RateKind {
     counter: true,
     per_second: false,
 };
-const DELTA: RateKind = RateKind {
+pub(super) const DELTA: RateKind = RateKind {
     counter: false,
     per_second: false,
 };

@@ -1,6 +1,8 @@
 //! `rate`, `increase`, `delta` with extrapolation to the window's edges, `irate` and `idelta` (prometheus
 //! promql/functions.go, `extrapolatedRate` and `instantValue`).
 
+use garner_storage::model::Timestamp;
+
 use super::range::Window;
 use super::seconds::seconds;
 
@@ -32,20 +34,35 @@ pub fn extrapolated(window: &Window<'_>, kind: RateKind, resets: bool) -> Option
             }
         }
     }
+    Some(change * extrapolation(times, window.start, window.end, kind, values[0], change))
+}
+
+/// What the change between the first and the last sample is to be multiplied with, so that it covers `(start, end]`. There
+/// are at least two times; `first` is the value (of a histogram, the count) of the first sample.
+#[inline]
+pub fn extrapolation(
+    times: &[Timestamp],
+    start: Timestamp,
+    end: Timestamp,
+    kind: RateKind,
+    first: f64,
+    change: f64,
+) -> f64 {
+    let last = times.len() - 1;
     // All in nanoseconds: only ratios of them matter, and each division saved counts (it is the hottest place of a query).
     let sampled = (times[last] - times[0]) as f64;
     let spacing = sampled / last as f64;
     let threshold = spacing * EXTRAPOLATION_THRESHOLD;
 
-    let mut to_start = times[0].saturating_sub(window.start) as f64;
+    let mut to_start = times[0].saturating_sub(start) as f64;
     if to_start >= threshold {
         to_start = spacing / 2.0;
     }
     // A counter starts at zero, so it is not extrapolated to before it would have been zero.
-    if kind.counter && change > 0.0 && values[0] >= 0.0 && sampled * values[0] < to_start * change {
-        to_start = sampled * (values[0] / change);
+    if kind.counter && change > 0.0 && first >= 0.0 && sampled * first < to_start * change {
+        to_start = sampled * (first / change);
     }
-    let mut to_end = window.end.saturating_sub(times[last]) as f64;
+    let mut to_end = end.saturating_sub(times[last]) as f64;
     if to_end >= threshold {
         to_end = spacing / 2.0;
     }
@@ -55,9 +72,9 @@ pub fn extrapolated(window: &Window<'_>, kind: RateKind, resets: bool) -> Option
         (sampled + to_start + to_end) / sampled
     };
     if kind.per_second {
-        factor /= seconds(window.end.saturating_sub(window.start));
+        factor /= seconds(end.saturating_sub(start));
     }
-    Some(change * factor)
+    factor
 }
 
 /// The change between the last two samples of a window.

@@ -107,19 +107,23 @@ pub fn extended(
     Some(out)
 }
 
+/// The samples that stand for the bounds; `None` where nothing lies in the window.
+pub(super) fn ends(times: &[Timestamp], start: Timestamp, end: Timestamp, smoothed: bool) -> Option<(usize, usize)> {
+    let newest = times.len().checked_sub(1)?;
+    let before_newest = &times[..newest];
+    let first = before_newest.partition_point(|t| *t <= start).saturating_sub(1);
+    let last = if smoothed {
+        before_newest.partition_point(|t| *t < end)
+    } else {
+        newest
+    };
+    let nothing = times[last] <= start || (smoothed && times[first] > end);
+    (!nothing).then_some((first, last))
+}
+
 impl<'a> Seen<'a> {
-    /// The samples that stand for the bounds; `None` where nothing lies in the window.
     fn ends(&self) -> Option<(usize, usize)> {
-        let newest = self.times.len().checked_sub(1)?;
-        let before_newest = &self.times[..newest];
-        let first = before_newest.partition_point(|t| *t <= self.start).saturating_sub(1);
-        let last = if self.smoothed {
-            before_newest.partition_point(|t| *t < self.end)
-        } else {
-            newest
-        };
-        let nothing = self.times[last] <= self.start || (self.smoothed && self.times[first] > self.end);
-        (!nothing).then_some((first, last))
+        ends(self.times, self.start, self.end, self.smoothed)
     }
 
     /// The samples strictly between the bounds.

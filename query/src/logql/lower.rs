@@ -164,6 +164,7 @@ fn lower_vector(
         label: None,
         input: Box::new(input),
         span: Span::default(),
+        places: (Span::default(), Span::default()),
     })
 }
 

@@ -69,7 +69,7 @@ fn show(output: Result<LogqlOutput, QueryError>) -> String {
             .collect(),
         LogqlValue::Metric(Value::Vector(samples)) => samples
             .iter()
-            .map(|s| format!("{{{}}} {}", labels(&s.labels), s.value))
+            .map(|s| format!("{{{}}} {}", labels(&s.labels), s.value.number()))
             .collect(),
         LogqlValue::Metric(Value::Matrix(series)) => series
             .iter()

@@ -90,7 +90,7 @@ impl Operator for Absent {
             {
                 query.check()?;
                 for row in VectorReader::new(&batch)?.rows() {
-                    for (step, _) in row.iter() {
+                    for step in row.steps() {
                         missing -= usize::from(!std::mem::replace(&mut present[step], true));
                     }
                 }

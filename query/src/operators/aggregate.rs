@@ -18,18 +18,24 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Result, internal_datafusion_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::TryStreamExt;
+use garner_storage::model::{Histogram, METRIC_NAME};
 use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::fold::{Cell, Fold, FoldState};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
+use super::histogram_cells::{self, HistogramCells};
+use super::histogram_fold::HistogramFold;
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
 use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
-use crate::plan::{Grouping, Steps};
-use crate::vector::{Interner, RowBuffer, VectorBuilder, VectorReader, value_field, vector_schema};
+use crate::functions::annotate::{self, Notes};
+use crate::plan::{Grouping, Span, Steps};
+use crate::vector::{
+    HistogramRuns, Interner, RowBuffer, VectorBuilder, VectorReader, labels, value_field, vector_schema,
+};
 
 /// Which part of the work is done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +56,12 @@ pub struct Aggregate {
     keys: KeyLabels,
     steps: Steps,
     phase: Phase,
+    /// Where the input stands.
+    span: Span,
 }
 
-/// The vector layout and the columns of [`Cell`], one value a step from step 0 on; the flag is 0 or 1.
+/// The vector layout and the columns of [`Cell`], one value a step from step 0 on; the flag is 0 or 1. A batch of groups
+/// with histograms has the columns of [`histogram_cells`] after them.
 static CELL_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields: Vec<Arc<Field>> = vector_schema().fields().iter().cloned().collect();
     for name in ["count", "a", "b", "flag"] {
@@ -61,9 +70,15 @@ static CELL_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
+static WIDE_CELL_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields: Vec<Arc<Field>> = CELL_SCHEMA.fields().iter().cloned().collect();
+    fields.extend(histogram_cells::fields());
+    Arc::new(Schema::new(fields))
+});
+
 impl Aggregate {
     /// The aggregation of `input`, in two phases where it has partitions.
-    pub fn plan(input: Plan, fold: Fold, grouping: &Grouping, steps: Steps) -> Plan {
+    pub fn plan(input: Plan, fold: Fold, grouping: &Grouping, steps: Steps, span: Span) -> Plan {
         let keys = KeyLabels::of_group(grouping);
         let make = |input, phase| {
             OperatorExec::plan(Aggregate {
@@ -72,6 +87,7 @@ impl Aggregate {
                 keys: keys.clone(),
                 steps,
                 phase,
+                span,
             })
         };
         if partitions(&input) == 1 {
@@ -125,19 +141,20 @@ impl Operator for Aggregate {
         inputs.first().copied().flatten()
     }
 
-    type Wire = (Fold, KeyLabels, Steps, Phase);
+    type Wire = (Fold, KeyLabels, Steps, Phase, Span);
 
     fn to_wire(&self) -> Self::Wire {
-        (self.fold, self.keys.clone(), self.steps, self.phase)
+        (self.fold, self.keys.clone(), self.steps, self.phase, self.span)
     }
 
-    fn from_wire((fold, keys, steps, phase): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+    fn from_wire((fold, keys, steps, phase, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
         Ok(Aggregate {
             input: parts.input()?,
             fold,
             keys,
             steps,
             phase,
+            span,
         })
     }
 
@@ -154,11 +171,11 @@ impl Operator for Aggregate {
             while let Some(batch) = input.try_next().await? {
                 query.check()?;
                 match plan.phase {
-                    Phase::Single | Phase::Partial => groups.add_rows(&batch)?,
-                    Phase::Final => groups.add_cells(&batch)?,
+                    Phase::Single | Phase::Partial => groups.add_rows(&batch, &plan, &query)?,
+                    Phase::Final => groups.add_cells(&batch, &plan, &query)?,
                 }
             }
-            groups.finish(plan.phase)
+            groups.finish(&plan, &query)
         }))
     }
 }
@@ -169,6 +186,10 @@ struct Groups {
     keys: KeyLabels,
     sets: Interner,
     state: FoldState,
+    histograms: Option<HistogramFold>,
+    /// Whether histograms were left out.
+    ignored_histograms: bool,
+    scratch: Histogram,
     memory: MemoryGuard,
     key: Vec<u8>,
 }
@@ -181,6 +202,9 @@ impl Groups {
             keys: plan.keys.clone(),
             sets: Interner::new(),
             state: FoldState::new(plan.fold, plan.steps.len()),
+            histograms: HistogramFold::new(plan.fold, plan.steps.len()),
+            ignored_histograms: false,
+            scratch: Histogram::default(),
             memory: MemoryGuard::new(query),
             key: Vec::new(),
         }
@@ -198,7 +222,7 @@ impl Groups {
         Ok(group)
     }
 
-    fn add_rows(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn add_rows(&mut self, batch: &RecordBatch, plan: &Aggregate, query: &QueryContext) -> Result<()> {
         for row in VectorReader::new(batch)?.rows() {
             self.keys.key_into(row.labels, &mut self.key);
             let group = self.group()?;
@@ -208,12 +232,47 @@ impl Groups {
             } else {
                 self.state.add_row(group, row.first_step, row.values, None);
             }
+            if let Some(runs) = row.histograms() {
+                self.add_histograms(group, row.labels, runs, plan, query)?;
+            }
         }
         Ok(())
     }
 
-    fn add_cells(&mut self, batch: &RecordBatch) -> Result<()> {
-        let reader = VectorReader::new(batch)?;
+    fn add_histograms(
+        &mut self,
+        group: usize,
+        set: &[u8],
+        runs: HistogramRuns<'_>,
+        plan: &Aggregate,
+        query: &QueryContext,
+    ) -> Result<(), QueryError> {
+        let Some(fold) = &mut self.histograms else {
+            match self.fold {
+                Fold::Count | Fold::Group => runs.all_steps().for_each(|step| self.state.count(group, step)),
+                _ => self.ignored_histograms = true,
+            }
+            return Ok(());
+        };
+        let metric = labels::text(labels::value_of(set, METRIC_NAME.as_bytes()));
+        fold.enter(group, metric, &mut self.memory)?;
+        let mut compatible = true;
+        for run in 0..runs.len() {
+            let (first, count) = runs.steps(run);
+            runs.read_into(run, &mut self.scratch);
+            for step in first..first + count {
+                compatible &= fold.add(group, step as usize, &self.scratch, &mut self.memory)?;
+            }
+        }
+        if !compatible {
+            Notes::MIXED_BUCKETS.tell(metric, query, plan.span);
+        }
+        Ok(())
+    }
+
+    fn add_cells(&mut self, batch: &RecordBatch, plan: &Aggregate, query: &QueryContext) -> Result<()> {
+        let reader = VectorReader::without_histograms(batch)?;
+        let histograms = HistogramCells::new(batch, 7)?;
         let bad = || internal_datafusion_err!("a partial aggregation lacks a column");
         let mut columns = Vec::with_capacity(4);
         for i in 3..7 {
@@ -242,14 +301,50 @@ impl Groups {
                 };
                 self.state.merge(group, step, cell);
             }
+            if let Some(cells) = &histograms {
+                self.merge_histograms(group, cells, index, plan, query)?;
+            }
         }
         Ok(())
     }
 
-    fn finish(self, phase: Phase) -> Result<Gathered> {
-        let batches = match phase {
+    fn merge_histograms(
+        &mut self,
+        group: usize,
+        cells: &HistogramCells<'_>,
+        index: usize,
+        plan: &Aggregate,
+        query: &QueryContext,
+    ) -> Result<()> {
+        let Some(fold) = &mut self.histograms else {
+            return Ok(());
+        };
+        let metric = cells.metric(index);
+        let memory = &mut self.memory;
+        fold.enter(group, metric, memory)?;
+        let mut compatible = true;
+        cells.for_each(index, |step, cell| {
+            compatible &= fold.merge(group, step, cell, memory)?;
+            Ok(())
+        })?;
+        if !compatible {
+            Notes::MIXED_BUCKETS.tell(metric, query, plan.span);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, plan: &Aggregate, query: &QueryContext) -> Result<Gathered> {
+        if self.ignored_histograms {
+            annotate::histogram_ignored(self.fold.as_str(), query, plan.span);
+        }
+        let batches = match plan.phase {
             Phase::Partial => self.cell_batches()?,
-            Phase::Single | Phase::Final => self.result_batches()?,
+            Phase::Single | Phase::Final => {
+                let mut notes = Notes::default();
+                let batches = self.result_batches(&mut notes)?;
+                notes.tell("", query, plan.span);
+                batches
+            }
         };
         Ok(Gathered {
             batches,
@@ -257,7 +352,7 @@ impl Groups {
         })
     }
 
-    fn result_batches(&self) -> Result<Vec<RecordBatch>> {
+    fn result_batches(&mut self, notes: &mut Notes) -> Result<Vec<RecordBatch>> {
         let mut output = Output::default();
         let mut row = RowBuffer::new(self.steps);
         for group in 0..self.sets.len() {
@@ -266,6 +361,16 @@ impl Groups {
                 if let Some(value) = self.state.result(group, step) {
                     row.set(step, value);
                 }
+            }
+            if let Some(fold) = self.histograms.as_ref().filter(|f| !f.is_empty()) {
+                for (step, cell) in fold.cells(group) {
+                    let floats = row.is_present(step);
+                    row.unset(step);
+                    if let Some(histogram) = fold.result(cell, floats, notes) {
+                        row.set_histogram(step, Arc::new(histogram));
+                    }
+                }
+                self.memory.grow(row.histogram_bytes())?;
             }
             output.row()?.push_row(self.sets.bytes(group), &row);
         }
@@ -297,6 +402,10 @@ impl Groups {
             let offsets = OffsetBuffer::from_lengths(groups.iter().map(|_| self.steps));
             let values = Arc::new(Float64Array::from(column));
             arrays.push(Arc::new(ListArray::try_new(value_field(), offsets, values, None)?));
+        }
+        if let Some(fold) = self.histograms.as_ref().filter(|f| !f.is_empty()) {
+            arrays.extend(histogram_cells::write(fold, groups)?);
+            return Ok(RecordBatch::try_new(Arc::clone(&WIDE_CELL_SCHEMA), arrays)?);
         }
         Ok(RecordBatch::try_new(Arc::clone(&CELL_SCHEMA), arrays)?)
     }

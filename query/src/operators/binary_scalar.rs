@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use garner_storage::model::Histogram;
 
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
@@ -14,9 +15,10 @@ use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::{arithmetic, compare};
-use crate::plan::{BinaryOp, Steps};
+use crate::functions::native::binary::{Element, Outcome, Told, combine};
+use crate::plan::{BinaryOp, Span, Steps};
 use crate::vector::labels::NameRemoval;
-use crate::vector::{RowBuffer, ScalarColumn, VectorBuilder, VectorRow};
+use crate::vector::{HistogramRuns, RowBuffer, ScalarColumn, VectorBuilder, VectorRow};
 
 /// The operator's parameters.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct BinaryScalar {
     pub return_bool: bool,
     /// The grid.
     pub steps: Steps,
+    /// Where the operation stands.
+    pub span: Span,
 }
 
 impl BinaryScalar {
@@ -72,15 +76,16 @@ impl Operator for BinaryScalar {
         partitions(&self.input)
     }
 
-    type Wire = (BinaryOp, WireScalar, bool, bool, Steps);
+    type Wire = (BinaryOp, WireScalar, bool, bool, Steps, Span);
 
     fn to_wire(&self) -> Self::Wire {
         let scalar = scalar_to_wire(&self.scalar);
-        (self.op, scalar, self.scalar_left, self.return_bool, self.steps)
+        let (op, steps, span) = (self.op, self.steps, self.span);
+        (op, scalar, self.scalar_left, self.return_bool, steps, span)
     }
 
     fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
-        let (op, scalar, scalar_left, return_bool, steps) = wire;
+        let (op, scalar, scalar_left, return_bool, steps, span) = wire;
         Ok(BinaryScalar {
             input: parts.input()?,
             scalar: parts.scalar(scalar)?,
@@ -88,6 +93,7 @@ impl Operator for BinaryScalar {
             scalar_left,
             return_bool,
             steps,
+            span,
         })
     }
 
@@ -106,6 +112,8 @@ impl Operator for BinaryScalar {
                     drops_name: BinaryScalar::drops_name(plan.op, plan.return_bool),
                     names: query.names(),
                     label_bytes: Vec::new(),
+                    told: Told::default(),
+                    query,
                     scalar,
                     plan,
                 })
@@ -121,11 +129,43 @@ struct Mapper {
     drops_name: bool,
     names: NameRemoval,
     label_bytes: Vec<u8>,
+    told: Told,
+    query: Arc<QueryContext>,
 }
 
 impl RowMapper for Mapper {
     fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
         self.row.clear();
+        let op = self.plan.op;
+        if op.is_trim() {
+            if row.iter().next().is_some() {
+                self.told.types(&Element::Float(0.0), &Element::Float(0.0));
+            }
+        } else {
+            self.map_floats(row);
+        }
+        if let Some(runs) = row.histograms() {
+            self.map_histograms(runs);
+        }
+        if self.drops_name {
+            self.label_bytes.clear();
+            self.names.apply_into(row.labels, &mut self.label_bytes);
+            out.push_row(&self.label_bytes, &self.row);
+        } else {
+            out.push_row(row.labels, &self.row);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        told.tell(self.plan.op, &self.query, self.plan.span);
+    }
+}
+
+impl Mapper {
+    #[inline]
+    fn map_floats(&mut self, row: VectorRow<'_>) {
         let op = self.plan.op;
         for (step, value) in row.iter() {
             let scalar = self.scalar.at(step);
@@ -146,13 +186,34 @@ impl RowMapper for Mapper {
                 self.row.set(step, value);
             }
         }
-        if self.drops_name {
-            self.label_bytes.clear();
-            self.names.apply_into(row.labels, &mut self.label_bytes);
-            out.push_row(&self.label_bytes, &self.row);
-        } else {
-            out.push_row(row.labels, &self.row);
+    }
+
+    fn map_histograms(&mut self, runs: HistogramRuns<'_>) {
+        for run in 0..runs.len() {
+            let (first, count) = runs.steps(run);
+            let histogram = runs.read(run);
+            let mut last: Option<(u64, Arc<Histogram>)> = None;
+            for step in first as usize..(first + count) as usize {
+                let scalar = self.scalar.at(step);
+                if let Some((bits, made)) = &last
+                    && *bits == scalar.to_bits()
+                {
+                    self.row.set_histogram(step, Arc::clone(made));
+                    continue;
+                }
+                let (left, right) = (Element::Histogram(&histogram), Element::Float(scalar));
+                let (left, right) = if self.plan.scalar_left {
+                    (right, left)
+                } else {
+                    (left, right)
+                };
+                // Histograms and numbers do not compare, so there is either a new one or nothing.
+                if let Outcome::Histogram(made) = combine(self.plan.op, left, right, &mut self.told) {
+                    let made = Arc::new(made);
+                    self.row.set_histogram(step, Arc::clone(&made));
+                    last = Some((scalar.to_bits(), made));
+                }
+            }
         }
-        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use garner_storage::model::Histogram;
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
@@ -21,7 +22,8 @@ use super::wire::Parts;
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::element_op;
-use crate::plan::{BinaryOp, Cardinality, Matching, Steps};
+use crate::functions::native::binary::{Element, Outcome, Told, combine};
+use crate::plan::{BinaryOp, Cardinality, Matching, Span, Steps};
 use crate::vector::labels::{self, NameRemoval};
 use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, vector_schema};
 
@@ -40,6 +42,8 @@ pub struct BinaryVector {
     pub matching: Matching,
     /// The grid.
     pub steps: Steps,
+    /// Where the operation stands.
+    pub span: Span,
 }
 
 impl BinaryVector {
@@ -87,13 +91,13 @@ impl Operator for BinaryVector {
         })
     }
 
-    type Wire = (BinaryOp, bool, Matching, Steps);
+    type Wire = (BinaryOp, bool, Matching, Steps, Span);
 
     fn to_wire(&self) -> Self::Wire {
-        (self.op, self.return_bool, self.matching.clone(), self.steps)
+        (self.op, self.return_bool, self.matching.clone(), self.steps, self.span)
     }
 
-    fn from_wire((op, return_bool, matching, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+    fn from_wire((op, return_bool, matching, steps, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
         Ok(BinaryVector {
             left: parts.input()?,
             right: parts.input()?,
@@ -101,6 +105,7 @@ impl Operator for BinaryVector {
             return_bool,
             matching,
             steps,
+            span,
         })
     }
 
@@ -148,7 +153,7 @@ fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryConte
     for row in many_readers.iter().flat_map(|r| r.rows()) {
         keys.key_into(row.labels, &mut key);
         group_of(&mut names, &mut groups, &key, &mut memory)?.many.push(row);
-        row.iter().for_each(|(step, _)| many_present[step] = true);
+        row.steps().for_each(|step| many_present[step] = true);
     }
     for row in one_readers.iter().flat_map(|r| r.rows()) {
         keys.key_into(row.labels, &mut key);
@@ -163,7 +168,8 @@ fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryConte
         }
         pairs.add_group(index, group, &mut memory)?;
     }
-    let batches = pairs.evaluate(&groups)?;
+    let batches = pairs.evaluate(&groups, &mut memory)?;
+    pairs.told.tell(plan.op, query, plan.span);
     Ok(Gathered { batches, memory })
 }
 
@@ -194,7 +200,7 @@ fn check_one_side(
     }
     let mut holder: Vec<Option<usize>> = vec![None; plan.steps.len()];
     for (index, row) in group.one.iter().enumerate() {
-        for (step, _) in row.iter().filter(|(step, _)| matters(*step)) {
+        for step in row.steps().filter(|step| matters(*step)) {
             let Some(first) = holder[step].replace(index) else {
                 continue;
             };
@@ -223,8 +229,8 @@ fn check_one_to_one(plan: &BinaryVector, group: &MatchGroup<'_>) -> Result<(), Q
     }
     let mut seen = vec![false; plan.steps.len()];
     for row in &group.many {
-        for (step, _) in row.iter() {
-            let matched = plan.matching.fill_right.is_some() || group.one.iter().any(|o| o.at(step).is_some());
+        for step in row.steps() {
+            let matched = plan.matching.fill_right.is_some() || group.one.iter().any(|o| o.is_at(step));
             if matched && std::mem::replace(&mut seen[step], true) {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
@@ -241,6 +247,7 @@ struct Pairs<'a, 'p> {
     labels: ResultLabels,
     results: Interner,
     pairs: Vec<Vec<Pair<'a>>>,
+    told: Told,
 }
 
 impl<'a, 'p> Pairs<'a, 'p> {
@@ -250,6 +257,7 @@ impl<'a, 'p> Pairs<'a, 'p> {
             labels: ResultLabels::new(plan.op, plan.return_bool, &plan.matching, names),
             results: Interner::new(),
             pairs: Vec::new(),
+            told: Told::default(),
         }
     }
 
@@ -290,20 +298,32 @@ impl<'a, 'p> Pairs<'a, 'p> {
         Ok(())
     }
 
-    fn evaluate(&self, groups: &[MatchGroup<'a>]) -> Result<Vec<arrow_array::RecordBatch>> {
+    fn evaluate(
+        &mut self,
+        groups: &[MatchGroup<'a>],
+        memory: &mut MemoryGuard,
+    ) -> Result<Vec<arrow_array::RecordBatch>> {
         let steps = self.plan.steps.len();
         let mut output = Output::default();
         let mut row = RowBuffer::new(steps);
         // The match group whose pair was at a step, also where the comparison did not hold there.
         let mut touched: Vec<Option<usize>> = vec![None; steps];
-        for (result, pairs) in self.pairs.iter().enumerate() {
+        let all = std::mem::take(&mut self.pairs);
+        for (result, pairs) in all.iter().enumerate() {
             row.clear();
             if pairs.len() > 1 {
                 touched.fill(None);
             }
             for pair in pairs {
-                self.evaluate_pair(pair, &groups[pair.group], pairs.len() > 1, &mut touched, &mut row)?;
+                let (group, shared) = (&groups[pair.group], pairs.len() > 1);
+                let has_histograms = |row: Option<VectorRow<'_>>| row.is_some_and(|r| r.histograms().is_some());
+                if self.plan.op.is_trim() || has_histograms(pair.many) || has_histograms(pair.one) {
+                    self.evaluate_mixed(pair, group, shared, &mut touched, &mut row)?;
+                } else {
+                    self.evaluate_pair(pair, group, shared, &mut touched, &mut row)?;
+                }
             }
+            memory.grow(row.histogram_bytes())?;
             output.row()?.push_row(self.results.bytes(result), &row);
         }
         output.finish()
@@ -326,11 +346,11 @@ impl<'a, 'p> Pairs<'a, 'p> {
             let values = match (pair.many, pair.one) {
                 (Some(_), Some(one)) => one.at(step).map(|other| (value, other)),
                 (Some(_), None) => {
-                    let unmatched = group.one.iter().all(|o| o.at(step).is_none());
+                    let unmatched = group.one.iter().all(|o| !o.is_at(step));
                     matching.fill_right.filter(|_| unmatched).map(|fill| (value, fill))
                 }
                 _ => {
-                    let unmatched = group.many.iter().all(|m| m.at(step).is_none());
+                    let unmatched = group.many.iter().all(|m| !m.is_at(step));
                     matching.fill_left.filter(|_| unmatched).map(|fill| (fill, value))
                 }
             };
@@ -349,5 +369,96 @@ impl<'a, 'p> Pairs<'a, 'p> {
             }
         }
         Ok(())
+    }
+    /// As [`Pairs::evaluate_pair`], where a side has histograms.
+    fn evaluate_mixed(
+        &mut self,
+        pair: &Pair<'a>,
+        group: &MatchGroup<'a>,
+        shared: bool,
+        touched: &mut [Option<usize>],
+        row: &mut RowBuffer,
+    ) -> Result<(), QueryError> {
+        let matching = &self.plan.matching;
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let Some(driver) = pair.many.or(pair.one) else {
+            return Ok(());
+        };
+        for step in driver.steps() {
+            let sides = match (pair.many, pair.one) {
+                (Some(many), Some(one)) => (Side::at(many, step), Side::at(one, step)),
+                (Some(many), None) => {
+                    let unmatched = group.one.iter().all(|o| !o.is_at(step));
+                    (
+                        Side::at(many, step),
+                        matching.fill_right.filter(|_| unmatched).map(Side::Float),
+                    )
+                }
+                (None, Some(one)) => {
+                    let unmatched = group.many.iter().all(|m| !m.is_at(step));
+                    (
+                        matching.fill_left.filter(|_| unmatched).map(Side::Float),
+                        Side::at(one, step),
+                    )
+                }
+                (None, None) => (None, None),
+            };
+            let (Some(many), Some(one)) = sides else { continue };
+            let (left, right) = if swapped { (&one, &many) } else { (&many, &one) };
+            let Some(result) = result_of(self.plan, left, right, &mut self.told) else {
+                continue;
+            };
+            if shared && touched[step].replace(pair.group) == Some(pair.group) {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                ));
+            }
+            let Some(result) = result else { continue };
+            if row.is_present(step) {
+                return Err(same_labelset());
+            }
+            match result {
+                Side::Float(value) => row.set(step, value),
+                Side::Histogram(histogram) => row.set_histogram(step, histogram),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a side has at a step.
+#[derive(Clone)]
+enum Side {
+    Float(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl Side {
+    fn at(row: VectorRow<'_>, step: usize) -> Option<Side> {
+        let float = row.at(step).map(Side::Float);
+        float.or_else(|| row.histogram_at(step).map(|h| Side::Histogram(Arc::new(h))))
+    }
+
+    fn element(&self) -> Element<'_> {
+        match self {
+            Side::Float(value) => Element::Float(*value),
+            Side::Histogram(histogram) => Element::Histogram(histogram),
+        }
+    }
+}
+
+/// What two sides give; `Some(None)` where a comparison does not hold, nothing where there is no such operation, which then
+/// counts as no match.
+fn result_of(plan: &BinaryVector, left: &Side, right: &Side, told: &mut Told) -> Option<Option<Side>> {
+    if let (Side::Float(left), Side::Float(right)) = (left, right)
+        && !plan.op.is_trim()
+    {
+        return Some(element_op(plan.op, plan.return_bool, *left, *right).map(Side::Float));
+    }
+    match combine(plan.op, left.element(), right.element(), told) {
+        Outcome::Histogram(made) => Some(Some(Side::Histogram(Arc::new(made)))),
+        Outcome::Holds(holds) if plan.return_bool => Some(Some(Side::Float(f64::from(u8::from(holds))))),
+        Outcome::Holds(holds) => Some(holds.then(|| left.clone())),
+        Outcome::Nothing => None,
     }
 }

@@ -16,7 +16,9 @@ use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
 use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
+use crate::error::QueryError;
 use crate::functions::annotate;
+use crate::functions::native::text::text;
 use crate::functions::number::go_fixed;
 use crate::functions::quantile::quantile;
 use crate::plan::{Grouping, Span, Steps};
@@ -47,16 +49,19 @@ pub struct CollectGroups {
     what: Collected,
     grouping: Grouping,
     steps: Steps,
+    /// Where the input stands.
+    span: Span,
 }
 
 impl CollectGroups {
-    /// The aggregation of `input`.
-    pub fn plan(input: Plan, what: Collected, grouping: Grouping, steps: Steps) -> Plan {
+    /// The aggregation of `input`, which stands at `span`.
+    pub fn plan(input: Plan, what: Collected, grouping: Grouping, steps: Steps, span: Span) -> Plan {
         OperatorExec::plan(CollectGroups {
             input: Gather::one_partition(input),
             what,
             grouping,
             steps,
+            span,
         })
     }
 }
@@ -103,17 +108,17 @@ impl Operator for CollectGroups {
         }
     }
 
-    type Wire = (WireCollected, Grouping, Steps);
+    type Wire = (WireCollected, Grouping, Steps, Span);
 
     fn to_wire(&self) -> Self::Wire {
         let what = match &self.what {
             Collected::Quantile(phi, span) => WireCollected::Quantile(scalar_to_wire(phi), *span),
             Collected::CountValues(label) => WireCollected::CountValues(Arc::clone(label)),
         };
-        (what, self.grouping.clone(), self.steps)
+        (what, self.grouping.clone(), self.steps, self.span)
     }
 
-    fn from_wire((what, grouping, steps): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+    fn from_wire((what, grouping, steps, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
         let input = parts.input()?;
         let what = match what {
             WireCollected::Quantile(phi, span) => Collected::Quantile(parts.scalar(phi)?, span),
@@ -124,6 +129,7 @@ impl Operator for CollectGroups {
             what,
             grouping,
             steps,
+            span,
         })
     }
 
@@ -145,11 +151,14 @@ impl Operator for CollectGroups {
                 .iter()
                 .map(VectorReader::new)
                 .collect::<Result<Vec<_>>>()?;
-            let rows = readers.iter().flat_map(|r| r.rows());
+            let rows = || readers.iter().flat_map(|r| r.rows());
+            if matches!(plan.what, Collected::Quantile(..)) && rows().any(|r| r.histograms().is_some()) {
+                annotate::histogram_ignored("quantile", &query, plan.span);
+            }
             let mut memory = MemoryGuard::new(&query);
             let batches = match &plan.what {
-                Collected::Quantile(..) => quantiles(rows, &phi, &plan, &mut memory)?,
-                Collected::CountValues(label) => count_values(rows, label, &plan, &mut memory)?,
+                Collected::Quantile(..) => quantiles(rows(), &phi, &plan, &mut memory)?,
+                Collected::CountValues(label) => count_values(rows(), label, &plan, &mut memory)?,
             };
             Ok(Gathered { batches, memory })
         }))
@@ -201,9 +210,14 @@ fn count_values<'a>(
     if !grouping.without {
         grouping.labels.push(Arc::clone(label));
     }
-    let keys = KeyLabels::of_group(&grouping);
-    let mut counts: Vec<RowBuffer> = Vec::new();
-    let (mut groups, mut key) = (Interner::new(), Vec::new());
+    let mut counter = ValueCounter {
+        label,
+        keys: KeyLabels::of_group(&grouping),
+        steps: plan.steps.len(),
+        groups: Interner::new(),
+        counts: Vec::new(),
+        key: Vec::new(),
+    };
     for row in rows {
         let set = labels::to_labels(row.labels);
         let mut last: Option<(u64, usize)> = None;
@@ -211,31 +225,60 @@ fn count_values<'a>(
             let group = match last {
                 Some((bits, group)) if bits == value.to_bits() => group,
                 _ => {
-                    let mut builder = set.to_builder();
-                    builder.set(label, &go_fixed(value));
-                    let with_value: Labels = builder.build();
-                    keys.key_into(with_value.as_bytes(), &mut key);
-                    let group = groups.intern(&key);
-                    if group == counts.len() {
-                        memory.grow(plan.steps.len() * 9 + key.len())?;
-                        counts.push(RowBuffer::new(plan.steps.len()));
-                    }
+                    let group = counter.group(&set, &go_fixed(value), memory)?;
                     last = Some((value.to_bits(), group));
                     group
                 }
             };
-            let count = &mut counts[group];
-            let before = if count.is_present(step) {
-                count.values()[step]
-            } else {
-                0.0
-            };
-            count.set(step, before + 1.0);
+            counter.count(group, step);
+        }
+        for run in 0..row.histograms().map_or(0, |runs| runs.len()) {
+            let Some(runs) = row.histograms() else { break };
+            let group = counter.group(&set, &text(&runs.read(run)), memory)?;
+            let (first, count) = runs.steps(run);
+            (first..first + count).for_each(|step| counter.count(group, step as usize));
         }
     }
+    let ValueCounter { groups, counts, .. } = counter;
     let mut output = Output::default();
     for (group, count) in counts.iter().enumerate() {
         output.row()?.push_row(groups.bytes(group), count);
     }
     output.finish()
+}
+
+/// How often each value occurs at each step.
+struct ValueCounter<'a> {
+    label: &'a str,
+    keys: KeyLabels,
+    steps: usize,
+    groups: Interner,
+    counts: Vec<RowBuffer>,
+    key: Vec<u8>,
+}
+
+impl ValueCounter<'_> {
+    /// The group of a value.
+    fn group(&mut self, set: &Labels, value: &str, memory: &mut MemoryGuard) -> Result<usize, QueryError> {
+        let mut builder = set.to_builder();
+        builder.set(self.label, value);
+        let with_value: Labels = builder.build();
+        self.keys.key_into(with_value.as_bytes(), &mut self.key);
+        let group = self.groups.intern(&self.key);
+        if group == self.counts.len() {
+            memory.grow(self.steps * 9 + self.key.len())?;
+            self.counts.push(RowBuffer::new(self.steps));
+        }
+        Ok(group)
+    }
+
+    fn count(&mut self, group: usize, step: usize) {
+        let count = &mut self.counts[group];
+        let before = if count.is_present(step) {
+            count.values()[step]
+        } else {
+            0.0
+        };
+        count.set(step, before + 1.0);
+    }
 }

@@ -53,6 +53,20 @@ impl Fold {
         })
     }
 
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fold::Sum => "sum",
+            Fold::Avg => "avg",
+            Fold::Min => "min",
+            Fold::Max => "max",
+            Fold::Count => "count",
+            Fold::Group => "group",
+            Fold::Stddev => "stddev",
+            Fold::Stdvar => "stdvar",
+        }
+    }
+
     fn uses_a(self) -> bool {
         !matches!(self, Fold::Count | Fold::Group)
     }
@@ -174,6 +188,11 @@ impl FoldState {
                 self.a[cell] += delta * (value - self.b[cell]);
             }
         }
+    }
+
+    /// Counts an element that is no float; for folds that only count.
+    pub fn count(&mut self, group: usize, step: usize) {
+        self.count[group * self.steps + step] += 1.0;
     }
 
     /// Folds a partial result into a group.

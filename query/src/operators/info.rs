@@ -13,7 +13,7 @@ use futures::StreamExt;
 use garner_storage::model::{
     LabelMatcher, Labels, METRIC_NAME, MatchOp, NANOS_PER_MILLI, Signal, TenantId, TimeRange, Timestamp, is_stale,
 };
-use garner_storage::scan::SeriesRequest;
+use garner_storage::scan::{HistogramSlice, SeriesRequest};
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
@@ -241,7 +241,8 @@ async fn read_infos(
             if targets.accept(set.as_bytes()) {
                 let (times, values) = batch.rows(index);
                 target_into(set.as_bytes(), &mut key);
-                infos.add(set, &key, times, values, &plan.windows, memory)?;
+                let kinds = batch.histograms(index);
+                infos.add(set, &key, (times, values, kinds), &plan.windows, memory)?;
             }
         }
     }
@@ -253,8 +254,7 @@ impl Infos {
         &mut self,
         set: &Labels,
         target: &[u8],
-        times: &[Timestamp],
-        values: &[f64],
+        (times, values, histograms): (&[Timestamp], &[f64], HistogramSlice<'_>),
         windows: &Windows,
         memory: &mut MemoryGuard,
     ) -> Result<(), QueryError> {
@@ -279,11 +279,12 @@ impl Infos {
         };
         let slot = &mut slots[index].1;
         let number = self.sets.len() as u32;
-        let mut conflict = None;
+        let (mut conflict, mut is_histogram) = (None, false);
         windows.for_each(times, |step, low, high| {
             if low == high || is_stale(values[high - 1]) {
                 return;
             }
+            is_histogram |= histograms.get(high - 1).is_some();
             let time = times[high - 1];
             match slot.series[step] {
                 NOBODY => {}
@@ -297,6 +298,11 @@ impl Infos {
             slot.series[step] = number;
             slot.times[step] = time;
         });
+        if is_histogram {
+            return Err(QueryError::execution(format!(
+                "this should be an info metric, with float samples: {set}"
+            )));
+        }
         if let Some((other, time)) = conflict {
             let (time, other) = (time.div_euclid(NANOS_PER_MILLI), &self.sets[other as usize]);
             return Err(QueryError::execution(format!(
@@ -339,7 +345,7 @@ impl Join<'_> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut chosen = Vec::with_capacity(row.values.len());
         let mut picked = Vec::with_capacity(slots.len());
-        for (step, value) in row.iter() {
+        for step in row.steps() {
             picked.clear();
             picked.extend(slots.iter().map(|(_, slot)| slot.series[step]));
             let known = outcomes.iter().rposition(|o| o.picked == picked);
@@ -353,7 +359,7 @@ impl Join<'_> {
                     outcomes.len() - 1
                 }
             };
-            chosen.push((step, value, outcome));
+            chosen.push((step, outcome));
         }
         if let [only] = &outcomes[..] {
             if let Some(labels) = &only.labels {
@@ -365,8 +371,12 @@ impl Join<'_> {
         for (index, outcome) in outcomes.iter().enumerate() {
             let Some(labels) = &outcome.labels else { continue };
             buffer.clear();
-            for (step, value, _) in chosen.iter().filter(|(_, _, o)| *o == index) {
-                buffer.set(*step, *value);
+            for (step, _) in chosen.iter().filter(|(_, o)| *o == index) {
+                match (row.at(*step), row.histogram_at(*step)) {
+                    (Some(value), _) => buffer.set(*step, value),
+                    (None, Some(histogram)) => buffer.set_histogram(*step, Arc::new(histogram)),
+                    (None, None) => {}
+                }
             }
             output.row()?.push_row(labels, &buffer);
         }

@@ -128,6 +128,11 @@ impl RowMapper for Mapper {
                 self.row.set(step, value);
             }
         }
+        for (step, histogram) in row.histogram_points() {
+            if stays(self.ratio.at(step), place) {
+                self.row.set_histogram(step, histogram);
+            }
+        }
         out.push_row(row.labels, &self.row);
         Ok(())
     }

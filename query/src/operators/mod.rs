@@ -4,7 +4,8 @@
 //! [`stream`] reads and accounts batches, [`rows`] is the shape of row-by-row operators, [`grouping`] and [`match_labels`]
 //! reduce labels. Leaves: [`samples`], and [`log_range`] (with [`log_accumulate`]) and [`log_select`] over the seam of
 //! [`log_input`]. Row by row: [`function`],
-//! [`binary_scalar`], [`label`], [`limit_ratio`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with [`fold`]), [`topk`],
+//! [`binary_scalar`], [`label`], [`limit_ratio`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with
+//! [`fold`], [`histogram_fold`] and [`histogram_cells`]), [`topk`],
 //! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`info`], [`absent`], [`sort`], [`unique`], [`gather`],
 //! [`mark_groups`] and at the end [`drop_names`]. Without
 //! rows: [`scalar`].
@@ -21,6 +22,8 @@ pub mod fold;
 pub mod function;
 pub mod gather;
 pub mod grouping;
+pub mod histogram_cells;
+pub mod histogram_fold;
 pub mod info;
 pub mod label;
 pub mod limit_ratio;

@@ -19,6 +19,9 @@ use crate::vector::{VectorBuilder, VectorReader, VectorRow};
 pub trait RowMapper: Send + 'static {
     /// Adds what becomes of `row` to `out`, or nothing.
     fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError>;
+
+    /// Tells what there is to tell of the rows of a batch, before the batch is handed on.
+    fn tell(&mut self) {}
 }
 
 /// Runs one partition of `input` through the mapper that `make` gives (once parameters are evaluated).
@@ -49,5 +52,6 @@ fn map_batch(mapper: &mut impl RowMapper, batch: &RecordBatch, query: &QueryCont
     for row in VectorReader::new(batch)?.rows() {
         mapper.map(row, output.row()?)?;
     }
+    mapper.tell();
     output.finish()
 }

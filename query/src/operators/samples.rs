@@ -8,7 +8,7 @@ use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::{StreamExt, stream};
 use garner_storage::model::{METRIC_NAME, Signal, TenantId, TimeRange, Timestamp, is_stale};
-use garner_storage::scan::{BatchStream, SampleBatch, SeriesRequest};
+use garner_storage::scan::{BatchStream, HistogramSlice, SampleBatch, SeriesRequest};
 use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, Plan};
@@ -18,6 +18,7 @@ use super::wire::Parts;
 use super::wire::forms::{WireRequest, WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
+use crate::functions::native::{self, mixed::MixedBuffer};
 use crate::functions::range::RangeKernel;
 use crate::functions::reach::{self, ReachKernel};
 use crate::functions::seconds::seconds;
@@ -25,6 +26,9 @@ use crate::functions::window::{Reach, Windows, without_stale};
 use crate::functions::{RangeFunction, annotate};
 use crate::plan::Span;
 use crate::vector::{RowBuffer, VectorBuilder, labels};
+
+/// Bytes of a float sample.
+const SAMPLE_BYTES: usize = 16;
 
 /// What is made of the samples in a window.
 #[derive(Clone, Debug)]
@@ -89,6 +93,8 @@ pub struct Samples {
     pub partitions: usize,
     /// Where the selector stands.
     pub span: Span,
+    /// Whether buckets of histograms are left out once resets are found.
+    pub counts_only: bool,
     /// About how many series there are, as planning saw them.
     pub series: usize,
 }
@@ -150,7 +156,16 @@ impl Operator for Samples {
         Some(self.series)
     }
 
-    type Wire = (TenantId, WireRequest, Windows, WireSampleFunction, usize, usize, Span);
+    type Wire = (
+        TenantId,
+        WireRequest,
+        Windows,
+        WireSampleFunction,
+        usize,
+        usize,
+        Span,
+        bool,
+    );
 
     fn to_wire(&self) -> Self::Wire {
         let function = match &self.function {
@@ -174,11 +189,12 @@ impl Operator for Samples {
             partitions,
             series,
             self.span,
+            self.counts_only,
         )
     }
 
     fn from_wire(wire: Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
-        let (tenant, request, windows, function, partitions, series, span) = wire;
+        let (tenant, request, windows, function, partitions, series, span, counts_only) = wire;
         let function = match function {
             WireSampleFunction::Newest => SampleFunction::Newest,
             WireSampleFunction::NewestTime => SampleFunction::NewestTime,
@@ -194,6 +210,7 @@ impl Operator for Samples {
             partitions: parts.partitions(partitions)?,
             series,
             span,
+            counts_only,
         })
     }
 
@@ -262,6 +279,7 @@ async fn start(
             values: Vec::new(),
             label_bytes: Vec::new(),
             checked_name: Vec::new(),
+            mixed: MixedBuffer::default(),
             plan,
         },
         query,
@@ -327,40 +345,23 @@ struct Evaluator {
     values: Vec<f64>,
     label_bytes: Vec<u8>,
     checked_name: Vec<u8>,
+    mixed: MixedBuffer,
 }
 
 impl Evaluator {
     fn eval(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
-        let (times, values) = batch.rows(series);
         self.row.clear();
-        if let Kernel::Newest = self.kernel {
-            let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
-            let row = &mut self.row;
-            self.plan.windows.for_each(times, |step, low, high| {
-                if low < high && !is_stale(values[high - 1]) {
-                    let time = times[high - 1];
-                    row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
-                }
-            });
+        let histograms = batch.histograms(series);
+        if histograms.is_empty() {
+            self.eval_floats(batch, series)?;
         } else {
-            let (times, values) = match without_stale(times, values, &mut self.times, &mut self.values) {
-                true => (&self.times[..], &self.values[..]),
-                false => (times, values),
-            };
-            match &mut self.kernel {
-                Kernel::Range(kernel) => kernel.eval(times, values, &mut self.row)?,
-                Kernel::Reaching(kernel) => kernel.eval(times, values, &mut self.row),
-                Kernel::Smoothed(bounds) => {
-                    reach::interpolated(times, values, &self.plan.windows, bounds, &mut self.row);
-                }
-                Kernel::Newest => {}
-            }
+            self.eval_mixed(batch, series, histograms, query)?;
         }
         if self.row.is_empty() {
             return Ok(());
         }
         let labels = batch.series[series].as_bytes();
-        if self.wants_counter {
+        if self.wants_counter && self.row.has_floats() {
             self.check_counter_name(labels, query);
         }
         if self.keeps_name {
@@ -371,6 +372,84 @@ impl Evaluator {
             self.builder.push_row(&self.label_bytes, &self.row);
         }
         Ok(())
+    }
+
+    fn eval_floats(&mut self, batch: &SampleBatch, series: usize) -> Result<(), QueryError> {
+        let (times, values) = batch.rows(series);
+        if let Kernel::Newest = self.kernel {
+            let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+            let row = &mut self.row;
+            self.plan.windows.for_each(times, |step, low, high| {
+                if low < high && !is_stale(values[high - 1]) {
+                    let time = times[high - 1];
+                    row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
+                }
+            });
+            return Ok(());
+        }
+        let (times, values) = match without_stale(times, values, &mut self.times, &mut self.values) {
+            true => (&self.times[..], &self.values[..]),
+            false => (times, values),
+        };
+        match &mut self.kernel {
+            Kernel::Range(kernel) => kernel.eval(times, values, &mut self.row)?,
+            Kernel::Reaching(kernel) => kernel.eval(times, values, &mut self.row),
+            Kernel::Smoothed(bounds) => {
+                reach::interpolated(times, values, &self.plan.windows, bounds, &mut self.row);
+            }
+            Kernel::Newest => {}
+        }
+        Ok(())
+    }
+
+    /// As [`Evaluator::eval_floats`], of a series with native histograms.
+    fn eval_mixed(
+        &mut self,
+        batch: &SampleBatch,
+        series: usize,
+        histograms: HistogramSlice<'_>,
+        query: &QueryContext,
+    ) -> Result<(), QueryError> {
+        let (times, values) = batch.rows(series);
+        let mut sizes = 0;
+        self.mixed.fill(times, values, histograms, |h| sizes += h.size_bytes());
+        // A histogram counts as as many samples as fit into it (prometheus promql/value.go, `HPoint.size`).
+        query.count_samples((sizes / SAMPLE_BYTES) as u64)?;
+        if self.plan.counts_only {
+            self.mixed.keep_counts_only();
+        }
+        let samples = self.mixed.samples();
+        let notes = match &mut self.kernel {
+            Kernel::Newest => {
+                self.newest_mixed(times, values);
+                return Ok(());
+            }
+            Kernel::Range(kernel) => kernel.eval_mixed(&samples, &mut self.row)?,
+            Kernel::Reaching(kernel) => kernel.eval_mixed(&samples, &mut self.row),
+            Kernel::Smoothed(bounds) => {
+                native::reach::interpolated(&samples, &self.plan.windows, bounds, &mut self.row)
+            }
+        };
+        let metric = labels::value_of(batch.series[series].as_bytes(), METRIC_NAME.as_bytes());
+        notes.tell(labels::text(metric), query, self.plan.span);
+        Ok(())
+    }
+
+    fn newest_mixed(&mut self, times: &[Timestamp], values: &[f64]) {
+        let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+        let samples = self.mixed.samples();
+        let row = &mut self.row;
+        self.plan.windows.for_each(times, |step, low, high| {
+            if low == high || is_stale(values[high - 1]) {
+                return;
+            }
+            let time = times[high - 1];
+            match samples.times.binary_search(&time) {
+                _ if newest_time => row.set(step, seconds(time)),
+                Ok(index) => row.set_histogram(step, Arc::clone(&samples.histograms[index])),
+                Err(_) => row.set(step, values[high - 1]),
+            }
+        });
     }
 
     fn check_counter_name(&mut self, labels: &[u8], query: &QueryContext) {

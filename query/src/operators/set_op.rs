@@ -156,7 +156,7 @@ impl Presence {
                 memory.grow(steps + key.len() + 16)?;
                 out.steps.resize((index + 1) * steps, false);
             }
-            for (step, _) in row.iter() {
+            for step in row.steps() {
                 out.steps[index * steps + step] = true;
             }
         }
@@ -187,6 +187,11 @@ fn filter<'a>(
                 for (step, value) in row.iter() {
                     if present.steps[index * steps + step] == wanted {
                         buffer.set(step, value);
+                    }
+                }
+                for (step, histogram) in row.histogram_points() {
+                    if present.steps[index * steps + step] == wanted {
+                        buffer.set_histogram(step, histogram);
                     }
                 }
                 output.row()?.push_row(row.labels, buffer);

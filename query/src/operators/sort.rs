@@ -19,7 +19,7 @@ use crate::vector::{VectorReader, VectorRow, labels, vector_schema};
 /// By what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SortKey {
-    /// Values; NaN last either way.
+    /// Values; NaN last either way. Histograms have no order and are left out.
     Value,
     /// Values of these labels in natural order, ties by all labels.
     Labels(Vec<Arc<str>>),
@@ -88,6 +88,9 @@ impl Operator for Sort {
                 .map(VectorReader::new)
                 .collect::<Result<Vec<_>>>()?;
             let mut rows: Vec<VectorRow<'_>> = readers.iter().flat_map(|r| r.rows()).collect();
+            if matches!(key, SortKey::Value) {
+                rows.retain(|row| row.at(0).is_some());
+            }
             let mut memory = MemoryGuard::new(&query);
             memory.grow(rows.len() * size_of::<VectorRow<'_>>())?;
             rows.sort_by(|a, b| compare(a, b, &key, descending));

@@ -79,6 +79,8 @@ impl Operator for StepInvariant {
                 for row in VectorReader::new(&batch)?.rows() {
                     if let Some(value) = row.at(0) {
                         output.row()?.push_dense(row.labels, 0, &vec![value; steps]);
+                    } else if let Some(histogram) = row.histogram_at(0) {
+                        output.row()?.push_histogram(row.labels, steps as u32, &histogram);
                     }
                 }
                 output.finish()

@@ -14,6 +14,7 @@ use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
+use crate::functions::native::mixed::MixedBuffer;
 use crate::functions::range::RangeKernel;
 use crate::functions::window::{Windows, without_stale};
 use crate::functions::{RangeFunction, annotate};
@@ -104,6 +105,7 @@ impl Operator for Subquery {
                     kernel: RangeKernel::new(plan.function, plan.windows, params),
                     row: RowBuffer::new(plan.windows.steps.len()),
                     points: Points::default(),
+                    mixed: MixedBuffer::default(),
                     label_bytes: Vec::new(),
                     plan,
                     query,
@@ -126,12 +128,40 @@ struct Mapper {
     kernel: RangeKernel,
     row: RowBuffer,
     points: Points,
+    mixed: MixedBuffer,
     label_bytes: Vec<u8>,
     query: Arc<QueryContext>,
 }
 
 impl RowMapper for Mapper {
     fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
+        self.row.clear();
+        if row.histograms().is_some() {
+            self.eval_mixed(row)?;
+        } else {
+            self.eval_floats(row)?;
+        }
+        if self.row.is_empty() {
+            return Ok(());
+        }
+        let counter = matches!(self.plan.function, RangeFunction::Rate | RangeFunction::Increase);
+        if counter && self.row.has_floats() {
+            let name = labels::text(labels::value_of(row.labels, METRIC_NAME.as_bytes()));
+            annotate::counter_name(name, &self.query, self.plan.span);
+        }
+        if self.plan.function.keeps_name() {
+            out.push_row(row.labels, &self.row);
+        } else {
+            self.label_bytes.clear();
+            self.query.names().apply_into(row.labels, &mut self.label_bytes);
+            out.push_row(&self.label_bytes, &self.row);
+        }
+        Ok(())
+    }
+}
+
+impl Mapper {
+    fn eval_floats(&mut self, row: VectorRow<'_>) -> Result<(), QueryError> {
         let points = &mut self.points;
         points.times.clear();
         points.values.clear();
@@ -139,7 +169,6 @@ impl RowMapper for Mapper {
             points.times.push(self.plan.inner.time(step));
             points.values.push(value);
         }
-        self.row.clear();
         if without_stale(
             &points.times,
             &points.values,
@@ -151,20 +180,22 @@ impl RowMapper for Mapper {
         } else {
             self.kernel.eval(&points.times, &points.values, &mut self.row)?;
         }
-        if self.row.is_empty() {
-            return Ok(());
+        Ok(())
+    }
+
+    fn eval_mixed(&mut self, row: VectorRow<'_>) -> Result<(), QueryError> {
+        let inner = self.plan.inner;
+        self.mixed.clear();
+        for (step, value) in row.iter() {
+            self.mixed.push_float(inner.time(step), value);
         }
-        if matches!(self.plan.function, RangeFunction::Rate | RangeFunction::Increase) {
-            let name = labels::text(labels::value_of(row.labels, METRIC_NAME.as_bytes()));
-            annotate::counter_name(name, &self.query, self.plan.span);
+        for (step, histogram) in row.histogram_points() {
+            self.mixed.push_histogram(inner.time(step), histogram);
         }
-        if self.plan.function.keeps_name() {
-            out.push_row(row.labels, &self.row);
-        } else {
-            self.label_bytes.clear();
-            self.query.names().apply_into(row.labels, &mut self.label_bytes);
-            out.push_row(&self.label_bytes, &self.row);
-        }
+        self.mixed.forget_resets();
+        let notes = self.kernel.eval_mixed(&self.mixed.samples(), &mut self.row)?;
+        let metric = labels::text(labels::value_of(row.labels, METRIC_NAME.as_bytes()));
+        notes.tell(metric, &self.query, self.plan.span);
         Ok(())
     }
 }

@@ -3,12 +3,14 @@
 //! Runs on every partition alone and once more over what is left, so that a wide input is cut down where it is read.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::TryStreamExt;
+use garner_storage::model::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, OperatorExec, Plan, partitions};
@@ -20,8 +22,9 @@ use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
-use crate::plan::{Grouping, Steps};
-use crate::vector::{Interner, RowBuffer, ScalarColumn, VectorReader, vector_schema};
+use crate::functions::annotate;
+use crate::plan::{Grouping, Span, Steps};
+use crate::vector::{Interner, RowBuffer, ScalarColumn, VectorReader, VectorRow, vector_schema};
 
 /// Which elements stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +59,13 @@ pub struct TopK {
     steps: Steps,
     /// Whether this picks from all rows, not from those of one partition.
     last: bool,
+    /// Where the aggregation stands.
+    span: Span,
 }
 
 impl TopK {
     /// The picked elements of `input`.
-    pub fn plan(input: Plan, pick: Pick, k: ScalarExpr, grouping: &Grouping, steps: Steps) -> Plan {
+    pub fn plan(input: Plan, pick: Pick, k: ScalarExpr, grouping: &Grouping, steps: Steps, span: Span) -> Plan {
         let keys = KeyLabels::of_group(grouping).without_mark();
         let make = |input, last| {
             OperatorExec::plan(TopK {
@@ -70,6 +75,7 @@ impl TopK {
                 keys: keys.clone(),
                 steps,
                 last,
+                span,
             })
         };
         if partitions(&input) == 1 {
@@ -108,14 +114,14 @@ impl Operator for TopK {
         self.last
     }
 
-    type Wire = (Pick, WireScalar, KeyLabels, Steps, bool);
+    type Wire = (Pick, WireScalar, KeyLabels, Steps, bool, Span);
 
     fn to_wire(&self) -> Self::Wire {
         let k = scalar_to_wire(&self.k);
-        (self.pick, k, self.keys.clone(), self.steps, self.last)
+        (self.pick, k, self.keys.clone(), self.steps, self.last, self.span)
     }
 
-    fn from_wire((pick, k, keys, steps, last): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
+    fn from_wire((pick, k, keys, steps, last, span): Self::Wire, parts: &mut Parts<'_>) -> Result<Self> {
         Ok(TopK {
             input: parts.input()?,
             pick,
@@ -123,6 +129,7 @@ impl Operator for TopK {
             keys,
             steps,
             last,
+            span,
         })
     }
 
@@ -146,8 +153,12 @@ impl Operator for TopK {
             while let Some(batch) = input.try_next().await? {
                 query.check()?;
                 for row in VectorReader::new(&batch)?.rows() {
-                    picks.add(row.labels, row.iter())?;
+                    picks.add(row)?;
                 }
+            }
+            if picks.ignored_histograms {
+                let aggregation = if plan.pick == Pick::Top { "topk" } else { "bottomk" };
+                annotate::histogram_ignored(aggregation, &query, plan.span);
             }
             picks.finish()
         }))
@@ -217,6 +228,9 @@ struct Picks {
     series: Interner,
     /// At `group * steps + step`.
     chosen: Vec<Candidates>,
+    /// The histograms among them, by where in `chosen` they stand and by series.
+    histograms: HashMap<(usize, u32), Arc<Histogram>>,
+    ignored_histograms: bool,
     memory: MemoryGuard,
     key: Vec<u8>,
 }
@@ -230,12 +244,38 @@ impl Picks {
             groups: Interner::new(),
             series: Interner::new(),
             chosen: Vec::new(),
+            histograms: HashMap::new(),
+            ignored_histograms: false,
             memory: MemoryGuard::new(query),
             key: Vec::new(),
         }
     }
 
-    fn add(&mut self, labels: &[u8], values: impl Iterator<Item = (usize, f64)>) -> Result<(), QueryError> {
+    fn add(&mut self, row: VectorRow<'_>) -> Result<(), QueryError> {
+        self.add_values(row.labels, row.iter())?;
+        let Some(runs) = row.histograms() else {
+            return Ok(());
+        };
+        if self.pick != Pick::Any {
+            self.ignored_histograms = true;
+            return Ok(());
+        }
+        self.add_values(row.labels, runs.all_steps().map(|step| (step, f64::NAN)))?;
+        let (Some(group), Some(series)) = (self.groups.get(&self.key), self.series.get(row.labels)) else {
+            return Ok(());
+        };
+        for (step, histogram) in runs.points() {
+            let cell = group * self.limits.len() + step;
+            // The newest of a cell is its last.
+            if self.chosen[cell].all.last().is_some_and(|c| c.series == series as u32) {
+                self.memory.grow(histogram.size_bytes())?;
+                self.histograms.insert((cell, series as u32), histogram);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_values(&mut self, labels: &[u8], values: impl Iterator<Item = (usize, f64)>) -> Result<(), QueryError> {
         let steps = self.limits.len();
         self.keys.key_into(labels, &mut self.key);
         let group = self.groups.intern(&self.key);
@@ -276,21 +316,31 @@ impl Picks {
         }
         let mut output = Output::default();
         if steps == 1 {
-            for chosen in self.chosen.iter().flat_map(|c| &c.all) {
-                let labels = self.series.bytes(chosen.series as usize);
-                output.row()?.push_dense(labels, 0, &[chosen.value]);
+            for (cell, candidates) in self.chosen.iter().enumerate() {
+                for chosen in &candidates.all {
+                    let labels = self.series.bytes(chosen.series as usize);
+                    match self.histograms.get(&(cell, chosen.series)) {
+                        Some(histogram) => output.row()?.push_histogram(labels, 1, histogram),
+                        None => output.row()?.push_dense(labels, 0, &[chosen.value]),
+                    }
+                }
             }
         } else {
-            let mut by_series: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.series.len()];
+            let mut by_series: Vec<Vec<(usize, usize, f64)>> = vec![Vec::new(); self.series.len()];
             for (cell, candidates) in self.chosen.iter().enumerate() {
                 for c in &candidates.all {
-                    by_series[c.series as usize].push((cell % steps, c.value));
+                    by_series[c.series as usize].push((cell, cell % steps, c.value));
                 }
             }
             let mut row = RowBuffer::new(steps);
             for (series, points) in by_series.iter().enumerate() {
                 row.clear();
-                points.iter().for_each(|(step, value)| row.set(*step, *value));
+                for (cell, step, value) in points {
+                    match self.histograms.get(&(*cell, series as u32)) {
+                        Some(histogram) => row.set_histogram(*step, Arc::clone(histogram)),
+                        None => row.set(*step, *value),
+                    }
+                }
                 output.row()?.push_row(self.series.bytes(series), &row);
             }
         }

@@ -122,6 +122,12 @@ fn unite(input: Gathered, steps: Steps, strict: bool, query: &QueryContext) -> R
                 }
                 buffer.set(step, value);
             }
+            for (step, histogram) in readers[*b].row(*r).histogram_points() {
+                if buffer.is_present(step) {
+                    return Err(same_labelset().into());
+                }
+                buffer.set_histogram(step, histogram);
+            }
         }
         // With the mark of the first.
         let labels = places

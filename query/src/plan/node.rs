@@ -10,7 +10,7 @@ use garner_storage::model::{LabelMatcher, Labels, METRIC_NAME, MatchOp, Timestam
 
 use super::{AggregateOp, BinaryOp, Grouping, LeafPlan, Matching, SetOp, Span, Steps};
 use crate::functions::window::{Reach, Windows};
-use crate::functions::{InstantFunction, RangeFunction};
+use crate::functions::{HistogramFunction, InstantFunction, RangeFunction};
 
 /// What a node yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +90,8 @@ pub enum VectorPlan {
         input: Box<VectorPlan>,
         /// Where the parameter stands (the whole expression where there is none).
         span: Span,
+        /// Where the aggregation and its input stand.
+        places: (Span, Span),
     },
     /// A function of each element.
     Function {
@@ -100,7 +102,14 @@ pub enum VectorPlan {
         /// Scalars after (or before) the vector, in the order of the call.
         args: Vec<VectorPlan>,
     },
-    /// `histogram_quantile(φ, v)` over classic buckets.
+    /// A number of each native histogram; floats are left out.
+    HistogramFunction {
+        /// Which.
+        function: HistogramFunction,
+        /// The vector.
+        input: Box<VectorPlan>,
+    },
+    /// `histogram_quantile(φ, v)` over native histograms and classic buckets.
     HistogramQuantile {
         /// φ, a scalar.
         quantile: Box<VectorPlan>,
@@ -109,7 +118,18 @@ pub enum VectorPlan {
         /// Where φ and the vector stand.
         spans: (Span, Span),
     },
-    /// `histogram_fraction(lower, upper, v)` over classic buckets.
+    /// `histogram_quantiles(v, "label", φ…)`: as `HistogramQuantile`, once for each φ, which becomes a label.
+    HistogramQuantiles {
+        /// Native histograms and buckets.
+        input: Box<VectorPlan>,
+        /// The label that is set to φ.
+        label: Arc<str>,
+        /// Every φ, a scalar, and where it stands.
+        quantiles: Vec<(VectorPlan, Span)>,
+        /// Where the vector stands.
+        span: Span,
+    },
+    /// `histogram_fraction(lower, upper, v)` over native histograms and classic buckets.
     HistogramFraction {
         /// Lower bound, a scalar.
         lower: Box<VectorPlan>,
@@ -188,6 +208,9 @@ pub struct SamplesNode {
     pub at_ns: Option<Timestamp>,
     /// What is made of the samples.
     pub select: Select,
+    /// Whether only counts and sums of native histograms matter to what reads this, so that buckets are left out once
+    /// resets are found.
+    pub counts_only: bool,
     /// Where the selector stands.
     pub span: Span,
 }

@@ -53,6 +53,10 @@ pub enum BinaryOp {
     Ge,
     /// `<=`
     Le,
+    /// `</`: of a histogram, the observations below.
+    TrimUpper,
+    /// `>/`: of a histogram, the observations above.
+    TrimLower,
 }
 
 impl BinaryOp {
@@ -74,7 +78,14 @@ impl BinaryOp {
             BinaryOp::Lt => "<",
             BinaryOp::Ge => ">=",
             BinaryOp::Le => "<=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
         }
+    }
+
+    /// Whether it cuts histograms, so that it has no meaning for numbers.
+    pub fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
     }
 
     /// Whether it compares, so that it filters unless `bool` is given.

@@ -108,6 +108,9 @@ pub fn plan_vector<'a>(
                 })
             }
             VectorPlan::Negate(input) => plan_function(input, ValueFunction::Negate, &[], steps, query).await,
+            VectorPlan::HistogramFunction { function, input } => {
+                plan_function(input, ValueFunction::Histogram(*function), &[], steps, query).await
+            }
             VectorPlan::Function { function, input, args } => {
                 plan_function(input, ValueFunction::Named(*function), args, steps, query).await
             }
@@ -210,6 +213,7 @@ async fn plan_samples(
         function,
         partitions,
         span: node.span,
+        counts_only: node.counts_only,
         series: selection.series_count(),
     });
     let may_collide = !node.has_one_name();
@@ -296,7 +300,7 @@ async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>)
         matching,
         left,
         right,
-        ..
+        span,
     } = plan
     else {
         return Err(unexpected());
@@ -313,6 +317,7 @@ async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>)
             scalar_left,
             return_bool: *return_bool,
             steps,
+            span: *span,
         });
         if BinaryScalar::drops_name(*op, *return_bool) {
             return Ok(PlannedVector::name_dropped(
@@ -338,6 +343,7 @@ async fn plan_binary(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>)
         return_bool: *return_bool,
         matching: matching.clone(),
         steps,
+        span: *span,
     };
     Ok(PlannedVector {
         exec: exec.plan(),
@@ -382,10 +388,12 @@ async fn plan_aggregate(
         label,
         input,
         span,
+        places,
     } = plan
     else {
         return Err(unexpected());
     };
+    let (whole, inside) = *places;
     let param = match param {
         Some(param) => plan_scalar(param, steps, query).await?,
         None => ScalarExpr::Constant(f64::NAN),
@@ -408,7 +416,7 @@ async fn plan_aggregate(
     };
     if let Some(pick) = pick {
         return Ok(PlannedVector {
-            exec: TopK::plan(input.exec, pick, param, grouping, steps),
+            exec: TopK::plan(input.exec, pick, param, grouping, steps, whole),
             ..input
         });
     }
@@ -421,14 +429,15 @@ async fn plan_aggregate(
         false => input,
     };
     let exec = match (Fold::of(*op), op) {
-        (Some(fold), _) => Aggregate::plan(input.exec, fold, grouping, steps),
+        (Some(fold), _) => Aggregate::plan(input.exec, fold, grouping, steps, inside),
         (None, AggregateOp::Quantile) => {
             let what = Collected::Quantile(param, *span);
-            CollectGroups::plan(input.exec, what, grouping.clone(), steps)
+            CollectGroups::plan(input.exec, what, grouping.clone(), steps, inside)
         }
         (None, _) => {
             let label = Arc::clone(label.as_ref().ok_or_else(unexpected)?);
-            CollectGroups::plan(input.exec, Collected::CountValues(label), grouping.clone(), steps)
+            let what = Collected::CountValues(label);
+            CollectGroups::plan(input.exec, what, grouping.clone(), steps, inside)
         }
     };
     Ok(PlannedVector {
@@ -442,6 +451,22 @@ async fn plan_other(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) 
         VectorPlan::HistogramQuantile { quantile, input, spans } => {
             let function = BucketFunction::Quantile(plan_scalar(quantile, steps, query).await?, spans.0);
             plan_buckets(input, function, spans.1, steps, query).await
+        }
+        VectorPlan::HistogramQuantiles {
+            input,
+            label,
+            quantiles,
+            span,
+        } => {
+            let mut phis = Vec::with_capacity(quantiles.len());
+            for (phi, span) in quantiles {
+                phis.push((plan_scalar(phi, steps, query).await?, *span));
+            }
+            let function = BucketFunction::Quantiles(Arc::clone(label), phis);
+            let input = plan_vector(input, steps, query).await?;
+            let exec = Buckets::plan(input.exec, function, steps, *span);
+            // Two φ can be one number, and the label can be one that the input has.
+            Ok(PlannedVector::unique(Unique::plan(exec, steps, false)))
         }
         VectorPlan::HistogramFraction {
             lower,
@@ -547,7 +572,17 @@ async fn plan_sort(
     let input = plan_vector(input, steps, query).await?;
     if steps.count != 1 {
         annotate::sort_in_range(query, span);
-        return Ok(input);
+        if matches!(key, SortKey::Labels(_)) {
+            return Ok(input);
+        }
+        // What has no order is left out, also where there is none.
+        let exec = OperatorExec::plan(Function {
+            input: input.exec,
+            function: ValueFunction::Floats,
+            args: Vec::new(),
+            steps,
+        });
+        return Ok(PlannedVector { exec, ..input });
     }
     Ok(PlannedVector {
         exec: Sort::plan(input.exec, key, descending),

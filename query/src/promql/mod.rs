@@ -7,6 +7,8 @@ mod error;
 mod functions;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+#[cfg(test)]
+mod histogram_tests;
 mod lexer;
 mod literals;
 mod lower;

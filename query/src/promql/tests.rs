@@ -8,11 +8,12 @@ mod experimental;
 use std::sync::Arc;
 
 use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{Labels, TenantId};
+use garner_storage::model::{Histogram, Labels, TenantId};
 
 use crate::engine::{Engine, EngineLimits, QueryOptions};
 use crate::error::{QueryError, QueryErrorKind};
-use crate::output::{QueryOutput, Value};
+use crate::functions::native::text::text;
+use crate::output::{QueryOutput, SampleValue, Value};
 use crate::promql::format_float;
 use crate::testing::{TestClock, TestStore};
 
@@ -92,6 +93,13 @@ fn short(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(","))
 }
 
+fn show_value(value: &SampleValue) -> String {
+    match value {
+        SampleValue::Float(value) => format_float(*value),
+        SampleValue::Histogram(histogram) => text(histogram),
+    }
+}
+
 /// An answer in one line; times in minutes.
 fn show(value: &Value) -> String {
     let minutes = |ns: i64| ns as f64 / MINUTE as f64;
@@ -99,13 +107,18 @@ fn show(value: &Value) -> String {
         Value::Scalar(_, value) => format_float(*value),
         Value::String(_, text) => format!("{text:?}"),
         Value::Vector(elements) => {
-            let show = |e: &crate::output::InstantSample| format!("{} {}", short(&e.labels), format_float(e.value));
+            let show = |e: &crate::output::InstantSample| format!("{} {}", short(&e.labels), show_value(&e.value));
             elements.iter().map(show).collect::<Vec<_>>().join("; ")
         }
         Value::Matrix(series) => {
             let points = |s: &crate::output::RangeSeries| {
                 let point = |(t, v): &(i64, f64)| format!("{}@{}", format_float(*v), minutes(*t));
-                s.samples.iter().map(point).collect::<Vec<_>>().join(" ")
+                let floats = s.samples.iter().map(point);
+                let histogram = |(t, h): &(i64, Arc<Histogram>)| format!("{}@{}", text(h), minutes(*t));
+                floats
+                    .chain(s.histograms.iter().map(histogram))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             };
             let show = |s: &crate::output::RangeSeries| format!("{} {}", short(&s.labels), points(s));
             series.iter().map(show).collect::<Vec<_>>().join("; ")

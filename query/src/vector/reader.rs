@@ -1,10 +1,15 @@
 //! Rows of a batch in the vector layout, without copying.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_buffer::NullBuffer;
 use datafusion_common::{Result, internal_datafusion_err};
+use garner_storage::model::Histogram;
+
+use super::histograms::{HistogramRuns, HistogramsColumn};
 
 /// The columns of one batch.
 #[derive(Debug)]
@@ -15,9 +20,10 @@ pub struct VectorReader<'a> {
     offsets: &'a [i32],
     values: &'a [f64],
     nulls: Option<&'a NullBuffer>,
+    histograms: Option<HistogramsColumn<'a>>,
 }
 
-/// One element: a label set and its values.
+/// One element: a label set with its floats and histograms. What is said of values is said of floats.
 #[derive(Clone, Copy, Debug)]
 pub struct VectorRow<'a> {
     /// Canonical label bytes.
@@ -28,11 +34,19 @@ pub struct VectorRow<'a> {
     pub values: &'a [f64],
     nulls: Option<&'a NullBuffer>,
     offset: usize,
+    histograms: Option<HistogramRuns<'a>>,
 }
 
 impl<'a> VectorReader<'a> {
-    /// The columns of `batch`, which must have the vector schema (or one that starts with it).
+    /// The columns of `batch`, which must have the vector schema, with or without histograms.
     pub fn new(batch: &'a RecordBatch) -> Result<Self> {
+        let mut reader = Self::without_histograms(batch)?;
+        reader.histograms = HistogramsColumn::new(batch)?;
+        Ok(reader)
+    }
+
+    /// As [`VectorReader::new`], of a batch whose further columns are others.
+    pub(crate) fn without_histograms(batch: &'a RecordBatch) -> Result<Self> {
         let bad = || internal_datafusion_err!("a batch is not in the vector layout: {}", batch.schema());
         if batch.num_columns() < 3 {
             return Err(bad());
@@ -51,6 +65,7 @@ impl<'a> VectorReader<'a> {
             offsets: list.value_offsets(),
             values: values.values(),
             nulls: values.nulls().filter(|n| n.null_count() > 0),
+            histograms: None,
         })
     }
 
@@ -73,6 +88,7 @@ impl<'a> VectorReader<'a> {
             values: &self.values[start..end],
             nulls: self.nulls,
             offset: start,
+            histograms: self.histograms.as_ref().and_then(|h| h.row(index)),
         }
     }
 
@@ -98,6 +114,39 @@ impl<'a> VectorRow<'a> {
         let index = step.checked_sub(self.first_step)?;
         let value = *self.values.get(index)?;
         self.is_present(index).then_some(value)
+    }
+
+    /// The histograms, where there are any.
+    pub fn histograms(&self) -> Option<HistogramRuns<'a>> {
+        self.histograms
+    }
+
+    /// The row as if it had no histograms.
+    pub fn floats(mut self) -> VectorRow<'a> {
+        self.histograms = None;
+        self
+    }
+
+    /// The histogram at `step` of the grid.
+    pub fn histogram_at(&self, step: usize) -> Option<Histogram> {
+        let runs = self.histograms?;
+        runs.run_at(step).map(|run| runs.read(run))
+    }
+
+    /// Whether `step` of the grid has a float or a histogram.
+    pub fn is_at(&self, step: usize) -> bool {
+        self.at(step).is_some() || self.histograms.is_some_and(|h| h.run_at(step).is_some())
+    }
+
+    /// Every step with a histogram.
+    pub fn histogram_points(&self) -> impl Iterator<Item = (usize, Arc<Histogram>)> + use<'a> {
+        self.histograms.into_iter().flat_map(HistogramRuns::points)
+    }
+
+    /// Steps with a float, and after them those with a histogram.
+    pub fn steps(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let histograms = self.histograms.into_iter().flat_map(|h| h.all_steps());
+        self.iter().map(|(step, _)| step).chain(histograms)
     }
 
     /// Present values with their steps.

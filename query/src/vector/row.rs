@@ -1,4 +1,8 @@
-//! Scratch for one row: a value or nothing at each step, and scalars as columns of steps.
+//! Scratch for one row: a float, a histogram or nothing at each step, and scalars as columns of steps.
+
+use std::sync::Arc;
+
+use garner_storage::model::Histogram;
 
 /// Values of one row while it is computed; reused from row to row.
 #[derive(Clone, Debug)]
@@ -6,6 +10,11 @@ pub struct RowBuffer {
     values: Vec<f64>,
     present: Vec<bool>,
     used: bool,
+    /// Whether floats may have been taken away again.
+    sparse: bool,
+    /// One a step; made with the first histogram.
+    histograms: Vec<Option<Arc<Histogram>>>,
+    has_histograms: bool,
 }
 
 impl RowBuffer {
@@ -15,6 +24,9 @@ impl RowBuffer {
             values: vec![0.0; steps],
             present: vec![false; steps],
             used: false,
+            sparse: false,
+            histograms: Vec::new(),
+            has_histograms: false,
         }
     }
 
@@ -23,6 +35,11 @@ impl RowBuffer {
         if self.used {
             self.present.fill(false);
             self.used = false;
+            self.sparse = false;
+        }
+        if self.has_histograms {
+            self.histograms.fill(None);
+            self.has_histograms = false;
         }
     }
 
@@ -34,14 +51,58 @@ impl RowBuffer {
         self.used = true;
     }
 
-    /// Whether any value is present.
-    pub fn is_empty(&self) -> bool {
-        !self.used
+    /// Makes the float of a step absent.
+    pub fn unset(&mut self, step: usize) {
+        self.present[step] = false;
+        self.sparse = true;
     }
 
-    /// Whether a step has a value.
+    /// Sets the histogram of a step, which has no float then.
+    pub fn set_histogram(&mut self, step: usize, histogram: Arc<Histogram>) {
+        if self.histograms.is_empty() {
+            self.histograms.resize(self.values.len(), None);
+        }
+        self.unset(step);
+        self.histograms[step] = Some(histogram);
+        self.has_histograms = true;
+    }
+
+    /// Whether nothing is present.
+    pub fn is_empty(&self) -> bool {
+        !self.used && !self.has_histograms
+    }
+
+    /// Whether a step has a float or a histogram.
     pub fn is_present(&self, step: usize) -> bool {
-        self.present[step]
+        self.present[step] || (self.has_histograms && self.histograms[step].is_some())
+    }
+
+    /// Whether any step has a float.
+    pub fn has_floats(&self) -> bool {
+        self.used && (!self.sparse || self.present.contains(&true))
+    }
+
+    /// Whether any step has a histogram.
+    pub fn has_histograms(&self) -> bool {
+        self.has_histograms
+    }
+
+    /// Heap bytes of the histograms, shared ones counted once where they follow each other.
+    pub fn histogram_bytes(&self) -> usize {
+        let mut last: Option<&Arc<Histogram>> = None;
+        let mut bytes = 0;
+        for histogram in self.histograms().iter().flatten() {
+            if !last.is_some_and(|l| Arc::ptr_eq(l, histogram)) {
+                bytes += histogram.size_bytes();
+            }
+            last = Some(histogram);
+        }
+        bytes
+    }
+
+    /// Histograms by step; empty where there is none.
+    pub fn histograms(&self) -> &[Option<Arc<Histogram>>] {
+        if self.has_histograms { &self.histograms } else { &[] }
     }
 
     /// Values by step; what stands at an absent one has no meaning.
@@ -49,7 +110,7 @@ impl RowBuffer {
         &self.values
     }
 
-    /// Which steps have a value.
+    /// Which steps have a float.
     pub fn present(&self) -> &[bool] {
         &self.present
     }

@@ -10,7 +10,7 @@ use garner_query::vector::labels::compare;
 use garner_storage::model::{LabelMatcher, Labels, MatchOp, NANOS_PER_MILLI, TimeRange};
 use http::{HeaderValue, header};
 
-use super::encode::{chunks, push_bytes, push_frame, time_series};
+use super::encode::{Rows, push_bytes, push_frame};
 use crate::error::{Failure, TextFailure};
 use crate::server::{Encode, SampleQuery, SharedApp, answer, read_body};
 use crate::tenant::tenant_of;
@@ -60,11 +60,6 @@ fn selection(query: &ReadQuery) -> Result<Selection, Failure> {
     Ok((matchers.collect::<Result<_, _>>()?, range))
 }
 
-fn in_millis<'a>(times: &'a [i64], values: &'a [f64]) -> impl Iterator<Item = (i64, f64)> + 'a {
-    let millis = times.iter().map(|ns| ns.div_euclid(NANOS_PER_MILLI));
-    millis.zip(values.iter().copied())
-}
-
 /// A whole `ReadResponse` in a snappy block, and what it is accounted with.
 struct Block {
     bytes: Vec<u8>,
@@ -80,6 +75,7 @@ impl Encode for Block {
 
 async fn samples(query: SampleQuery, selections: Vec<Selection>) -> Result<Block, Failure> {
     let mut response = Vec::new();
+    let mut rows = Rows::default();
     for (matchers, range) in selections {
         let (mut result, mut count) = (Vec::new(), 0);
         let mut batches = query.scan(matchers, range).await?;
@@ -92,7 +88,8 @@ async fn samples(query: SampleQuery, selections: Vec<Selection>) -> Result<Block
             for (index, labels) in batch.series.iter().enumerate() {
                 let (times, values) = batch.rows(index);
                 if !times.is_empty() {
-                    push_bytes(&mut result, 1, &time_series(labels, in_millis(times, values)));
+                    rows.fill(times, values, batch.histograms(index));
+                    push_bytes(&mut result, 1, &rows.time_series(labels));
                 }
             }
             // The message stands in memory three times before it is sent: here, in the response, and as a block.
@@ -138,13 +135,12 @@ async fn all_chunks(query: SampleQuery, selections: Vec<Selection>) -> Result<Fr
     for (index, (matchers, range)) in selections.into_iter().enumerate() {
         let first = all.len();
         let mut batches = query.scan(matchers, range).await?;
-        let mut rows = Vec::new();
+        let mut rows = Rows::default();
         while let Some(batch) = batches.try_next().await? {
             for (at, labels) in batch.series.iter().enumerate() {
                 let (times, values) = batch.rows(at);
-                rows.clear();
-                rows.extend(in_millis(times, values));
-                let chunks = chunks(&rows);
+                rows.fill(times, values, batch.histograms(at));
+                let chunks = rows.chunks();
                 let bytes: usize = chunks.iter().map(|c| c.len() + size_of::<Vec<u8>>()).sum();
                 query.memory().try_grow((bytes + labels.size_bytes()) as u64)?;
                 all.push((index, labels.clone(), chunks));

@@ -1,16 +1,15 @@
 //! The XOR chunk of Prometheus' TSDB (prometheus `tsdb/chunkenc/xor.go`, `docs/bstream.md`; Gorilla, VLDB 2015): sample
 //! count, then times as differences of differences and values as the bits that changed.
 
+use super::bits::{Bits, Window, push_value};
+
 /// Samples of one chunk, as Prometheus itself cuts them.
 pub const SAMPLES_PER_CHUNK: usize = 120;
 
 /// Encodes up to [`SAMPLES_PER_CHUNK`] samples: milliseconds and values.
 pub fn encode(samples: &[(i64, f64)]) -> Vec<u8> {
-    let mut bits = Bits {
-        bytes: (samples.len() as u16).to_be_bytes().to_vec(),
-        free: 0,
-    };
-    let mut window = None;
+    let mut bits = Bits::after((samples.len() as u16).to_be_bytes().to_vec());
+    let mut window = Window::default();
     let mut delta = 0u64;
     for (index, (time, value)) in samples.iter().enumerate() {
         if index == 0 {
@@ -28,7 +27,7 @@ pub fn encode(samples: &[(i64, f64)]) -> Vec<u8> {
         delta = next_delta;
         push_value(&mut bits, value.to_bits() ^ value_before.to_bits(), &mut window);
     }
-    bits.bytes
+    bits.into_bytes()
 }
 
 /// A difference of differences, in one of five widths.
@@ -43,67 +42,6 @@ fn push_difference(bits: &mut Bits, difference: i64) {
     };
     bits.push(prefix, prefix_width);
     bits.push(difference as u64, width);
-}
-
-/// The bits of a value that changed; `window` is how many zeros the last written one had at each end.
-fn push_value(bits: &mut Bits, changed: u64, window: &mut Option<(u32, u32)>) {
-    if changed == 0 {
-        bits.push(0, 1);
-        return;
-    }
-    // Five bits hold the count.
-    let leading = changed.leading_zeros().min(31);
-    let trailing = changed.trailing_zeros();
-    bits.push(1, 1);
-    if let Some((known_leading, known_trailing)) = *window
-        && leading >= known_leading
-        && trailing >= known_trailing
-    {
-        bits.push(0, 1);
-        bits.push(changed >> known_trailing, 64 - known_leading - known_trailing);
-        return;
-    }
-    *window = Some((leading, trailing));
-    let width = 64 - leading - trailing;
-    bits.push(1, 1);
-    bits.push(u64::from(leading), 5);
-    // 64 is written as 0, which never occurs.
-    bits.push(u64::from(width), 6);
-    bits.push(changed >> trailing, width);
-}
-
-/// Bits, the highest of each byte first.
-struct Bits {
-    bytes: Vec<u8>,
-    /// Bits of the last byte that are not written yet.
-    free: u32,
-}
-
-impl Bits {
-    /// Appends the lowest `width` bits.
-    fn push(&mut self, bits: u64, mut width: u32) {
-        while width > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let take = width.min(self.free);
-            let part = (bits >> (width - take)) as u8 & (0xff >> (8 - take));
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= part << (self.free - take);
-            }
-            self.free -= take;
-            width -= take;
-        }
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.push(value & 0x7f | 0x80, 8);
-            value >>= 7;
-        }
-        self.push(value, 8);
-    }
 }
 
 #[cfg(test)]

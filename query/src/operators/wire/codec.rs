@@ -36,7 +36,7 @@ use crate::operators::topk::TopK;
 use crate::operators::unique::Unique;
 
 /// The version of every operator's bytes; raised with any change of their parameters or of what these mean.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// How an operator is written and read.
 struct Kind {

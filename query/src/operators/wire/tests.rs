@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion_execution::TaskContext;
 use futures::TryStreamExt;
 use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{Labels, Signal, TenantId, TimeRange};
+use garner_storage::model::{BucketSpan, Histogram, Labels, Signal, TenantId, TimeRange};
 use garner_storage::scan::{LogOrder, SeriesRequest};
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::PlanCodec;
 use crate::context::{PromqlSettings, QueryContext};
 use crate::engine::{Engine, EngineLimits, QueryOptions};
+use crate::functions::native::text::text;
 use crate::logql::lines::LogqlLines;
 use crate::logql::selector::LineSelector;
 use crate::logql::{self, matchers};
@@ -58,6 +59,23 @@ fn store() -> TestStore {
         ("os", "x"),
     ];
     store.load(&info, 15 * SECOND, &[Some(1.0); 40]);
+    for i in 0..6i64 {
+        let labels = Labels::from_pairs([("__name__", "latency"), ("instance", &format!("host-{i}"))]);
+        for t in 1..40i64 {
+            let count = (t * (i + 2)) as f64;
+            let histogram = Histogram {
+                schema: (i % 3) as i32,
+                zero_threshold: 0.25,
+                zero_count: 1.0,
+                count: count + 1.0,
+                sum: count,
+                positive_spans: vec![BucketSpan { offset: 3, length: 1 }],
+                positive_buckets: vec![count],
+                ..Histogram::default()
+            };
+            store.push_histogram(&labels, t * 15 * SECOND, histogram);
+        }
+    }
     for i in 1..40i64 {
         let stream = Labels::from_pairs([("app", "a"), ("pod", ["x", "y"][i as usize % 2])]);
         let line = format!("{{\"status\":{},\"took\":\"{i}ms\"}}", 200 + i % 3 * 150);
@@ -152,7 +170,8 @@ async fn answer(plan: &Plan, task: &Arc<TaskContext>) -> Vec<String> {
         match VectorReader::new(batch) {
             Ok(reader) => out.extend(reader.rows().map(|row| {
                 let values: Vec<_> = row.iter().map(|(step, value)| (step, value.to_bits())).collect();
-                format!("{:?} {values:?}", row.labels)
+                let histograms: Vec<_> = row.histogram_points().map(|(step, h)| (step, text(&h))).collect();
+                format!("{:?} {values:?} {histograms:?}", row.labels)
             })),
             Err(_) => out.push(format!("{batch:?}")),
         }
@@ -160,7 +179,7 @@ async fn answer(plan: &Plan, task: &Arc<TaskContext>) -> Vec<String> {
     out
 }
 
-const PROMQL: [&str; 28] = [
+const PROMQL: [&str; 33] = [
     "requests",
     "special",
     "rate(requests{instance=~\"host-[12].\",le!=\"1\"}[2m] offset 30s)",
@@ -189,6 +208,11 @@ const PROMQL: [&str; 28] = [
     "increase(requests[2m] anchored)",
     "limit_ratio(0.5, requests)",
     "info(requests, {__name__=~\"host_.+\"})",
+    "avg(rate(latency[2m])) >/ 1.5",
+    "histogram_quantiles(sum(latency), \"q\", 0.5, 0.9, time() / 1000)",
+    "histogram_count(sum(latency)) + on () group_right histogram_stdvar(latency @ 300)",
+    "limitk(2, latency) or latency + latency",
+    "histogram_avg(latency) * on (instance) latency != latency / 2",
 ];
 
 const LOGQL: [&str; 10] = [
@@ -295,7 +319,9 @@ async fn bytes_that_were_changed_are_refused() {
     let mut newer = bytes.clone();
     newer[0] += 1;
     let refused = codec().decode_plan(&newer, &task).unwrap_err().to_string();
-    assert!(refused.contains("version 2, this process reads 1"), "{refused}");
+    let known = super::codec::VERSION;
+    let expected = format!("version {}, this process reads {known}", known + 1);
+    assert!(refused.contains(&expected), "{refused}");
 }
 
 /// An operator around these parameters, with the right checksum.
@@ -341,7 +367,7 @@ fn limits_hold_for_what_arrives() {
     let leaf = |partitions: usize, matcher: &str| {
         format!(
             "[\"t\",{{\"matchers\":[{matcher}],\"range\":{{\"start\":0,\"end\":9}}}},{{\"steps\":{steps},\"width_ns\":1,\
-             \"offset_ns\":0,\"at_ns\":null}},\"Newest\",{partitions},1,{{\"start\":0,\"end\":0}}]"
+             \"offset_ns\":0,\"at_ns\":null}},\"Newest\",{partitions},1,{{\"start\":0,\"end\":0}},false]"
         )
     };
     let good = leaf(1, "[\"a\",\"=~\",\"b\",null]");

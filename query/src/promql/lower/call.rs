@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use garner_storage::model::{LabelMatcher, Labels, LabelsBuilder, METRIC_NAME, MatchOp, NANOS_PER_MILLI};
 
-use super::expr::{Lowered, instant, lower_part, nothing, plan_span};
+use super::expr::{Lowered, instant, lower_part, plan_span};
 use super::info::lower_info;
 use super::range::{over_windows, unsupported};
 use super::{LowerRequest, text};
 use crate::error::QueryError;
-use crate::functions::{InstantFunction, RangeFunction};
+use crate::functions::{HistogramFunction, InstantFunction, RangeFunction};
 use crate::plan::{BinaryOp, Matching, Select, VectorPlan};
 use crate::promql::ast::{Call, Expr, NumberLiteral, ValueType};
 use crate::promql::error::PosRange;
@@ -114,8 +114,16 @@ pub(super) fn lower_call(request: &LowerRequest, call: &Call) -> Result<Lowered,
     if name == "info" {
         return lower_info(request, call);
     }
-    let mut args = Args::new(request, call)?;
-    let plan = if let Some(function) = RangeFunction::from_name(name) {
+    let inside = match name {
+        "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => request.reading_buckets(),
+        _ if HistogramFunction::from_name(name).is_some_and(|f| f.reads_counts_only()) => request.reading_counts(),
+        _ => *request,
+    };
+    let mut args = Args::new(&inside, call)?;
+    let plan = if let Some(function) = HistogramFunction::from_name(name) {
+        let input = args.take(0)?;
+        VectorPlan::HistogramFunction { function, input }
+    } else if let Some(function) = RangeFunction::from_name(name) {
         range_function(&mut args, function)?
     } else if let Some(function) = InstantFunction::from_name(name) {
         instant_function(&mut args, function)?
@@ -240,9 +248,19 @@ fn special_function(args: &mut Args<'_>) -> Result<VectorPlan, QueryError> {
             upper: args.take(1)?,
             input: args.take(2)?,
         },
-        // Of floats they know nothing, and native histograms are not stored yet.
-        "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-            nothing(args.call.range)?
+        "histogram_quantiles" => {
+            let input = args.take(0)?;
+            let mut quantiles = Vec::new();
+            for index in 2..args.call.args.len() {
+                let span = plan_span(args.written(index)?.unwrap_parens().range());
+                quantiles.push((*args.take(index)?, span));
+            }
+            VectorPlan::HistogramQuantiles {
+                input,
+                label: text::text(args.written(1)?)?,
+                quantiles,
+                span: plan_span(args.written(0)?.unwrap_parens().range()),
+            }
         }
         other => return Err(unsupported(&format!("the function {other}"))),
     })

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
-
 use super::range::{raw, unsupported};
 use super::{LowerRequest, call, text};
 use crate::error::QueryError;
@@ -107,6 +105,7 @@ pub(super) fn instant(
         offset_ns: request.offset_ns(&selector.offset)?,
         at_ns: selector.at.map(|at| request.at_ns(at)),
         select,
+        counts_only: request.counts_only(),
         span: plan_span(selector.range),
     };
     let fixed = node.at_ns.is_some();
@@ -118,6 +117,15 @@ pub(super) fn instant(
 }
 
 fn lower_binary(request: &LowerRequest, binary: &BinaryExpr) -> Result<Lowered, QueryError> {
+    let trims = matches!(binary.op, Operator::TrimUpper | Operator::TrimLower);
+    if trims && binary.lhs.value_type() == ValueType::Scalar && binary.rhs.value_type() == ValueType::Scalar {
+        let op = go_quote(binary.op.as_str().as_bytes());
+        return Err(QueryError::execution(format!(
+            "operator {op} not allowed for Scalar operations"
+        )));
+    }
+    let for_trimming = request.reading_buckets();
+    let request = if trims { &for_trimming } else { request };
     let left = lower_part(request, &binary.lhs)?;
     let right = lower_part(request, &binary.rhs)?;
     let fixed = left.fixed && right.fixed;
@@ -189,7 +197,9 @@ fn binary_op(op: Operator) -> Result<BinaryOp, QueryError> {
         Operator::LessEqual => BinaryOp::Le,
         Operator::Greater => BinaryOp::Gt,
         Operator::GreaterEqual => BinaryOp::Ge,
-        Operator::And | Operator::Or | Operator::Unless | Operator::TrimUpper | Operator::TrimLower => {
+        Operator::TrimUpper => BinaryOp::TrimUpper,
+        Operator::TrimLower => BinaryOp::TrimLower,
+        Operator::And | Operator::Or | Operator::Unless => {
             return Err(unsupported(&format!("the operator {}", op.as_str())));
         }
     })
@@ -233,21 +243,10 @@ fn lower_aggregate(request: &LowerRequest, aggregate: &AggregateExpr) -> Result<
         label,
         input: Box::new(input.plan),
         span: plan_span(span),
+        places: (plan_span(aggregate.range), plan_span(aggregate.expr.range())),
     };
     // Whether the parameter is fixed does not count upstream.
     Ok(Lowered { plan, ..input })
-}
-
-/// A vector without elements: no series has a name and none at once.
-pub(super) fn nothing(span: PosRange) -> Result<VectorPlan, QueryError> {
-    let matcher = |op| LabelMatcher::new(METRIC_NAME, op, "").map_err(|e| QueryError::internal(e.to_string()));
-    Ok(VectorPlan::Samples(SamplesNode {
-        matchers: vec![matcher(MatchOp::Equal)?, matcher(MatchOp::NotEqual)?],
-        offset_ns: 0,
-        at_ns: None,
-        select: Select::Instant { lookback_ns: None },
-        span: plan_span(span),
-    }))
 }
 
 pub(super) fn invariant(plan: VectorPlan) -> VectorPlan {

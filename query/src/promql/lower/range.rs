@@ -75,6 +75,7 @@ fn samples(
             function,
             params,
         },
+        counts_only: request.counts_only(),
         span: plan_span(selector.range),
     })
 }
@@ -92,7 +93,7 @@ fn subquery(
         None => request.default_subquery_step_ns,
     };
     let range_ns = request.positive_ns(&subquery.window)?;
-    let inner = lower_part(request, &subquery.expr)?;
+    let inner = lower_part(&request.reading_buckets(), &subquery.expr)?;
     let input = if inner.fixed { invariant(inner.plan) } else { inner.plan };
     let start = subquery.expr.range().start;
     Ok(SubqueryNode {

@@ -17,6 +17,20 @@ pub struct LowerRequest {
     pub is_range: bool,
     /// Step of subqueries that name none, nanoseconds.
     pub default_subquery_step_ns: i64,
+    /// What the calls around a part read of native histograms.
+    pub(super) reads: HistogramReads,
+}
+
+/// What is read of native histograms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum HistogramReads {
+    /// Whole histograms.
+    #[default]
+    Whole,
+    /// Counts and sums, as long as nothing around or inside needs buckets.
+    Counts,
+    /// Buckets, whatever is inside.
+    Buckets,
 }
 
 impl LowerRequest {
@@ -28,6 +42,7 @@ impl LowerRequest {
             step_ns: 0,
             is_range: false,
             default_subquery_step_ns,
+            reads: HistogramReads::Whole,
         }
     }
 
@@ -39,7 +54,31 @@ impl LowerRequest {
             step_ns,
             is_range: true,
             default_subquery_step_ns,
+            reads: HistogramReads::Whole,
         }
+    }
+
+    /// The same for what stands inside of a call that reads counts and sums only (prometheus promql/engine.go,
+    /// `detectHistogramStatsDecoding`).
+    pub(super) fn reading_counts(&self) -> Self {
+        let reads = match self.reads {
+            HistogramReads::Whole | HistogramReads::Counts => HistogramReads::Counts,
+            HistogramReads::Buckets => HistogramReads::Buckets,
+        };
+        LowerRequest { reads, ..*self }
+    }
+
+    /// The same for what stands inside of something that needs buckets.
+    pub(super) fn reading_buckets(&self) -> Self {
+        LowerRequest {
+            reads: HistogramReads::Buckets,
+            ..*self
+        }
+    }
+
+    /// Whether a selector's histograms need no buckets.
+    pub(super) fn counts_only(&self) -> bool {
+        self.reads == HistogramReads::Counts
     }
 
     /// The time of an `@` modifier, nanoseconds.

@@ -39,6 +39,16 @@ fn draw(plan: &VectorPlan) -> String {
         VectorPlan::Function { function, input, args } => {
             format!("{}({}{})", function.as_str(), draw(input), list(args))
         }
+        VectorPlan::HistogramFunction { function, input } => format!("{}({})", function.as_str(), draw(input)),
+        VectorPlan::HistogramQuantiles {
+            input,
+            label,
+            quantiles,
+            ..
+        } => {
+            let quantiles: String = quantiles.iter().map(|(q, _)| format!(", {}", draw(q))).collect();
+            format!("histogram_quantiles({}, {label:?}{quantiles})", draw(input))
+        }
         VectorPlan::HistogramQuantile { quantile, input, .. } => {
             format!("histogram_quantile({}, {})", draw(quantile), draw(input))
         }
@@ -79,6 +89,11 @@ fn draw_place(offset_ns: i64, at_ns: Option<i64>) -> String {
 fn draw_samples(node: &SamplesNode) -> String {
     let matchers: Vec<String> = node.matchers.iter().map(|m| m.to_string()).collect();
     let (matchers, place) = (matchers.join(","), draw_place(node.offset_ns, node.at_ns));
+    let place = if node.counts_only {
+        format!("{place} counts")
+    } else {
+        place
+    };
     match &node.select {
         Select::Instant { .. } => format!("{{{matchers}}}{place}"),
         Select::Timestamp { .. } => format!("time of {{{matchers}}}{place}"),
@@ -221,7 +236,11 @@ fn functions_with_shapes_of_their_own() {
         "histogram_quantile(0.9, sum by (le) (a))",
         &format!("histogram_quantile(0.9, sum({A}))"),
     );
-    check("histogram_count(a)", r#"{__name__="",__name__!=""}"#);
+    check("histogram_count(a)", &format!("histogram_count({A} counts)"));
+    check(
+        "histogram_quantiles(a, \"q\", 0.5, 0.9)",
+        &format!("histogram_quantiles({A}, \"q\", 0.5, 0.9)"),
+    );
     check("round(a, 5)", &format!("round({A}, 5)"));
     check("a and on() vector(1)", &format!("({A} and once(vector(1)))"));
 }
@@ -260,7 +279,33 @@ fn info_is_joined_as_of_the_first_selector() {
 }
 
 #[test]
+fn buckets_are_left_out_where_only_counts_are_read() {
+    let rate = |counts: &str| format!("rate({{__name__=\"a\"}}[300]{counts})");
+    let (whole, counts) = (rate(""), rate(" counts"));
+    check("histogram_sum(rate(a[5m]))", &format!("histogram_sum({counts})"));
+    check(
+        "histogram_avg(sum(rate(a[5m])) + rate(a[5m]))",
+        &format!("histogram_avg((sum({counts}) + {counts}))"),
+    );
+    check("histogram_stddev(rate(a[5m]))", &format!("histogram_stddev({whole})"));
+    check(
+        "histogram_count(a) / histogram_fraction(0, 1, a)",
+        &format!("(histogram_count({A} counts) / histogram_fraction(0, 1, {A}))"),
+    );
+    check(
+        "histogram_quantile(0.5, histogram_count(a))",
+        &format!("histogram_quantile(0.5, histogram_count({A}))"),
+    );
+    check("histogram_count(a </ 1)", &format!("histogram_count(({A} </ 1))"));
+    check(
+        "histogram_count(last_over_time(a[1h:]))",
+        "histogram_count(last_over_time({__name__=\"a\"}[3600:60]))",
+    );
+}
+
+#[test]
 fn refused_while_lowering() {
+    refuse("1 </ 2", "operator \"</\" not allowed for Scalar operations");
     let range_type = "for range query, must be Scalar or instant Vector";
     refuse(
         "a[5m]",
