@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod codec;
+pub mod compaction;
 pub mod deletes;
 pub mod engine;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod memory;
 pub mod model;
 pub mod object;
 pub mod repair;
+pub mod retention;
 pub mod scan;
 pub mod segment;
 #[cfg(feature = "testing")]

@@ -97,8 +97,18 @@ impl MemoryAccountant {
 
     /// The account of one query, capped at `cap_bytes`.
     pub fn query(&self, cap_bytes: u64) -> QueryMemory {
+        self.capped(MemoryUse::Query, cap_bytes)
+    }
+
+    /// The account of one piece of background work that reads as a query does, capped at `cap_bytes`.
+    pub fn background(&self, cap_bytes: u64) -> QueryMemory {
+        self.capped(MemoryUse::Background, cap_bytes)
+    }
+
+    fn capped(&self, usage: MemoryUse, cap_bytes: u64) -> QueryMemory {
         QueryMemory(Arc::new(QueryInner {
             account: self.clone(),
+            usage,
             cap_bytes,
             used_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
@@ -179,6 +189,7 @@ impl fmt::Debug for Reservation {
 #[derive(Debug)]
 struct QueryInner {
     account: MemoryAccountant,
+    usage: MemoryUse,
     cap_bytes: u64,
     used_bytes: AtomicU64,
     peak_bytes: AtomicU64,
@@ -197,15 +208,16 @@ impl QueryMemory {
             .fetch_add(bytes, Ordering::Relaxed)
             .saturating_add(bytes);
         let refused = if used > self.0.cap_bytes {
-            Err(Error::new(
-                ErrorKind::Limit,
-                format!(
-                    "the query needs more than limits.max_query_memory ({} bytes); narrow its selector or time range",
-                    self.0.cap_bytes
+            let cap = self.0.cap_bytes;
+            let message = match self.0.usage {
+                MemoryUse::Query => format!(
+                    "the query needs more than limits.max_query_memory ({cap} bytes); narrow its selector or time range"
                 ),
-            ))
+                usage => format!("{} work needs more than its {cap} bytes of memory", usage.as_str()),
+            };
+            Err(Error::new(ErrorKind::Limit, message))
         } else {
-            self.0.account.take(MemoryUse::Query, bytes)
+            self.0.account.take(self.0.usage, bytes)
         };
         match refused {
             Ok(()) => {
@@ -222,7 +234,7 @@ impl QueryMemory {
     /// Gives back `bytes` taken before.
     pub fn shrink(&self, bytes: u64) {
         self.0.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.0.account.give(MemoryUse::Query, bytes);
+        self.0.account.give(self.0.usage, bytes);
     }
 
     /// Most bytes held at one time.
@@ -234,8 +246,7 @@ impl QueryMemory {
 impl Drop for QueryInner {
     fn drop(&mut self) {
         // What operators did not give back one by one goes back with the query.
-        self.account
-            .give(MemoryUse::Query, self.used_bytes.load(Ordering::Relaxed));
+        self.account.give(self.usage, self.used_bytes.load(Ordering::Relaxed));
     }
 }
 

@@ -265,7 +265,7 @@ fn run(run: Run) {
                 return;
             }
             if crash_in_flush {
-                let point = FailPoints::ALL[rng.random_range(0..FailPoints::ALL.len())];
+                let point = FailPoints::FLUSH[rng.random_range(0..FailPoints::FLUSH.len())];
                 fixture
                     .fail_points
                     .arm(point, rng.random_range(0..3), FailAction::Stall);

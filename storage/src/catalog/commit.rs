@@ -172,10 +172,12 @@ impl Catalog {
             }
             invariants::check(&state, request)?;
             shared.nonces += 1;
+            let now = self.clock.now();
             // The time keeps nonces apart even where two runs were given one instance by mistake.
-            let nonce = format!("{}-{}-{}", self.instance, self.clock.now(), shared.nonces);
-            if self.try_version(state.version().next(), &nonce, request).await? {
-                return self.publish(&mut shared, &state, request).await;
+            let nonce = format!("{}-{now}-{}", self.instance, shared.nonces);
+            let delta = StoredDelta::new(state.version().next(), &nonce, now, request);
+            if self.try_version(&delta).await? {
+                return self.publish(&mut shared, state.apply(request, now)).await;
             }
             self.refresh_locked(&mut shared).await?;
             let wait = self.bucket.jittered(BACKOFF_INITIAL, BACKOFF_MAX, attempt.min(4));
@@ -190,11 +192,10 @@ impl Catalog {
         ))
     }
 
-    /// Tries to make `version` ours. False where somebody else has it.
-    async fn try_version(&self, version: CatalogVersion, nonce: &str, request: &CommitRequest) -> Result<bool> {
-        let delta = StoredDelta::new(version, nonce, self.clock.now(), request);
-        let bytes = bytes::Bytes::from(stored::encode(&delta)?);
-        let path = paths::catalog_delta(version.0);
+    /// Tries to make the version of `delta` ours. False where somebody else has it.
+    async fn try_version(&self, delta: &StoredDelta) -> Result<bool> {
+        let bytes = bytes::Bytes::from(stored::encode(delta)?);
+        let path = paths::catalog_delta(delta.version);
         let mut attempt = 1;
         loop {
             let put = self.create(&path, bytes.clone()).await;
@@ -208,8 +209,8 @@ impl Catalog {
                      (If-None-Match), set catalog.single_writer = true";
                 return Err(Error::with_source(ErrorKind::Invalid, message, error.to_string()));
             }
-            match (open::read_delta(&self.bucket, version.0).await, put) {
-                (Ok(found), _) => return Ok(found.nonce == nonce),
+            match (open::read_delta(&self.bucket, delta.version).await, put) {
+                (Ok(found), _) => return Ok(found.nonce == delta.nonce),
                 // Exists yet is not there: a create of another writer is under way (S3 answers 409), or it was removed
                 // below a checkpoint. Both show in the next listing.
                 (Err(error), Ok(_)) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -238,13 +239,8 @@ impl Catalog {
         }
     }
 
-    async fn publish(
-        &self,
-        shared: &mut Shared,
-        state: &CatalogState,
-        request: &CommitRequest,
-    ) -> Result<Arc<CatalogState>> {
-        let next = Arc::new(state.apply(request));
+    async fn publish(&self, shared: &mut Shared, next: CatalogState) -> Result<Arc<CatalogState>> {
+        let next = Arc::new(next);
         self.state.store(Arc::clone(&next));
         shared.refreshed_at = self.clock.now();
         if next.version().0.is_multiple_of(self.settings.checkpoint_every.max(1)) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use crate::object::Store;
 use object_store::memory::InMemory;
 
 use super::tests::{open, open_with, request, segment, tenant};
@@ -51,7 +51,7 @@ fn deleting(tombstones: &[Tombstone]) -> CommitRequest {
 
 #[tokio::test]
 async fn a_tombstone_covers_what_is_live_and_is_inherited_until_it_is_applied() {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let store: Arc<dyn Store> = Arc::new(InMemory::new());
     for checkpoint_every in [1, 1000] {
         let store = match checkpoint_every {
             1 => store.clone(),
@@ -123,7 +123,7 @@ async fn a_tombstone_covers_what_is_live_and_is_inherited_until_it_is_applied() 
 
 #[tokio::test]
 async fn a_merge_never_mixes_covered_rows_with_later_ones() {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let store: Arc<dyn Store> = Arc::new(InMemory::new());
     let catalog = open(&store, 1).await;
     let (old, new) = (at("old", 0, 10), at("new", 0, 10));
     catalog.commit(&request(std::slice::from_ref(&old), &[])).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_merge_never_mixes_covered_rows_with_later_ones() {
 
 #[tokio::test]
 async fn objects_with_tombstones_have_a_version_that_older_readers_refuse() {
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let store: Arc<dyn Store> = Arc::new(InMemory::new());
     let catalog = open(&store, 1).await;
     catalog.commit(&request(&[segment("a", 0)], &[])).await.unwrap();
     catalog.commit(&deleting(&[tombstone(1, 0, 50)])).await.unwrap();

@@ -1,14 +1,15 @@
 //! What every commit must keep true. Each invariant is a function with its reason; [`check`] runs all of them before a
 //! delta is written, on the very state the delta will follow.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::deletes::inherited;
 use super::state::{CatalogState, CommitRequest};
 use crate::deletes::TombstoneId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Signal, TenantId};
+use crate::model::{Signal, TenantId, TimeRange};
+use crate::object::paths;
 use crate::segment::{SegmentId, SegmentMeta};
 
 /// A named invariant.
@@ -39,6 +40,10 @@ pub const INVARIANTS: &[Invariant] = &[
         check: replaced_and_live_are_disjoint,
     },
     Invariant {
+        name: "replacements_invent_no_rows",
+        check: replacements_invent_no_rows,
+    },
+    Invariant {
         name: "wal_positions_never_go_back",
         check: wal_positions_never_go_back,
     },
@@ -49,6 +54,18 @@ pub const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "tombstones_reach_what_replaces_their_segments",
         check: tombstones_reach_what_replaces_their_segments,
+    },
+    Invariant {
+        name: "objects_on_their_way_out_hold_nothing_new",
+        check: objects_on_their_way_out_hold_nothing_new,
+    },
+    Invariant {
+        name: "deleted_objects_were_pending",
+        check: deleted_objects_were_pending,
+    },
+    Invariant {
+        name: "quarantined_segments_are_live",
+        check: quarantined_segments_are_live,
     },
 ];
 
@@ -226,4 +243,68 @@ fn tombstones_reach_what_replaces_their_segments(state: &CatalogState, request: 
                 ))
             })
         })
+}
+
+/// What replaces segments of a tenant's signal has no more rows than they and lies in their time: compaction merges, leaves
+/// out and never makes up.
+fn replacements_invent_no_rows(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let mut replaced: HashMap<(&TenantId, Signal), (u64, TimeRange)> = HashMap::new();
+    for meta in request.remove.iter().filter_map(|id| state.find(id)) {
+        let (rows, range) = replaced.entry((&meta.tenant, meta.signal)).or_insert((0, meta.range));
+        *rows = rows.saturating_add(meta.rows);
+        range.start = range.start.min(meta.range.start);
+        range.end = range.end.max(meta.range.end);
+    }
+    request.add.iter().find_map(|meta| {
+        let (rows, range) = replaced.get_mut(&(&meta.tenant, meta.signal))?;
+        let at = || format!("{} at {}", meta.id.object, meta.id.offset);
+        if meta.range.start < range.start || meta.range.end > range.end {
+            return Some(format!("{} reaches beyond the times of what it replaces", at()));
+        }
+        match rows.checked_sub(meta.rows) {
+            Some(left) => *rows = left,
+            None => return Some(format!("{} brings more rows than it replaces", at())),
+        }
+        None
+    })
+}
+
+/// A segment is never added to an object that is about to be deleted: one that is pending, or that is old enough to count as
+/// an orphan and holds no live segment. Whoever stored it stores it again under another name.
+fn objects_on_their_way_out_hold_nothing_new(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    request.add.iter().find_map(|meta| {
+        let object = &meta.id.object;
+        let made = paths::segment_created(object);
+        if state.is_pending(object) {
+            Some(format!("{object} waits for its deletion"))
+        } else if made.is_some_and(|at| at < state.orphans_before()) && !state.is_object_live(object) {
+            Some(format!("{object} was stored too long ago to be named now"))
+        } else {
+            None
+        }
+    })
+}
+
+/// Only what was pending, and so without live segments, is struck off as deleted; and the orphan horizon only rises.
+fn deleted_objects_were_pending(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    if request.orphans_before.is_some_and(|at| at < state.orphans_before()) {
+        return Some(format!(
+            "the orphan horizon would go back from {}",
+            state.orphans_before()
+        ));
+    }
+    let mut objects = request.deleted.iter();
+    objects.find_map(|object| (!state.is_pending(object)).then(|| format!("{object} was not waiting for its deletion")))
+}
+
+/// A segment is quarantined while it is live, and released only while it is quarantined.
+fn quarantined_segments_are_live(state: &CatalogState, request: &CommitRequest) -> Option<String> {
+    let place = |id: &SegmentId| format!("{} at {}", id.object, id.offset);
+    let gone = |id: &&SegmentId| state.find(id).is_none() || request.remove.contains(id);
+    let ids = request.quarantine.iter().map(|(id, _)| id);
+    if let Some(id) = ids.clone().find(gone) {
+        return Some(format!("{} is not live", place(id)));
+    }
+    let released = request.release.iter().find(|id| !state.is_quarantined(id));
+    released.map(|id| format!("{} is not quarantined", place(id)))
 }

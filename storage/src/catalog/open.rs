@@ -76,9 +76,9 @@ async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Re
         .buffered(PARALLEL_DELTAS);
     let mut state = base;
     while let Some(delta) = deltas.try_next().await? {
-        let path = paths::catalog_delta(delta.version);
+        let (path, at) = (paths::catalog_delta(delta.version), delta.created_ns);
         let request = delta.into_request().map_err(|reason| stored::corrupt(&path, reason))?;
-        state = state.apply(&request);
+        state = state.apply(&request, at);
     }
     Ok(state)
 }

@@ -77,7 +77,7 @@ pub(crate) async fn salvage(bucket: &Bucket) -> Result<Salvage> {
             Ok((holds, created, request)) if holds == version => {
                 found.removed.extend(request.remove.iter().cloned());
                 if version > base {
-                    found.apply(request);
+                    found.apply(request, created);
                     if whole {
                         found.whole_until = Some(created);
                     }
@@ -113,10 +113,10 @@ impl Salvage {
     }
 
     /// Applies a commit to a state that may lack some before it.
-    fn apply(&mut self, mut request: CommitRequest) {
+    fn apply(&mut self, mut request: CommitRequest, at: Timestamp) {
         request.add.retain(|meta| self.state.find(&meta.id).is_none());
         request.remove.retain(|id| self.state.find(id).is_some());
-        self.state = self.state.apply(&request);
+        self.state = self.state.apply(&request, at);
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::deletes::{self, Deletes};
+use super::housekeeping::{self, Housekeeping};
 use crate::deletes::{Tombstone, TombstoneId};
-use crate::model::{Signal, TenantId};
+use crate::model::{Signal, TenantId, Timestamp};
 use crate::object::paths::WriterId;
 use crate::segment::{SegmentId, SegmentMeta};
 
@@ -59,6 +60,14 @@ pub struct CommitRequest {
     pub clear: Vec<(TombstoneId, SegmentId)>,
     /// Tombstones that go: cancelled, so that their rows are back, or done long ago.
     pub forget: Vec<((TenantId, Signal), TombstoneId)>,
+    /// Pending objects that are gone from the bucket.
+    pub deleted: Vec<Arc<str>>,
+    /// Live segments that could not be read, and what was wrong.
+    pub quarantine: Vec<(SegmentId, String)>,
+    /// Segments that are whole after all.
+    pub release: Vec<SegmentId>,
+    /// From now on no commit names a new object that was made before this, see [`CatalogState::orphans_before`].
+    pub orphans_before: Option<Timestamp>,
 }
 
 impl CommitRequest {
@@ -73,6 +82,10 @@ impl CommitRequest {
             applied: Vec::new(),
             clear: Vec::new(),
             forget: Vec::new(),
+            deleted: Vec::new(),
+            quarantine: Vec::new(),
+            release: Vec::new(),
+            orphans_before: None,
         }
     }
 
@@ -82,8 +95,13 @@ impl CommitRequest {
             self.remove.len(),
             self.wal_positions.len(),
             self.delete.len(),
+            self.clear.len(),
+            self.forget.len(),
+            self.deleted.len(),
+            self.quarantine.len(),
+            self.release.len(),
         ];
-        lists.iter().sum::<usize>() + self.clear.len() + self.forget.len() == 0
+        lists.iter().all(|len| *len == 0) && self.orphans_before.is_none()
     }
 }
 
@@ -100,6 +118,7 @@ pub struct CatalogState {
     pub(super) positions: HashMap<WriterId, HashMap<(TenantId, Signal), WalPosition>>,
     /// Only owners that have a tombstone.
     pub(super) deletes: BTreeMap<(TenantId, Signal), Arc<Deletes>>,
+    pub(super) housekeeping: Housekeeping,
 }
 
 /// The bytes that one live segment takes in its object.
@@ -139,6 +158,13 @@ impl CatalogState {
         self.deletes.values()
     }
 
+    /// The live segments of each tenant and signal that has any.
+    pub fn by_lane(&self) -> impl Iterator<Item = (&TenantId, Signal, &SegmentList)> {
+        self.segments
+            .iter()
+            .map(|((tenant, signal), list)| (tenant, *signal, list))
+    }
+
     /// Number of live segments.
     pub fn segment_count(&self) -> usize {
         self.segments.values().map(|list| list.len()).sum()
@@ -147,6 +173,11 @@ impl CatalogState {
     /// Whether the object holds a live segment.
     pub fn is_object_live(&self, object: &str) -> bool {
         self.objects.contains_key(object)
+    }
+
+    /// Number of objects that hold live segments.
+    pub fn object_count(&self) -> usize {
+        self.objects.len()
     }
 
     /// Where replay of `writer`'s WAL starts for a tenant's signal; `None` where it never committed one.
@@ -193,11 +224,13 @@ impl CatalogState {
             self.deletes(tenant, *signal).get(*id).is_none()
         };
         let forgotten = request.forget.iter().all(gone);
-        added && positioned && removed && deleted && cleared && forgotten && !request.asks_nothing()
+        let kept = housekeeping::holds(self, request);
+        added && positioned && removed && deleted && cleared && forgotten && kept && !request.asks_nothing()
     }
 
-    /// The state after `request`, which was checked against every invariant or was read from a stored delta.
-    pub(crate) fn apply(&self, request: &CommitRequest) -> CatalogState {
+    /// The state after `request`, which was checked against every invariant or was read from a stored delta, and was
+    /// committed at the time `at`.
+    pub(crate) fn apply(&self, request: &CommitRequest, at: Timestamp) -> CatalogState {
         let mut next = self.clone();
         next.version = self.version.next();
         let mut touched: BTreeMap<(TenantId, Signal), Vec<Arc<SegmentMeta>>> = BTreeMap::new();
@@ -245,6 +278,7 @@ impl CatalogState {
             }
         }
         deletes::apply(&mut next, self, request);
+        housekeeping::apply(&mut next, request, at);
         next
     }
 }

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::deletes;
+use super::housekeeping::{Housekeeping, Quarantine};
 use super::state::{CatalogState, CatalogVersion, CommitRequest, WalPosition};
 use super::stored_deletes::{StoredClear, StoredForget, StoredTombstone};
 use crate::deletes::{Tombstone, TombstoneId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Signal, TenantId, TimeRange};
+use crate::model::{Signal, TenantId, TimeRange, Timestamp};
 use crate::object::paths::WriterId;
 use crate::segment::{SegmentId, SegmentMeta};
 
@@ -52,6 +53,14 @@ pub(super) struct StoredDelta {
     pub clear: Vec<StoredClear>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forget: Vec<StoredForget>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<(SegmentId, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<SegmentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans_before_ns: Option<i64>,
 }
 
 /// A whole state as it is stored.
@@ -63,6 +72,21 @@ pub(super) struct StoredCheckpoint {
     pub wal_positions: Vec<StoredWriterPosition>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tombstones: Vec<StoredTombstone>,
+    /// Object and since when it is pending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<(Arc<str>, i64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<StoredQuarantine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans_before_ns: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredQuarantine {
+    #[serde(flatten)]
+    pub segment: SegmentId,
+    pub reason: String,
+    pub since_ns: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +163,26 @@ impl From<StoredSegment> for SegmentMeta {
     }
 }
 
+impl From<(&SegmentId, &Quarantine)> for StoredQuarantine {
+    fn from((segment, quarantine): (&SegmentId, &Quarantine)) -> Self {
+        StoredQuarantine {
+            segment: segment.clone(),
+            reason: quarantine.reason.clone(),
+            since_ns: quarantine.since,
+        }
+    }
+}
+
+impl StoredQuarantine {
+    fn into_entry(self) -> (SegmentId, Quarantine) {
+        let quarantine = Quarantine {
+            reason: self.reason,
+            since: self.since_ns,
+        };
+        (self.segment, quarantine)
+    }
+}
+
 fn stored_position(tenant: &TenantId, signal: Signal, position: WalPosition) -> StoredPosition {
     StoredPosition {
         tenant: tenant.clone(),
@@ -178,6 +222,10 @@ impl StoredDelta {
                     id: *id,
                 })
                 .collect(),
+            deleted: request.deleted.clone(),
+            quarantine: request.quarantine.clone(),
+            release: request.release.clone(),
+            orphans_before_ns: request.orphans_before,
         }
     }
 
@@ -201,6 +249,10 @@ impl StoredDelta {
             applied: self.applied,
             clear: self.clear.into_iter().map(|c| (c.id, c.segment)).collect(),
             forget: self.forget.into_iter().map(|f| ((f.tenant, f.signal), f.id)).collect(),
+            deleted: self.deleted,
+            quarantine: self.quarantine,
+            release: self.release,
+            orphans_before: self.orphans_before_ns,
         })
     }
 }
@@ -246,6 +298,9 @@ impl StoredCheckpoint {
                     position: stored_position(tenant, *signal, *position),
                 })
                 .collect(),
+            pending: state.pending_deletions().map(|(o, since)| (o.clone(), since)).collect(),
+            quarantined: state.quarantined().map(StoredQuarantine::from).collect(),
+            orphans_before_ns: Some(state.orphans_before()).filter(|at| *at != Timestamp::default()),
         }
     }
 
@@ -266,7 +321,7 @@ impl StoredCheckpoint {
         // The writer only names positions, of which this request has none.
         let mut everything = CommitRequest::new(WriterId::from_random(0));
         everything.add = self.segments.into_iter().map(SegmentMeta::from).collect();
-        let mut state = CatalogState::default().apply(&everything);
+        let mut state = CatalogState::default().apply(&everything, self.created_ns);
         for stored in self.tombstones {
             let (owner, at_first) = ((stored.tenant.clone(), stored.signal), stored.covered_at_first);
             let tombstone = stored.into_tombstone()?;
@@ -278,6 +333,11 @@ impl StoredCheckpoint {
             });
         }
         state.version = CatalogVersion(self.version);
+        state.housekeeping = Housekeeping {
+            pending: self.pending.into_iter().collect(),
+            orphans_before: self.orphans_before_ns.unwrap_or_default(),
+            quarantined: self.quarantined.into_iter().map(StoredQuarantine::into_entry).collect(),
+        };
         for StoredWriterPosition { writer, position } in self.wal_positions {
             let at = WalPosition {
                 file: position.file,

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
@@ -18,11 +17,11 @@ use crate::error::ErrorKind;
 use crate::file::OsFiles;
 use crate::model::{Signal, TenantId, TimeRange};
 use crate::object::paths::{self, WriterId};
-use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy, Store};
 use crate::segment::{SegmentId, SegmentMeta};
 use crate::testing::{Faults, FaultyStore, ManualClock};
 
-pub(super) fn bucket(store: &Arc<dyn ObjectStore>, seed: u64) -> Bucket {
+pub(super) fn bucket(store: &Arc<dyn Store>, seed: u64) -> Bucket {
     let policy = RetryPolicy {
         backoff_initial: Duration::from_micros(50),
         backoff_max: Duration::from_micros(500),
@@ -57,6 +56,11 @@ pub(super) fn segment(object: &str, offset: u64) -> SegmentMeta {
     }
 }
 
+/// The path of an object that was made at `created`.
+fn old_object(created: i64) -> String {
+    paths::segment_object(&writer("w"), created, 1)
+}
+
 pub(super) fn request(add: &[SegmentMeta], remove: &[&SegmentMeta]) -> CommitRequest {
     CommitRequest {
         add: add.to_vec(),
@@ -69,18 +73,18 @@ fn position(file: u64, offset: u64) -> Vec<(TenantId, Signal, WalPosition)> {
     vec![(tenant("t"), Signal::Logs, WalPosition { file, offset })]
 }
 
-pub(super) async fn open_with(store: &Arc<dyn ObjectStore>, settings: CatalogSettings, instance: u128) -> Arc<Catalog> {
+pub(super) async fn open_with(store: &Arc<dyn Store>, settings: CatalogSettings, instance: u128) -> Arc<Catalog> {
     let clock: SharedClock = Arc::new(ManualClock::new(1_000));
     Catalog::open(bucket(store, instance as u64), clock, settings, instance)
         .await
         .unwrap()
 }
 
-pub(super) async fn open(store: &Arc<dyn ObjectStore>, instance: u128) -> Arc<Catalog> {
+pub(super) async fn open(store: &Arc<dyn Store>, instance: u128) -> Arc<Catalog> {
     open_with(store, CatalogSettings::default(), instance).await
 }
 
-fn memory() -> Arc<dyn ObjectStore> {
+fn memory() -> Arc<dyn Store> {
     Arc::new(InMemory::new())
 }
 
@@ -127,7 +131,10 @@ async fn every_invariant_is_wired() {
     let live = segment("o", 100);
     let mut base = request(std::slice::from_ref(&live), &[]);
     base.wal_positions = position(3, 7);
+    base.orphans_before = Some(1000);
+    base.add.push(segment("pending", 0));
     catalog.commit(&base).await.unwrap();
+    catalog.commit(&request(&[], &[&segment("pending", 0)])).await.unwrap();
     let mut broken = BTreeSet::new();
     let mut cases = Vec::new();
     let with = |change: fn(&mut SegmentMeta)| {
@@ -165,6 +172,50 @@ async fn every_invariant_is_wired() {
     let mut foreign = segment("n", 0);
     foreign.tenant = tenant("u");
     cases.push(("replaced_and_live_are_disjoint", request(&[foreign], &[&live])));
+    let mut cases_of_replacing = |change: fn(&mut SegmentMeta)| {
+        let mut meta = segment("new", 0);
+        change(&mut meta);
+        cases.push(("replacements_invent_no_rows", request(&[meta], &[&live])));
+    };
+    cases_of_replacing(|m| m.rows = 6);
+    cases_of_replacing(|m| m.range = TimeRange::new(0, 11));
+    cases_of_replacing(|m| m.range = TimeRange::new(-1, 10));
+    let halves = [segment("n", 0), segment("n", 100)];
+    cases.push(("replacements_invent_no_rows", request(&halves, &[&live])));
+    let on_its_way_out = "objects_on_their_way_out_hold_nothing_new";
+    cases.push((on_its_way_out, request(&[segment("pending", 200)], &[])));
+    cases.push((on_its_way_out, request(&[segment(&old_object(999), 0)], &[])));
+    let with_housekeeping = |change: &dyn Fn(&mut CommitRequest)| {
+        let mut request = request(&[], &[]);
+        change(&mut request);
+        request
+    };
+    cases.push((
+        "deleted_objects_were_pending",
+        with_housekeeping(&|r| r.deleted = vec!["o".into()]),
+    ));
+    cases.push((
+        "deleted_objects_were_pending",
+        with_housekeeping(&|r| {
+            r.add = vec![segment("n", 0)];
+            r.orphans_before = Some(999);
+        }),
+    ));
+    let bad = |meta: &SegmentMeta| (meta.id.clone(), "bad".to_string());
+    cases.push((
+        "quarantined_segments_are_live",
+        with_housekeeping(&|r| r.quarantine = vec![bad(&segment("o", 0))]),
+    ));
+    let mut both = request(&[], &[&live]);
+    both.quarantine = vec![bad(&live)];
+    cases.push(("quarantined_segments_are_live", both));
+    cases.push((
+        "quarantined_segments_are_live",
+        with_housekeeping(&|r| {
+            r.add = vec![segment("n", 0)];
+            r.release = vec![live.id.clone()];
+        }),
+    ));
     let mut back = request(&[segment("n", 0)], &[]);
     back.wal_positions = position(3, 6);
     cases.push(("wal_positions_never_go_back", back));
@@ -194,7 +245,7 @@ async fn every_invariant_is_wired() {
         broken.insert(name);
     }
     assert_eq!(broken, INVARIANTS.iter().map(|i| i.name).collect());
-    assert_eq!(open(&store, 2).await.state().version(), CatalogVersion(1));
+    assert_eq!(open(&store, 2).await.state().version(), CatalogVersion(2));
     // Neighbours are no overlap.
     catalog
         .commit(&request(&[segment("o", 0), segment("o", 200)], &[]))
@@ -203,7 +254,7 @@ async fn every_invariant_is_wired() {
 }
 
 /// `tasks` catalogs over one store, each with its own writer, commit at once; every commit is there once.
-async fn commit_concurrently(store: Arc<dyn ObjectStore>, tasks: u64, commits: u64) {
+async fn commit_concurrently(store: Arc<dyn Store>, tasks: u64, commits: u64) {
     let settings = CatalogSettings {
         checkpoint_every: 16,
         ..Default::default()
@@ -275,7 +326,7 @@ async fn concurrent_writers_all_succeed_on_a_store_that_loses_answers() {
 #[tokio::test]
 async fn a_commit_of_unknown_outcome_can_be_given_again() {
     let store = Arc::new(FaultyStore::new(memory(), 5));
-    let shared: Arc<dyn ObjectStore> = store.clone();
+    let shared: Arc<dyn Store> = store.clone();
     let catalog = open(&shared, 1).await;
     store.set_faults(Faults {
         answer_lost: 1.0,
@@ -365,4 +416,59 @@ async fn single_writer_mode_notices_a_second_writer() {
     assert_eq!(first.second_writers_seen(), 1);
     // One at a time they do not even lose anything.
     assert_eq!(open(&store, 3).await.state().segment_count(), 4);
+}
+
+#[tokio::test]
+async fn objects_are_pending_from_their_last_segment_to_their_deletion() {
+    let store = memory();
+    let clock = Arc::new(ManualClock::new(50));
+    let settings = CatalogSettings {
+        checkpoint_every: 3,
+        ..Default::default()
+    };
+    let shared: SharedClock = clock.clone();
+    let catalog = Catalog::open(bucket(&store, 1), shared, settings.clone(), 1)
+        .await
+        .unwrap();
+    let (a, b, c) = (segment("o", 0), segment("o", 100), segment("p", 0));
+    catalog
+        .commit(&request(&[a.clone(), b.clone(), c.clone()], &[]))
+        .await
+        .unwrap();
+    let mut quarantine = request(&[], &[]);
+    quarantine.quarantine = vec![(c.id.clone(), "page 3".into()), (b.id.clone(), "page 4".into())];
+    catalog.commit(&quarantine).await.unwrap();
+    clock.set(60);
+    catalog.commit(&request(&[], &[&a])).await.unwrap();
+    assert_eq!(catalog.state().pending_deletions().count(), 0, "b still lies in it");
+    clock.set(70);
+    catalog.commit(&request(&[], &[&b])).await.unwrap();
+    let mut horizon = request(&[], &[]);
+    horizon.orphans_before = Some(65);
+    catalog.commit(&horizon).await.unwrap();
+    let check = |state: &CatalogState| {
+        let pending: Vec<_> = state.pending_deletions().collect();
+        assert_eq!(pending, [(&Arc::from("o"), 70)]);
+        let quarantined: Vec<_> = state
+            .quarantined()
+            .map(|(id, q)| (id.clone(), q.reason.clone()))
+            .collect();
+        assert_eq!(quarantined, [(c.id.clone(), "page 3".to_string())], "b is gone");
+        assert_eq!(state.orphans_before(), 65);
+    };
+    check(&catalog.state());
+    // From a checkpoint and deltas, and from a checkpoint alone.
+    check(&open(&store, 2).await.state());
+    let mut rest = request(&[segment(&old_object(65), 0)], &[]);
+    rest.release = vec![c.id.clone()];
+    rest.deleted = vec!["o".into()];
+    catalog.commit(&rest).await.unwrap();
+    let again = open(&store, 3).await.state();
+    assert_eq!(*again, *catalog.state());
+    assert_eq!(again.pending_deletions().count() + again.quarantined().count(), 0);
+    // What is done already is done at once, whoever asks.
+    let version = again.version();
+    for done in [&rest, &horizon] {
+        assert_eq!(catalog.commit(done).await.unwrap().version(), version);
+    }
 }

@@ -12,6 +12,10 @@ use super::error::{CodecError, CodecResult};
 /// 9.9 at level 3, at 1 MB pages), on metric pages less than 2 %.
 pub const FLUSH_LEVEL: i32 = 1;
 
+/// The level of log pages written by compaction: rows are written to it once or twice in their life and read from it ever
+/// after (../shared/CODECS.md, section D).
+pub const COMPACTED_LEVEL: i32 = 7;
+
 /// Compressed bytes are kept where they are at least this share smaller, in percent; less is not worth decompressing.
 const MIN_GAIN_PERCENT: usize = 3;
 

@@ -50,6 +50,25 @@ impl CoveredSource {
         }
     }
 
+    /// Names series that will be read, to callers who know them without selecting.
+    pub fn will_read(&self, series: &[SourceSeries]) {
+        let mut selected = self.selected.lock();
+        for series in series {
+            self.remember(&mut selected, series);
+        }
+    }
+
+    /// Remembers a series; gives what is hidden of it.
+    fn remember(&self, selected: &mut Selected, series: &SourceSeries) -> Option<SeriesFilter> {
+        selected.ordinals.insert(series.ordinal);
+        let filter = self.filter.of_series(&series.labels)?;
+        if filter.touches(series.range) {
+            let labels = || series.labels.clone();
+            selected.touched.entry(series.ordinal).or_insert_with(labels);
+        }
+        Some(filter)
+    }
+
     /// The filters of those of `ordinals` of which rows in `range` may be hidden, by their position.
     fn touched(&self, ordinals: &[u32], range: TimeRange) -> Result<Vec<(usize, SeriesFilter)>> {
         let selected = self.selected.lock();
@@ -84,14 +103,9 @@ impl SeriesSource for CoveredSource {
         let mut found = self.source.select(matchers, range, scan).await?;
         let mut selected = self.selected.lock();
         found.retain_mut(|series| {
-            selected.ordinals.insert(series.ordinal);
-            let Some(filter) = self.filter.of_series(&series.labels) else {
+            let Some(filter) = self.remember(&mut selected, series) else {
                 return true;
             };
-            if filter.touches(series.range) {
-                let labels = || series.labels.clone();
-                selected.touched.entry(series.ordinal).or_insert_with(labels);
-            }
             series.range = filter.trim(series.range);
             !filter.hides_all(series.range.intersect(&range))
         });

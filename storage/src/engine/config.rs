@@ -11,6 +11,7 @@ use crate::file::SharedFiles;
 use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
 use crate::object::Bucket;
+use crate::retention::RetentionSettings;
 
 /// When an append is durable, `wal.sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,19 @@ pub struct StorageConfig {
     pub max_pending_deletes: usize,
     /// How the catalog is kept.
     pub catalog: CatalogSettings,
+    /// Whether compaction, retention and deletion run in the background. Without it they do what they are called for.
+    pub background_upkeep: bool,
+    /// Bytes of rows (before encoding) that background compaction works on in a second; 0 is no limit. Less leaves more of
+    /// the machine to ingest and queries; less than a few times what is ingested lets small segments pile up.
+    pub compaction_bytes_per_second: u64,
+    /// How long an object stays after its last segment was replaced or expired: longer than the longest query, and than
+    /// clocks of several writers are apart.
+    pub deletion_grace: Duration,
+    /// Age of an object's name at which it counts as an orphan where no segment lies in it: longer than any flush or merge
+    /// takes from its first byte to its commit, which is refused after.
+    pub orphan_age: Duration,
+    /// How long rows are kept.
+    pub retention: Arc<RetentionSettings>,
 }
 
 impl StorageConfig {
@@ -71,6 +85,11 @@ impl StorageConfig {
             tail_cache_bytes: 128 << 20,
             max_pending_deletes: 1000,
             catalog: CatalogSettings::default(),
+            background_upkeep: true,
+            compaction_bytes_per_second: 64 << 20,
+            deletion_grace: Duration::from_secs(3600),
+            orphan_age: Duration::from_secs(24 * 3600),
+            retention: Arc::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Storage;
 use super::lane::Lane;
-use super::round::{RoundState, Selection, run_locked};
+use super::round::{Selection, run_locked};
 use super::shared::Shared;
 use crate::catalog::{CommitRequest, DeleteStatus};
 use crate::deletes::{Tombstone, TombstoneId};
@@ -98,7 +98,7 @@ async fn create(shared: &Arc<Shared>, tenant: &TenantId, requests: Vec<DeleteReq
     let now = shared.components.clock.now();
     let mut commit = CommitRequest::new(shared.writer.clone());
     for request in requests {
-        let id = next_id(&mut state, shared, (tenant, request.signal), now);
+        let id = next_id(shared, (tenant, request.signal), now);
         commit.delete.push(tombstone(tenant, request, id, now));
     }
     commit.forget = done_long_ago(shared, tenant, &signals, now);
@@ -190,10 +190,10 @@ fn tombstone(tenant: &TenantId, request: DeleteRequest, id: TombstoneId, now: Ti
 }
 
 /// A name that no listed delete has, nor any other but for a chance of one in 2^64.
-fn next_id(state: &mut RoundState, shared: &Shared, owner: (&TenantId, Signal), now: Timestamp) -> TombstoneId {
+fn next_id(shared: &Shared, owner: (&TenantId, Signal), now: Timestamp) -> TombstoneId {
     let known = shared.catalog.state().deletes(owner.0, owner.1);
     loop {
-        let text = format!("{}-{now}-{}", shared.writer, state.next_number());
+        let text = format!("{}-{now}-{}", shared.writer, shared.next_number());
         let id = TombstoneId(xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
         if known.get(id).is_none() {
             return id;

@@ -1,6 +1,7 @@
 //! The segments of a lane as the newest catalog state has them: readers, and what tombstones hide of each.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
@@ -40,11 +41,44 @@ impl LiveSegments {
 }
 
 impl Shared {
+    /// A flush's segments take the place of its sealed heads in the view that is being changed.
+    pub fn arrived(&self, lane: &Lane, segments: &[SegmentMeta]) {
+        let mut arriving = self.arriving.lock();
+        for meta in segments
+            .iter()
+            .filter(|m| m.tenant == lane.tenant && m.signal == lane.signal)
+        {
+            arriving.remove(&meta.id);
+        }
+    }
+
+    /// Brings all views to the catalog's state, after other writers changed it. Their commits come along with our own, too,
+    /// where both tried for one version, so it is the views' version that tells.
+    pub fn refresh_all_segments(&self) -> Result<()> {
+        let state = self.catalog.state();
+        if self.views_at.swap(state.version().0, Ordering::Relaxed) == state.version().0 {
+            return Ok(());
+        }
+        for (tenant, signal, _) in state.by_lane() {
+            self.lane_or_new(tenant, signal)?;
+        }
+        for lane in self.all_lanes() {
+            lane.change(|view| self.refresh_segments(&lane, view));
+        }
+        Ok(())
+    }
+
     /// Brings the segments of `view` to the newest catalog state. Called inside [`Lane::change`], so that a view never has
     /// the segments of one state and the tombstones of another.
     pub fn refresh_segments(&self, lane: &Lane, view: &mut LaneView) {
         let state = self.catalog.state();
-        let readers = self.segment_readers(&state.segments(&lane.tenant, lane.signal), &view.segments.readers);
+        let mut live = state.segments(&lane.tenant, lane.signal);
+        let arriving = self.arriving.lock();
+        if live.iter().any(|meta| arriving.contains(&meta.id)) {
+            Arc::make_mut(&mut live).retain(|meta| !arriving.contains(&meta.id));
+        }
+        drop(arriving);
+        let readers = self.segment_readers(&live, &view.segments.readers);
         let deletes = state.deletes(&lane.tenant, lane.signal);
         let (filters, unreadable) = match self.segment_filters(&readers, &deletes, &view.segments) {
             Ok(filters) => (filters, None),

@@ -9,7 +9,8 @@ use rand::{Rng, SeedableRng};
 use super::background;
 use super::config::{Components, StorageConfig, WalSync};
 use super::lane::Lane;
-use super::round::{RoundState, Selection, flush_round};
+use super::maintain;
+use super::round::{Selection, flush_round};
 use super::shared::Shared;
 use super::stats::Readiness;
 use crate::catalog::{Catalog, require_conditional_create};
@@ -45,8 +46,7 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
         rng.random(),
     )
     .await?;
-    let round = RoundState::new(rng.random());
-    let shared = Shared::new(config, components, folder, catalog, round);
+    let shared = Shared::new(config, components, folder, catalog, rng.random());
     make_lanes_of_segments(&shared)?;
     let replaying = shared.clone();
     shared.components.background.spawn_blocking(move || {
@@ -66,6 +66,7 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
             replaying
         });
         background::start(&replaying);
+        maintain::start(&replaying);
     });
     Ok(shared)
 }

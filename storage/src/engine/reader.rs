@@ -15,10 +15,13 @@ impl StoreReader for Storage {
             Some(lane) => sources(&lane.view()),
             None => Ok(Vec::new()),
         };
-        Ok(Arc::new(MergedView::new(
-            sources(Signal::Metrics)?,
-            sources(Signal::Logs)?,
-        )))
+        // What has expired is not answered, whether it is still stored or not.
+        let retention = self.0.retention();
+        let mut view = MergedView::new(sources(Signal::Metrics)?, sources(Signal::Logs)?);
+        for signal in [Signal::Metrics, Signal::Logs] {
+            view = view.with_cutoff(signal, retention.cutoff_of_all(tenant, signal));
+        }
+        Ok(Arc::new(view))
     }
 }
 

@@ -11,34 +11,14 @@ use crate::catalog::CommitRequest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::{BuiltObject, SealedLane, build};
 use crate::memory::MemoryUse;
-use crate::object::paths::segment_object;
 
 /// What rounds hand on to the next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RoundState {
-    /// Makes object names unique: random at the start of a run, then counting.
-    next_object: u64,
     /// A round whose commit may or may not have happened: it is settled before anything else, with the same request.
     unsettled: Option<Round>,
     /// Whether a delete may have been committed without our knowing: the views have to follow the catalog.
     pub doubtful: bool,
-}
-
-impl RoundState {
-    pub fn new(first_object: u64) -> Self {
-        RoundState {
-            next_object: first_object,
-            unsettled: None,
-            doubtful: false,
-        }
-    }
-
-    /// A number that this run has not had before.
-    pub fn next_number(&mut self) -> u64 {
-        let number = self.next_object;
-        self.next_object = self.next_object.wrapping_add(1);
-        number
-    }
 }
 
 /// A round whose object is stored.
@@ -119,7 +99,7 @@ pub(super) async fn run_locked(
     seal(shared, selection).await?;
     let fail_points = &shared.components.fail_points;
     fail_points.pass("flush.sealed").await?;
-    if let Some(round) = store(shared, state, &mut summary).await? {
+    if let Some(round) = store(shared, &mut summary).await? {
         fail_points.pass("flush.object_put").await?;
         settle(shared, state, round, &mut summary).await?;
     }
@@ -154,7 +134,7 @@ async fn seal(shared: &Arc<Shared>, selection: Selection) -> Result<()> {
 }
 
 /// Builds the object of all sealed heads and puts it in the bucket. `None` where no head is sealed and no position moved.
-async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut FlushSummary) -> Result<Option<Round>> {
+async fn store(shared: &Arc<Shared>, summary: &mut FlushSummary) -> Result<Option<Round>> {
     let mut request = CommitRequest::new(shared.writer.clone());
     let mut lanes = Vec::new();
     let mut sealed = Vec::new();
@@ -180,7 +160,7 @@ async fn store(shared: &Arc<Shared>, state: &mut RoundState, summary: &mut Flush
         return Ok(None);
     }
     let now = shared.components.clock.now();
-    let path: Arc<str> = segment_object(&shared.writer, now, state.next_number()).into();
+    let path = shared.new_object_path();
     let object = build_apart(shared, sealed, path.clone(), now).await?;
     shared.components.fail_points.pass("flush.built").await?;
     let mut memory = shared.components.accountant.reservation(MemoryUse::Background);
@@ -212,10 +192,15 @@ async fn build_apart(shared: &Arc<Shared>, sealed: Vec<SealedLane>, path: Arc<st
 
 /// Commits a stored round and swaps the views of its lanes.
 async fn settle(shared: &Arc<Shared>, state: &mut RoundState, round: Round, summary: &mut FlushSummary) -> Result<()> {
+    let ids = || round.request.add.iter().map(|meta| meta.id.clone());
+    // Whoever else changes a view meanwhile leaves these out: their rows are in the sealed heads.
+    shared.arriving.lock().extend(ids());
     if let Err(error) = shared.catalog.commit(&round.request).await {
         // Unavailable: it may have happened. Anything else: it did not, and the heads go into another object.
         if error.kind() == ErrorKind::Unavailable {
             state.unsettled = Some(round);
+        } else {
+            shared.arriving.lock().clear();
         }
         return Err(error);
     }
@@ -227,6 +212,7 @@ async fn settle(shared: &Arc<Shared>, state: &mut RoundState, round: Round, summ
     }
     for (lane, heads) in &round.lanes {
         lane.change(|view| {
+            shared.arrived(lane, &round.request.add);
             shared.refresh_segments(lane, view);
             view.sealed.drain(..*heads);
         });

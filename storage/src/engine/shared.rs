@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
@@ -13,12 +13,13 @@ use super::config::{Components, StorageConfig};
 use super::lane::Lane;
 use super::round::RoundState;
 use super::stats::{Readiness, ReplaySummary};
+use super::upkeep::{UpkeepState, UpkeepTotals};
 use crate::catalog::{Catalog, WalPosition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::DataFolder;
 use crate::model::{Signal, TenantId};
-use crate::object::paths::WriterId;
-use crate::segment::TailCache;
+use crate::object::paths::{WriterId, segment_object};
+use crate::segment::{SegmentId, TailCache};
 use crate::wal::{LaneKey, Wal};
 
 /// Tenants a process serves per signal. Names come from a request header: without a bound, a client could fill the memory
@@ -41,6 +42,17 @@ pub(crate) struct Shared {
     pub readiness: watch::Sender<Readiness>,
     /// One flush round at a time.
     pub round: tokio::sync::Mutex<RoundState>,
+    /// Segments of a flush round that is not swapped yet: they may be live in the catalog, while views still have the sealed
+    /// heads of their rows.
+    pub arriving: Mutex<HashSet<SegmentId, ahash::RandomState>>,
+    /// The catalog version that all views were last brought to.
+    pub views_at: AtomicU64,
+    /// One step of compaction, retention or removal at a time.
+    pub upkeep: tokio::sync::Mutex<UpkeepState>,
+    /// What they did so far.
+    pub upkept: Mutex<UpkeepTotals>,
+    /// Makes names unique: random at the start of a run, then counting.
+    next_number: AtomicU64,
     /// Asks the background task to look now.
     pub wake: Arc<Notify>,
     pub counters: Counters,
@@ -67,7 +79,7 @@ impl Shared {
         components: Components,
         folder: DataFolder,
         catalog: Arc<Catalog>,
-        round: RoundState,
+        first_number: u64,
     ) -> Arc<Shared> {
         let tails = TailCache::new(components.accountant.clone(), config.tail_cache_bytes);
         Arc::new(Shared {
@@ -80,7 +92,12 @@ impl Shared {
             wal: OnceLock::new(),
             replayed_to: Mutex::default(),
             readiness: watch::Sender::new(Readiness::Replaying),
-            round: tokio::sync::Mutex::new(round),
+            round: tokio::sync::Mutex::default(),
+            arriving: Mutex::default(),
+            views_at: AtomicU64::default(),
+            upkeep: tokio::sync::Mutex::default(),
+            upkept: Mutex::default(),
+            next_number: AtomicU64::new(first_number),
             wake: Arc::default(),
             counters: Counters::default(),
             lanes: Default::default(),
@@ -158,6 +175,19 @@ impl Shared {
         let lane = Arc::new(Lane::new(tenant.clone(), signal, &self.components.accountant, now));
         lanes.insert(tenant.clone(), lane.clone());
         Ok(lane)
+    }
+
+    /// A number that this run has not had before.
+    pub fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The path of an object that nobody has written or will write. No commit names an object that is older than the
+    /// catalog's orphan horizon, so its name is not, whatever this machine's clock says.
+    pub fn new_object_path(&self) -> Arc<str> {
+        let now = self.components.clock.now();
+        let created = now.max(self.catalog.state().orphans_before());
+        segment_object(&self.writer, created, self.next_number()).into()
     }
 }
 

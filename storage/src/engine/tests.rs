@@ -237,7 +237,7 @@ async fn a_lost_folder_comes_back_from_the_bucket() {
 
 #[tokio::test]
 async fn a_failed_flush_loses_nothing_at_any_point_and_the_next_one_succeeds() {
-    for point in FailPoints::ALL {
+    for point in FailPoints::FLUSH {
         let fixture = StoreFixture::new(6);
         let a = tenant("a");
         let storage = fixture.open().await.unwrap();

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::window::window;
 use crate::error::Result;
 use crate::head::Head;
-use crate::model::{Signal, TenantId, TimeRange, Timestamp};
+use crate::model::{Signal, TenantId, TimeRange, Timestamp, Window};
 use crate::scan::LogColumns;
 use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentMeta};
 
@@ -125,7 +124,7 @@ fn windows(times: &[i64], now: Timestamp) -> Vec<(i64, std::ops::Range<usize>)> 
     let mut runs = Vec::new();
     let mut from = 0;
     while from < times.len() {
-        let window = window(times[from], now);
+        let window = Window::of(times[from], now).range;
         // A run has at least its first row: at the very end of time a window cannot hold it.
         let len = times[from..].partition_point(|t| window.contains(*t)).max(1);
         runs.push((window.start, from..from + len));

@@ -32,7 +32,7 @@ pub struct FailPoints(Arc<Inner>);
 
 impl FailPoints {
     /// Names of the points that a flush passes, in order.
-    pub const ALL: [&'static str; 7] = [
+    pub const FLUSH: [&'static str; 7] = [
         "flush.sealed",
         "flush.built",
         "flush.object_put",
@@ -45,8 +45,29 @@ impl FailPoints {
     /// Names of the points that a delete passes besides those of its flush, in order.
     pub const DELETE: [&'static str; 2] = ["delete.flushed", "delete.committed"];
 
+    /// Names of the points that a compaction round passes, in order. `compact.merged` comes before the object is finished:
+    /// parts of a large one are stored by then.
+    pub const COMPACT: [&'static str; 5] = [
+        "compact.planned",
+        "compact.merged",
+        "compact.object_put",
+        "compact.committed",
+        "compact.swapped",
+    ];
+
+    /// Names of the points that retention and the deletion of objects pass, in the order of a cycle.
+    pub const CLEAN: [&'static str; 6] = [
+        "retain.committed",
+        "retain.swapped",
+        "remove.objects_deleted",
+        "remove.committed",
+        "sweep.committed",
+        "sweep.objects_deleted",
+    ];
+
     fn is_known(name: &str) -> bool {
-        Self::ALL.contains(&name) || Self::DELETE.contains(&name)
+        let lists: [&[&str]; 4] = [&Self::FLUSH, &Self::DELETE, &Self::COMPACT, &Self::CLEAN];
+        lists.iter().any(|list| list.contains(&name))
     }
 
     /// Arms `point`: it passes `passes` times, then does `action`.

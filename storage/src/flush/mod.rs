@@ -5,7 +5,6 @@
 
 mod build;
 mod fail_points;
-mod window;
 
 pub use build::{BuiltObject, SealedLane, build};
 pub use fail_points::{FailAction, FailPoints};

@@ -10,6 +10,7 @@ mod order;
 mod signal;
 mod tenant;
 mod time;
+mod window;
 
 pub use exemplar::Exemplar;
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Histogram};
@@ -23,3 +24,4 @@ pub(crate) use order::bucket_bound;
 pub use signal::Signal;
 pub use tenant::{TenantError, TenantId};
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, STALE_NAN_BITS, TimeRange, Timestamp, is_stale};
+pub use window::Window;

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error as StoreError, GetOptions, GetRange, MultipartId, ObjectStoreExt, PutMode, PutOptions};
 use tokio::runtime::Handle;
 
 use super::retry::{Jitter, RetryPolicy, is_transient};
+use super::store::Store;
+use super::upload::ObjectWriter;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most bytes [`Bucket::get`] takes for a whole object; larger ones are read by ranges.
@@ -84,7 +87,7 @@ pub enum PutOutcome {
 }
 
 struct Inner {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn Store>,
     prefix: Path,
     handle: Handle,
     policy: RetryPolicy,
@@ -108,7 +111,7 @@ impl fmt::Debug for Bucket {
 
 impl Bucket {
     /// A bucket over `store`, all paths below `prefix`. `seed` feeds the jitter of retries.
-    pub fn new(store: Arc<dyn ObjectStore>, prefix: &str, handle: Handle, policy: RetryPolicy, seed: u64) -> Self {
+    pub fn new(store: Arc<dyn Store>, prefix: &str, handle: Handle, policy: RetryPolicy, seed: u64) -> Self {
         Bucket(Arc::new(Inner {
             store,
             prefix: Path::from(prefix),
@@ -157,6 +160,65 @@ impl Bucket {
             }
             Err(Failure::Exists) => Ok(PutOutcome::Exists),
             Err(Failure::Error(error)) => Err(error),
+        }
+    }
+
+    /// Begins an object whose bytes come bit by bit. Nothing is asked of the store yet.
+    pub fn writer(&self, path: &str) -> ObjectWriter {
+        ObjectWriter::new(self.clone(), path)
+    }
+
+    /// Begins an object in parts.
+    pub(super) async fn begin_parts(&self, path: &str) -> Result<MultipartId> {
+        let location = self.location(path);
+        let answer = self.request(Verb::Put, path, 0, || {
+            let (store, location) = (Arc::clone(&self.0.store), location.clone());
+            async move { store.create_multipart(&location).await }
+        });
+        answer.await.map_err(|failure| failure.into_error(Verb::Put, path))
+    }
+
+    /// Sends part `index`.
+    pub(super) async fn put_part(&self, path: &str, id: &MultipartId, index: usize, bytes: Bytes) -> Result<PartId> {
+        let (location, len) = (self.location(path), bytes.len() as u64);
+        let answer = self.request(Verb::Put, path, len, || {
+            let (store, location) = (Arc::clone(&self.0.store), location.clone());
+            let (id, bytes) = (id.clone(), bytes.clone());
+            async move { store.put_part(&location, &id, index, bytes.into()).await }
+        });
+        let part = answer.await.map_err(|failure| failure.into_error(Verb::Put, path))?;
+        self.count_bytes(Verb::Put, len);
+        Ok(part)
+    }
+
+    /// Makes an object of `len` bytes from its parts.
+    pub(super) async fn finish_parts(&self, path: &str, id: &MultipartId, parts: Vec<PartId>, len: u64) -> Result<()> {
+        let location = self.location(path);
+        let answer = self.request(Verb::Put, path, 0, || {
+            let (store, location) = (Arc::clone(&self.0.store), location.clone());
+            let (id, parts) = (id.clone(), parts.clone());
+            async move { store.complete_multipart(&location, &id, parts).await }
+        });
+        match answer.await.map_err(|failure| failure.into_error(Verb::Put, path)) {
+            Ok(_) => Ok(()),
+            // Where the answer of a completed upload was lost, the next try finds no such upload; the object tells.
+            Err(error) => match self.size(path).await {
+                Ok(size) if size == len => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Removes the parts of an object that will not be.
+    pub(super) async fn abort_parts(&self, path: &str, id: &MultipartId) {
+        let location = self.location(path);
+        let answer = self.request(Verb::Delete, path, 0, || {
+            let (store, location, id) = (Arc::clone(&self.0.store), location.clone(), id.clone());
+            async move { store.abort_multipart(&location, &id).await }
+        });
+        if let Err(failure) = answer.await {
+            let error = failure.into_error(Verb::Delete, path);
+            tracing::warn!(%error, "parts of an object that was given up stay at the store");
         }
     }
 

@@ -27,7 +27,8 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use crate::file::{FileInfo, SharedFiles};
+use super::local_upload::Uploads;
+use crate::file::{AppendFile, FileInfo, SharedFiles};
 
 const STORE: &str = "local folder";
 /// Where files are written before they get their name. No object path of garner starts like this.
@@ -37,10 +38,11 @@ const TEMP_FOLDER: &str = ".tmp";
 #[derive(Clone)]
 pub struct DurableLocalStore(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     files: SharedFiles,
     root: PathBuf,
     next_temp: AtomicU64,
+    pub(super) uploads: Uploads,
 }
 
 impl fmt::Debug for DurableLocalStore {
@@ -69,11 +71,15 @@ impl DurableLocalStore {
             files,
             root: root.to_path_buf(),
             next_temp: AtomicU64::new(0),
+            uploads: Uploads::default(),
         })))
     }
 
     /// Runs blocking file work off the async threads.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || work(&inner)).await?
     }
@@ -88,16 +94,20 @@ impl Inner {
     }
 
     fn put(&self, location: &Path, payload: &PutPayload, create: bool) -> Result<()> {
+        let temp = self.write_temp(payload).map_err(|e| failed(location, e))?;
+        self.name(&temp, location, create)
+    }
+
+    /// Gives a durable temporary file its name. It is gone afterwards, whatever happens.
+    pub(super) fn name(&self, temp: &FilePath, location: &Path, create: bool) -> Result<()> {
         let target = self.file(location);
         let parent = target.parent().unwrap_or(&self.root);
-        self.files.create_dir_all(parent).map_err(|e| failed(location, e))?;
-        let temp = self.write_temp(payload).map_err(|e| failed(location, e))?;
-        let named = match create {
-            true => self.files.link(&temp, &target),
-            false => self.files.rename(&temp, &target),
-        };
+        let named = self.files.create_dir_all(parent).and_then(|()| match create {
+            true => self.files.link(temp, &target),
+            false => self.files.rename(temp, &target),
+        });
         if create || named.is_err() {
-            self.remove_temp(&temp);
+            self.remove_temp(temp);
         }
         if let Err(error) = &named
             && error.kind() != io::ErrorKind::AlreadyExists
@@ -115,27 +125,32 @@ impl Inner {
 
     /// A durable file without a name of its own yet.
     fn write_temp(&self, payload: &PutPayload) -> io::Result<PathBuf> {
+        let (path, mut file) = self.create_temp()?;
+        let written = payload.iter().try_for_each(|bytes| file.append(bytes));
+        match written.and_then(|()| file.sync()) {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                drop(file);
+                self.remove_temp(&path);
+                Err(error)
+            }
+        }
+    }
+
+    /// An empty file without a name of its own yet.
+    pub(super) fn create_temp(&self) -> io::Result<(PathBuf, Box<dyn AppendFile>)> {
         loop {
             let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
             let path = self.root.join(TEMP_FOLDER).join(number.to_string());
-            let mut file = match self.files.create_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                created => created?,
-            };
-            let written = payload.iter().try_for_each(|bytes| file.append(bytes));
-            match written.and_then(|()| file.sync()) {
-                Ok(()) => return Ok(path),
-                Err(error) => {
-                    drop(file);
-                    self.remove_temp(&path);
-                    return Err(error);
-                }
+            match self.files.create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((path, created?)),
             }
         }
     }
 
     /// A leftover costs disk until the next open, nothing else.
-    fn remove_temp(&self, path: &FilePath) {
+    pub(super) fn remove_temp(&self, path: &FilePath) {
         if let Err(error) = self.files.remove(path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -234,7 +249,7 @@ fn object_meta(location: Path, info: &FileInfo) -> ObjectMeta {
     }
 }
 
-fn failed(location: &Path, error: io::Error) -> Error {
+pub(super) fn failed(location: &Path, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound {
             path: location.to_string(),
@@ -276,6 +291,7 @@ impl ObjectStore for DurableLocalStore {
     }
 
     async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        // Parts come by `MultipartStore`.
         Err(not_implemented("multipart upload"))
     }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{ClientOptions, RetryConfig};
 use tokio::runtime::Handle;
 
 use super::bucket::Bucket;
 use super::local::DurableLocalStore;
 use super::retry::RetryPolicy;
+use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::SharedFiles;
 
@@ -80,7 +81,7 @@ pub fn open_bucket(settings: &BucketSettings, files: &SharedFiles, handle: Handl
     Ok(Bucket::new(Arc::new(store), "", handle, settings.retry.clone(), seed))
 }
 
-fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
+fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn Store>> {
     // Our own retries rule: object_store's would multiply with them, and wait for up to three minutes.
     let retry = RetryConfig {
         max_retries: 0,

@@ -172,6 +172,19 @@ mod tests {
             segment_object(&writer, 1_763_789_892_000_000_007, 3),
             "v1/segments/2025-11-22/0a1b-01763789892000000007-3.seg"
         );
+        let created = segment_created("v1/segments/2025-11-22/0a1b-01763789892000000007-3.seg");
+        assert_eq!(created, Some(1_763_789_892_000_000_007));
+        for foreign in [
+            "v1/segments/2025-11-22/0a1b-1763789892000000007-3.seg",
+            "v1/segments/2025-11-22/0a1b-01763789892000000007-3.tmp",
+            "v1/segments/2025-11-22/0a1b-01763789892000000007.seg",
+            "v1/segments/2025-11-22/0A1B-01763789892000000007-3.seg",
+            "v1/segments/2025-11-22/0a1b-99999999999999999999-3.seg",
+            "v1/segments/0a1b-01763789892000000007-3.seg",
+            "v1/catalog/00000000000000000007.delta",
+        ] {
+            assert_eq!(segment_created(foreign), None, "{foreign}");
+        }
         assert_eq!(parse_catalog(&catalog_delta(7)), Some(CatalogObject::Delta(7)));
         assert_eq!(
             parse_catalog(&catalog_checkpoint(u64::MAX)),

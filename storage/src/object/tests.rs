@@ -9,7 +9,9 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
-use super::{Bucket, BucketSettings, DurableLocalStore, PutOutcome, RetryPolicy, Verb, open_bucket};
+use super::{
+    Bucket, BucketSettings, DurableLocalStore, ObjectWriter, PutOutcome, RetryPolicy, Store, Verb, open_bucket,
+};
 use crate::error::ErrorKind;
 use crate::file::{OsFiles, SharedFiles};
 use crate::testing::{Faults, FaultyStore, SimDisk};
@@ -22,7 +24,7 @@ fn policy() -> RetryPolicy {
     }
 }
 
-fn bucket(store: Arc<dyn ObjectStore>, prefix: &str) -> Bucket {
+fn bucket(store: Arc<dyn Store>, prefix: &str) -> Bucket {
     Bucket::new(store, prefix, Handle::current(), policy(), 1)
 }
 
@@ -100,7 +102,7 @@ async fn every_store_behaves_alike() {
 #[tokio::test]
 async fn requests_are_tried_again_and_give_up_in_the_end() {
     let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), 3));
-    let shared: Arc<dyn ObjectStore> = store.clone();
+    let shared: Arc<dyn Store> = store.clone();
     let bucket = bucket(shared, "");
     store.set_faults(Faults {
         refused: 0.2,
@@ -186,6 +188,32 @@ async fn a_request_that_hangs_is_cut_off() {
             std::future::pending().await
         }
     }
+    #[async_trait::async_trait]
+    impl object_store::multipart::MultipartStore for Hangs {
+        async fn create_multipart(&self, _: &object_store::path::Path) -> object_store::Result<String> {
+            std::future::pending().await
+        }
+        async fn put_part(
+            &self,
+            _: &object_store::path::Path,
+            _: &String,
+            _: usize,
+            _: object_store::PutPayload,
+        ) -> object_store::Result<object_store::multipart::PartId> {
+            std::future::pending().await
+        }
+        async fn complete_multipart(
+            &self,
+            _: &object_store::path::Path,
+            _: &String,
+            _: Vec<object_store::multipart::PartId>,
+        ) -> object_store::Result<object_store::PutResult> {
+            std::future::pending().await
+        }
+        async fn abort_multipart(&self, _: &object_store::path::Path, _: &String) -> object_store::Result<()> {
+            std::future::pending().await
+        }
+    }
     let quick = RetryPolicy {
         request_timeout: Duration::from_millis(2),
         max_attempts: 2,
@@ -228,6 +256,50 @@ async fn bad_settings_are_named() {
     assert!(!format!("{settings:?}").contains("secret"));
     let bucket = open_bucket(&settings, &files, Handle::current(), 1).unwrap();
     assert_eq!(bucket.get("x").await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+/// Objects of several lengths, written in pieces of odd sizes through a store that fails, come back byte for byte.
+async fn check_writer(store: Arc<dyn Store>) {
+    let store = Arc::new(FaultyStore::new(store, 9));
+    let bucket = bucket(store.clone(), "pre");
+    let part = ObjectWriter::MAX_HELD_BYTES as usize;
+    for len in [0, 1, part - 1, part, part + 1, 2 * part, 2 * part + part / 2] {
+        store.set_faults(Faults {
+            refused: 0.1,
+            answer_lost: 0.1,
+        });
+        let bytes: Vec<u8> = (0..len).map(|i| (i / 7 + i / part) as u8).collect();
+        let path = format!("o/{len}");
+        let mut writer = bucket.writer(&path);
+        for piece in bytes.chunks(1_234_567) {
+            assert_eq!(bucket.get(&path).await.unwrap_err().kind(), ErrorKind::NotFound);
+            writer.write(piece).await.unwrap();
+        }
+        assert_eq!(writer.len(), len as u64);
+        assert_eq!(writer.finish().await.unwrap(), len as u64);
+        assert_eq!(bucket.get(&path).await.unwrap(), bytes);
+    }
+    let mut given_up = bucket.writer("o/none");
+    given_up.write(&vec![1; 2 * part]).await.unwrap();
+    given_up.abort().await;
+    store.set_faults(Faults::default());
+    assert_eq!(bucket.get("o/none").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(bucket.list("o", None).await.unwrap().len(), 7);
+}
+
+#[tokio::test]
+async fn large_objects_are_written_in_parts_to_memory() {
+    check_writer(Arc::new(InMemory::new())).await;
+}
+
+#[tokio::test]
+async fn large_objects_are_written_in_parts_to_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: SharedFiles = Arc::new(OsFiles);
+    let store = DurableLocalStore::open(Arc::clone(&files), folder.path()).unwrap();
+    check_writer(Arc::new(store)).await;
+    let left = files.list(&folder.path().join(".tmp")).unwrap();
+    assert_eq!(left, [], "nothing half written is left");
 }
 
 /// What was acknowledged is there after a power loss, whole; what was refused is there whole or as it was before.

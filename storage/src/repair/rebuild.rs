@@ -66,7 +66,8 @@ pub async fn rebuild(
     for object in &objects {
         progress.advance(1);
         let live = old.state.is_object_live(&object.path);
-        if !live && !may_be_live(&old, object) {
+        let replaced = old.state.is_pending(&object.path);
+        if !live && (replaced || !may_be_live(&old, object)) {
             report.orphans.push(object.clone());
             continue;
         }
@@ -101,7 +102,7 @@ pub async fn rebuild(
     report.quarantined.sort();
     report.quarantined.dedup();
     progress.stage("writing the catalog", 0);
-    let state = old.state.apply(&change);
+    let state = old.state.apply(&change, now);
     report.version = Some(replace(bucket, &state, old.newest, now).await?);
     let again = salvage(bucket).await?;
     if again.faults.is_empty() && again.state.segment_count() == state.segment_count() {

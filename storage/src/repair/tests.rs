@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
+use crate::object::Store;
 use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
@@ -287,7 +287,7 @@ async fn a_segment_that_cannot_be_opened_is_left_out_and_the_rest_comes_back() {
 #[tokio::test]
 async fn a_bucket_is_tried_and_cleaned_up() {
     let store = Arc::new(FaultyStore::new(Arc::new(InMemory::new()), 1));
-    let shared: Arc<dyn ObjectStore> = store.clone();
+    let shared: Arc<dyn Store> = store.clone();
     let bucket = Bucket::new(shared, "p", Handle::current(), RetryPolicy::default(), 1);
     let clock: SharedClock = Arc::new(ManualClock::new(NOW));
     let check = check_bucket(&bucket, &clock, 7, &NoProgress).await;

@@ -10,7 +10,7 @@ use super::sample_scan::MergedSamples;
 use super::selection::{Selection, all_answers, overlapping};
 use super::{LogSelection, SampleSelection, ScanContext, SeriesRequest, SeriesSource, StoreView};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal};
+use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal, Timestamp};
 
 /// Newest sources that are asked for metric metadata: senders repeat theirs all the time.
 const MAX_METADATA_SOURCES: usize = 64;
@@ -23,12 +23,33 @@ const MAX_METADATA_SOURCES: usize = 64;
 pub struct MergedView {
     metrics: Vec<Arc<dyn SeriesSource>>,
     logs: Vec<Arc<dyn SeriesSource>>,
+    /// Rows before this have expired, by [`Signal::code`].
+    cutoffs: [Option<Timestamp>; 2],
 }
 
 impl MergedView {
     /// A view over these sources of one tenant, newest first.
     pub fn new(metrics: Vec<Arc<dyn SeriesSource>>, logs: Vec<Arc<dyn SeriesSource>>) -> Self {
-        MergedView { metrics, logs }
+        MergedView {
+            metrics,
+            logs,
+            cutoffs: [None; 2],
+        }
+    }
+
+    /// Answers nothing of `signal` from before `cutoff`.
+    pub fn with_cutoff(mut self, signal: Signal, cutoff: Timestamp) -> Self {
+        self.cutoffs[usize::from(signal.code())] = Some(cutoff);
+        self
+    }
+
+    /// The request without what has expired.
+    fn clip(&self, request: &SeriesRequest) -> SeriesRequest {
+        let mut request = request.clone();
+        if let Some(cutoff) = self.cutoffs[usize::from(request.signal.code())] {
+            request.range.start = request.range.start.max(cutoff);
+        }
+        request
     }
 
     fn sources(&self, signal: Signal) -> &[Arc<dyn SeriesSource>] {
@@ -46,18 +67,23 @@ impl MergedView {
                 format!("a scan of {wanted} was asked for {got}"),
             ));
         }
-        Ok(Arc::new(Selection::resolve(self.sources(signal), request, scan).await?))
+        let request = self.clip(request);
+        Ok(Arc::new(
+            Selection::resolve(self.sources(signal), &request, scan).await?,
+        ))
     }
 }
 
 #[async_trait]
 impl StoreView for MergedView {
     async fn series(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<Labels>> {
-        let selection = Selection::resolve(self.sources(request.signal), request, scan).await?;
+        let request = self.clip(request);
+        let selection = Selection::resolve(self.sources(request.signal), &request, scan).await?;
         Ok(selection.series)
     }
 
     async fn label_names(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<String>> {
+        let request = self.clip(request);
         let sources = overlapping(self.sources(request.signal), request.range);
         let asked = sources
             .iter()
@@ -67,6 +93,7 @@ impl StoreView for MergedView {
     }
 
     async fn label_values(&self, name: &str, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<String>> {
+        let request = self.clip(request);
         let sources = overlapping(self.sources(request.signal), request.range);
         let asked = sources
             .iter()
@@ -82,6 +109,7 @@ impl StoreView for MergedView {
     }
 
     async fn exemplars(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let request = self.clip(request);
         // A head's bounds are those of its samples, exemplars may lie outside: each is asked.
         let asked = self
             .metrics

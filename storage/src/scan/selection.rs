@@ -29,6 +29,19 @@ pub(super) struct Part {
     pub rows: u64,
 }
 
+impl Part {
+    /// What source number `source` holds of `series` inside `range`.
+    pub fn of(source: u32, series: &SourceSeries, range: TimeRange) -> Part {
+        let inside = series.range.intersect(&range);
+        Part {
+            source,
+            ordinal: series.ordinal,
+            range: inside,
+            rows: share(series.rows, series.range, inside),
+        }
+    }
+}
+
 /// Merged series of one request. Immutable, shared by all partitions of its scans.
 #[derive(Debug)]
 pub(super) struct Selection {
@@ -43,7 +56,7 @@ pub(super) struct Selection {
     /// Estimated rows of the series before `i`, one more than series.
     rows_before: Vec<u64>,
     pub scan: ScanContext,
-    _memory: Held,
+    memory: Held,
 }
 
 impl Selection {
@@ -59,47 +72,59 @@ impl Selection {
             .map(|s| s.select(&request.matchers, request.range, scan))
             .collect();
         let found = all_answers(asked).await?;
-        let mut memory = Held::new(&scan.memory);
+        let mut selection = Selection::empty(sources, request.range, scan);
         let size_bytes = |s: &SourceSeries| size_of::<SourceSeries>() + size_of::<Part>() + s.labels.size_bytes() + 24;
-        memory.set(found.iter().flatten().map(size_bytes).sum())?;
-        let mut selection = Selection {
+        selection.memory.set(found.iter().flatten().map(size_bytes).sum())?;
+        selection.merge(&found);
+        Ok(selection)
+    }
+
+    /// A selection of no series yet.
+    pub fn empty(sources: Vec<Arc<dyn SeriesSource>>, range: TimeRange, scan: &ScanContext) -> Selection {
+        Selection {
             sources,
-            range: request.range,
+            range,
             series: Vec::new(),
             part_offsets: vec![0],
             parts: Vec::new(),
             rows_before: vec![0],
             scan: scan.clone(),
-            _memory: memory,
-        };
-        selection.merge(&found);
-        Ok(selection)
+            memory: Held::new(&scan.memory),
+        }
+    }
+
+    /// Adds a series that sorts after the one before.
+    pub fn push(&mut self, labels: &Labels, parts: impl Iterator<Item = Part>) {
+        let mut rows = self.rows_before.last().copied().unwrap_or(0);
+        for part in parts {
+            rows = rows.saturating_add(part.rows);
+            self.parts.push(part);
+        }
+        self.series.push(labels.clone());
+        self.part_offsets.push(self.parts.len() as u32);
+        self.rows_before.push(rows);
+    }
+
+    /// Holds what was pushed on the query's account.
+    pub fn account(&mut self) -> Result<()> {
+        let labels: usize = self.series.iter().map(Labels::size_bytes).sum();
+        let bytes = labels + self.series.len() * 40 + self.parts.len() * size_of::<Part>();
+        self.memory.set(bytes)
     }
 
     fn merge(&mut self, found: &[Vec<SourceSeries>]) {
         let merged = merge_series(found);
         self.series.reserve_exact(merged.len());
         self.parts.reserve_exact(found.iter().map(Vec::len).sum());
-        let mut rows = 0u64;
+        let range = self.range;
         for entry in merged.entries {
             let mut at = entry.first;
-            while at != NONE {
-                let (source, index) = merged.places[at as usize];
-                let series = &found[source as usize][index as usize];
-                let range = series.range.intersect(&self.range);
-                let part = Part {
-                    source,
-                    ordinal: series.ordinal,
-                    range,
-                    rows: share(series.rows, series.range, range),
-                };
-                rows = rows.saturating_add(part.rows);
-                self.parts.push(part);
+            let parts = std::iter::from_fn(|| {
+                let (source, index) = *merged.places.get(at as usize)?;
                 at = merged.next[at as usize];
-            }
-            self.series.push(entry.labels.clone());
-            self.part_offsets.push(self.parts.len() as u32);
-            self.rows_before.push(rows);
+                Some(Part::of(source, &found[source as usize][index as usize], range))
+            });
+            self.push(entry.labels, parts);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What both writers share: pages gathered into bytes, then the tail put behind them.
 
+use std::cmp::Ordering;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::directory::{Chunk, ColumnEntry, ColumnId, PageEntry, PageStats, encode_chunks, encode_directory};
@@ -76,12 +78,17 @@ impl SegmentBuilder {
         }
     }
 
-    /// The ordinal of the next series, which must sort after the last.
+    /// The ordinal of a series: the last one, or one that sorts after it.
     pub fn add_series(&mut self, labels: &Labels) -> Result<u32> {
-        let ascends = |last: &&Labels| SeriesKey::compare(last, labels).is_lt();
-        if let Some(last) = self.last_series.as_ref().filter(|last| !ascends(last)) {
-            let message = format!("series {labels} was written after {last}, which does not sort before it");
-            return Err(Error::new(ErrorKind::Internal, message));
+        if let Some(last) = &self.last_series {
+            match SeriesKey::compare(last, labels) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(self.table.len() - 1),
+                Ordering::Greater => {
+                    let message = format!("series {labels} was written after {last}, which does not sort before it");
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
+            }
         }
         let ordinal = self.table.len();
         self.table.push(labels)?;
@@ -231,7 +238,30 @@ impl SegmentBuilder {
     pub fn size_bytes(&self) -> usize {
         let lists: usize = self.lists.iter().map(ChunkListBuilder::size_bytes).sum();
         let chunks = self.chunks.len() * size_of::<Chunk>() + lists;
-        self.out.len() + chunks + self.times.size_bytes() + self.held_time_bytes + self.table.size_bytes()
+        let columns: usize = self.pages.iter().map(|p| p.columns.len()).sum();
+        let pages = self.pages.len() * size_of::<PageEntry>() + columns * size_of::<ColumnEntry>();
+        self.out.len() + chunks + pages + self.times.size_bytes() + self.held_time_bytes + self.table.size_bytes()
+    }
+
+    /// Says who the streams are that pages of logs were added for by their position in `streams` (ascending). Those that no
+    /// page holds are left out.
+    pub fn name_streams(&mut self, streams: &[Labels]) -> Result<()> {
+        let mut held = vec![false; streams.len()];
+        for chunk in &self.chunks {
+            held[chunk.series as usize] = true;
+        }
+        let mut ordinals = vec![0u32; streams.len()];
+        for (number, labels) in streams.iter().enumerate().filter(|(number, _)| held[*number]) {
+            ordinals[number] = self.add_series(labels)?;
+        }
+        for chunk in &mut self.chunks {
+            chunk.series = ordinals[chunk.series as usize];
+        }
+        for page in &mut self.pages {
+            page.first_series = ordinals[page.first_series as usize];
+            page.last_series = ordinals[page.last_series as usize];
+        }
+        Ok(())
     }
 
     /// The rest of the segment, with `side` sections before the others; `None` where it has no row.

@@ -109,6 +109,11 @@ impl TailCache {
         &self.reads
     }
 
+    /// A cache for one reader who goes through a segment; what it may hold is accounted by that reader.
+    pub(super) fn own(max_bytes: u64) -> Self {
+        TailCache::new(MemoryAccountant::new(u64::MAX), max_bytes)
+    }
+
     pub(super) fn get(&self, segment: &SegmentId, part: PartId) -> Option<Part> {
         let mut guard = self.entries.lock();
         let entries = &mut *guard;

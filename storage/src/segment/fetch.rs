@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::ahead::ReadAhead;
 use super::bytes::{Broken, Parsed};
 use super::cache::ReadCounters;
 use super::directory::{ColumnEntry, ColumnId, PageEntry};
@@ -29,6 +30,8 @@ pub(super) struct Fetcher<'a> {
     pub meta: &'a SegmentMeta,
     pub scan: &'a ScanContext,
     pub counters: &'a ReadCounters,
+    /// For readers that go through the whole segment.
+    pub ahead: Option<&'a ReadAhead>,
 }
 
 impl Fetcher<'_> {
@@ -37,6 +40,13 @@ impl Fetcher<'_> {
         if range.end > self.meta.len {
             return Err(Broken("offset beyond the segment").at(self.place()));
         }
+        match self.ahead {
+            Some(ahead) => ahead.get(range, self.meta.len, |range| self.read(range)).await,
+            None => self.read(range).await,
+        }
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let base = self.meta.id.offset;
         let bytes = self
             .bucket

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{Array, BinaryArray};
@@ -13,10 +14,10 @@ use arrow_array::{Array, BinaryArray};
 use super::SegmentBytes;
 use super::builder::SegmentBuilder;
 use super::directory::{CODEC_LOG_COLUMN, Chunk, ColumnId, PageStats};
-use crate::codec::compress::FLUSH_LEVEL;
+use crate::codec::compress::{COMPACTED_LEVEL, FLUSH_LEVEL};
 use crate::codec::log_page::{self, LogPageInput};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, NANOS_PER_SECOND, Signal, TenantId};
+use crate::model::{Labels, NANOS_PER_SECOND, SeriesKey, Signal, TenantId};
 use crate::scan::LogRows;
 
 /// Lines and metadata of a full page, in bytes.
@@ -34,9 +35,15 @@ const CUTS_NS: [i64; 4] = [
 ];
 
 /// Fed stream by stream in the order of [`crate::model::SeriesKey`], gives the bytes of one segment.
+///
+/// Rows of more time than fits into memory come era by era instead: [`LogSegmentWriter::with_streams`] says whose rows will
+/// come, and [`LogSegmentWriter::end_era`] starts over with the first stream and later rows.
 #[derive(Debug)]
 pub struct LogSegmentWriter {
     builder: SegmentBuilder,
+    zstd_level: i32,
+    /// Streams named beforehand, and the position of the one pushed last.
+    streams: Option<(Arc<[Labels]>, usize)>,
     /// By time divided by the cut.
     open: BTreeMap<i64, OpenPage>,
     cut: usize,
@@ -55,17 +62,54 @@ struct OpenPage {
 }
 
 impl LogSegmentWriter {
-    /// An empty segment of `tenant`; `level` is how often its rows were compacted (0 from a flush).
+    /// An empty segment of `tenant`; `level` as in [`super::SegmentMeta::level`]: compacted pages are compressed harder.
     pub fn new(tenant: TenantId, level: u8) -> Self {
         LogSegmentWriter {
             builder: SegmentBuilder::new(tenant, Signal::Logs, level),
+            zstd_level: if level == 0 { FLUSH_LEVEL } else { COMPACTED_LEVEL },
+            streams: None,
             open: BTreeMap::new(),
             cut: 0,
         }
     }
 
-    /// Appends a stream that sorts after the one before: rows `range` of `rows`, whose times never fall and whose lines
-    /// and metadata are all there. A stream without rows is left out.
+    /// As [`LogSegmentWriter::new`], of these streams in ascending order, whose rows may come era by era. Those without any
+    /// are left out in the end.
+    pub fn with_streams(tenant: TenantId, level: u8, streams: Arc<[Labels]>) -> Self {
+        LogSegmentWriter {
+            streams: Some((streams, 0)),
+            ..LogSegmentWriter::new(tenant, level)
+        }
+    }
+
+    /// All further rows are later than those so far, in every stream.
+    pub fn end_era(&mut self) -> Result<()> {
+        self.seal_all()?;
+        self.cut = 0;
+        if let Some((_, at)) = &mut self.streams {
+            *at = 0;
+        }
+        Ok(())
+    }
+
+    /// The ordinal of a stream, or its position among those named beforehand.
+    fn stream(&mut self, labels: &Labels) -> Result<u32> {
+        let Some((streams, at)) = &mut self.streams else {
+            return self.builder.add_series(labels);
+        };
+        // Neighbours mostly follow each other.
+        let near = streams[*at..].iter().take(2).position(|s| s == labels);
+        let by_key = || streams[*at..].binary_search_by(|s| SeriesKey::compare(s, labels)).ok();
+        let found = near.or_else(by_key).ok_or_else(|| {
+            let message = format!("stream {labels} was not named beforehand, or comes too late");
+            Error::new(ErrorKind::Internal, message)
+        })?;
+        *at += found;
+        Ok(*at as u32)
+    }
+
+    /// Appends a stream that sorts after the one before, or later rows of the same: rows `range` of `rows`, whose times
+    /// never fall and whose lines and metadata are all there. A stream without rows is left out.
     pub fn push_series(&mut self, labels: &Labels, rows: &LogRows, range: Range<usize>) -> Result<()> {
         if range.is_empty() {
             return Ok(());
@@ -81,7 +125,7 @@ impl LogSegmentWriter {
         if !times.is_sorted() || times[times.len() - 1] == i64::MAX {
             return Err(internal("fall in time"));
         }
-        let series = self.builder.add_series(labels)?;
+        let series = self.stream(labels)?;
         let mut at = range.start;
         while at < range.end {
             // Rows up to the next cut go to one page.
@@ -93,7 +137,7 @@ impl LogSegmentWriter {
             if page.is_full()
                 && let Some(page) = self.open.remove(&slot)
             {
-                page.seal(&mut self.builder)?;
+                page.seal(&mut self.builder, self.zstd_level)?;
             }
             at += taken;
         }
@@ -130,12 +174,15 @@ impl LogSegmentWriter {
     /// The segment, or what of it was not drained; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_all()?;
+        if let Some((streams, _)) = &self.streams {
+            self.builder.name_streams(streams)?;
+        }
         self.builder.finish(Vec::new())
     }
 
     fn seal_all(&mut self) -> Result<()> {
         for page in std::mem::take(&mut self.open).into_values() {
-            page.seal(&mut self.builder)?;
+            page.seal(&mut self.builder, self.zstd_level)?;
         }
         Ok(())
     }
@@ -202,7 +249,7 @@ impl OpenPage {
 
     /// Columns in the order in which queries need them, so that those that are read together are neighbours and the lines,
     /// the largest, come last.
-    fn seal(mut self, builder: &mut SegmentBuilder) -> Result<()> {
+    fn seal(mut self, builder: &mut SegmentBuilder, zstd_level: i32) -> Result<()> {
         let raw_bytes = self.raw_bytes() as u64;
         let chunk_rows: Vec<u32> = self.chunks.iter().map(|c| c.rows).collect();
         let lines = self.lines.finish();
@@ -214,7 +261,7 @@ impl OpenPage {
             metadata: &self.metadata,
             derived: &self.derived,
         };
-        let [times, lengths, line_bytes, sets, metadata, derived] = log_page::encode_apart(&input, FLUSH_LEVEL)?;
+        let [times, lengths, line_bytes, sets, metadata, derived] = log_page::encode_apart(&input, zstd_level)?;
         let columns = [
             (ColumnId::Times, times),
             (ColumnId::LineLengths, lengths),

@@ -5,9 +5,11 @@
 //! them: `label_index` (read by `label_lookup`, with `postings`), `series_groups` (label sets of `series_table`, chunks of
 //! `sample_chunks`), `time_columns` (shared by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`,
 //! kept in [`TailCache`], reads the other `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples`
-//! and `read_logs`. The columns' codecs are [`crate::codec`]'s. `verify` checks everything, for repair. Native
-//! histograms, start times, exemplars and metric metadata lie in sections of their own, see `side`.
+//! and `read_logs`; a [`WholeSegment`] is read from front to back. The columns' codecs are [`crate::codec`]'s. `verify`
+//! checks everything, for repair. Native histograms, start times, exemplars and metric metadata lie in sections of their
+//! own, see `side`.
 
+mod ahead;
 mod builder;
 mod bytes;
 mod cache;
@@ -40,6 +42,7 @@ mod tests;
 mod time_columns;
 mod time_writer;
 mod verify;
+mod whole;
 #[cfg(test)]
 mod wide_tests;
 
@@ -53,3 +56,4 @@ pub use sample_writer::SampleSegmentWriter;
 pub(crate) use sizes::stored_sizes;
 pub use sizes::{SegmentSizes, segment_sizes};
 pub(crate) use verify::{Depth, last_footer_before, segment_ending_at, verify};
+pub(crate) use whole::WholeSegment;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::ahead::ReadAhead;
 use super::cache::{Part, PartId, TailCache};
 use super::directory::{Chunk, ColumnId, PageStats};
 use super::fetch::{Fetcher, Held};
@@ -35,6 +36,9 @@ pub struct SegmentReader {
     cache: Arc<TailCache>,
     /// Held while the tail is read, so that questions that come at one time read it once.
     opening: Mutex<()>,
+    /// The tail, where it is kept as long as the reader.
+    pinned: Option<Arc<OpenTail>>,
+    ahead: Option<ReadAhead>,
 }
 
 impl fmt::Debug for SegmentReader {
@@ -51,7 +55,28 @@ impl SegmentReader {
             meta,
             cache,
             opening: Mutex::new(()),
+            pinned: None,
+            ahead: None,
         }
+    }
+
+    /// Opens the segment for someone who reads all of it, page after page: the tail stays with the reader, other parts in a
+    /// cache of its own of `cache_bytes`, so that what is read once does not push out what queries read again.
+    pub(super) async fn open_whole(
+        bucket: Bucket,
+        meta: Arc<SegmentMeta>,
+        cache_bytes: u64,
+        scan: &ScanContext,
+    ) -> Result<Self> {
+        let mut reader = SegmentReader::new(bucket, meta, Arc::new(TailCache::own(cache_bytes)));
+        reader.ahead = Some(ReadAhead::default());
+        reader.pinned = Some(reader.open_tail(scan).await?);
+        Ok(reader)
+    }
+
+    /// The tail of a reader made by [`SegmentReader::open_whole`].
+    pub(super) fn pinned(&self) -> Option<&Arc<OpenTail>> {
+        self.pinned.as_ref()
     }
 
     /// What the catalog knows of the segment.
@@ -65,6 +90,7 @@ impl SegmentReader {
             meta: &self.meta,
             scan,
             counters: self.cache.reads(),
+            ahead: self.ahead.as_ref(),
         }
     }
 
@@ -82,6 +108,9 @@ impl SegmentReader {
     }
 
     pub(super) async fn open_tail(&self, scan: &ScanContext) -> Result<Arc<OpenTail>> {
+        if let Some(tail) = &self.pinned {
+            return Ok(Arc::clone(tail));
+        }
         if let Some(Part::Tail(tail)) = self.cache.get(&self.meta.id, PartId::Tail) {
             return Ok(tail);
         }
@@ -96,7 +125,7 @@ impl SegmentReader {
         Ok(tail)
     }
 
-    fn parts<'a>(&'a self, fetcher: &'a Fetcher<'a>, tail: &'a OpenTail) -> Parts<'a> {
+    pub(super) fn parts<'a>(&'a self, fetcher: &'a Fetcher<'a>, tail: &'a OpenTail) -> Parts<'a> {
         Parts {
             fetcher,
             tail,
@@ -380,7 +409,7 @@ impl SeriesSource for SegmentReader {
 }
 
 /// Bounds of all chunks of a series, and their rows.
-fn bounds<C: PageChunk>(chunks: &[C]) -> (Option<TimeRange>, u64) {
+pub(super) fn bounds<C: PageChunk>(chunks: &[C]) -> (Option<TimeRange>, u64) {
     let range = chunks.iter().map(C::range).reduce(|a, b| TimeRange {
         start: a.start.min(b.start),
         end: a.end.max(b.end),

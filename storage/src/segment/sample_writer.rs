@@ -29,6 +29,8 @@ pub struct SampleSegmentWriter {
     chunks: Vec<NewChunk>,
     values: Vec<f64>,
     metric: Option<String>,
+    /// The series pushed last, and the time of its last row.
+    last: Option<(u32, i64)>,
     /// Labels without `le` of the bucket pushed last.
     histogram: Option<Labels>,
     /// For each chunk: whether it is the next bucket of the histogram before it.
@@ -37,21 +39,22 @@ pub struct SampleSegmentWriter {
 }
 
 impl SampleSegmentWriter {
-    /// An empty segment of `tenant`; `level` is how often its rows were compacted (0 from a flush).
+    /// An empty segment of `tenant`; `level` as in [`super::SegmentMeta::level`].
     pub fn new(tenant: TenantId, level: u8) -> Self {
         SampleSegmentWriter {
             builder: SegmentBuilder::new(tenant, Signal::Metrics, level),
             chunks: Vec::new(),
             values: Vec::new(),
             metric: None,
+            last: None,
             histogram: None,
             buckets: Vec::new(),
             side: SideWriter::default(),
         }
     }
 
-    /// Appends a series of numbers that sorts after the one before. Times are strictly ascending and as many as values; a
-    /// series without rows is left out.
+    /// Appends a series of numbers that sorts after the one before, or later rows of the same. Times are strictly ascending
+    /// and as many as values; a series without rows is left out.
     pub fn push_series(&mut self, labels: &Labels, timestamps: &[i64], values: &[f64]) -> Result<()> {
         self.push_samples(labels, &SampleSlice::plain(timestamps, values))
     }
@@ -68,12 +71,19 @@ impl SampleSegmentWriter {
             return Ok(());
         }
         let series = self.builder.add_series(labels)?;
-        if samples.histograms.is_empty() {
-            self.push_numbers(series, labels, timestamps, values)?;
-        } else {
-            self.push_mixed(series, labels, samples)?;
+        let before = self.last.filter(|(last, _)| *last == series);
+        if before.is_some_and(|(_, time)| time >= timestamps[0]) {
+            let message = format!("samples of {labels} from {} on come too late", timestamps[0]);
+            return Err(Error::new(ErrorKind::Internal, message));
         }
-        if !samples.start_times.is_empty() {
+        self.last = timestamps.last().map(|time| (series, *time));
+        let continued = before.is_some();
+        if samples.histograms.is_empty() {
+            self.push_numbers(series, labels, (timestamps, values), continued)?;
+        } else {
+            self.push_mixed(series, labels, samples, continued)?;
+        }
+        if continued || !samples.start_times.is_empty() {
             let builder = &mut self.builder;
             self.side
                 .push_start_times(series, timestamps, samples.start_times, &mut |bytes| {
@@ -96,7 +106,7 @@ impl SampleSegmentWriter {
     }
 
     /// Appends a series of which some samples are histograms.
-    fn push_mixed(&mut self, series: u32, labels: &Labels, samples: &SampleSlice<'_>) -> Result<()> {
+    fn push_mixed(&mut self, series: u32, labels: &Labels, samples: &SampleSlice<'_>, continued: bool) -> Result<()> {
         let (mut times, mut values) = (Vec::new(), Vec::new());
         let (mut histogram_times, mut histograms): (Vec<i64>, Vec<Arc<Histogram>>) = (Vec::new(), Vec::new());
         let mut raw_bytes = 0;
@@ -125,10 +135,17 @@ impl SampleSegmentWriter {
         if times.is_empty() {
             return Ok(());
         }
-        self.push_numbers(series, labels, &times, &values)
+        self.push_numbers(series, labels, (&times, &values), continued)
     }
 
-    fn push_numbers(&mut self, series: u32, labels: &Labels, timestamps: &[i64], values: &[f64]) -> Result<()> {
+    /// Appends the numbers of a series; `continued` where earlier ones of it were pushed before.
+    fn push_numbers(
+        &mut self,
+        series: u32,
+        labels: &Labels,
+        (timestamps, values): (&[i64], &[f64]),
+        continued: bool,
+    ) -> Result<()> {
         let metric = labels.get(METRIC_NAME);
         let new_metric = self.metric.as_deref() != metric;
         if new_metric {
@@ -138,7 +155,7 @@ impl SampleSegmentWriter {
             self.metric = metric.map(str::to_string);
         }
         let histogram = labels.get("le").map(|_| labels.filtered(|name| name != "le"));
-        let next_bucket = histogram.is_some() && self.histogram == histogram;
+        let next_bucket = !continued && histogram.is_some() && self.histogram == histogram;
         self.histogram = histogram;
         if self.values.len() + timestamps.len() > MAX_PAGE_SAMPLES {
             self.seal_page()?;

@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::object::Store;
 
 /// How often what goes wrong, each in 0..=1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,7 +31,7 @@ pub struct Faults {
 
 /// Wraps a store; faults can be changed at any time.
 pub struct FaultyStore {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn Store>,
     state: Arc<State>,
 }
 
@@ -66,7 +69,7 @@ impl State {
 
 impl FaultyStore {
     /// Wraps `inner`; without faults until [`FaultyStore::set_faults`].
-    pub fn new(inner: Arc<dyn ObjectStore>, seed: u64) -> Self {
+    pub fn new(inner: Arc<dyn Store>, seed: u64) -> Self {
         FaultyStore {
             inner,
             state: Arc::new(State {
@@ -172,5 +175,24 @@ impl ObjectStore for FaultyStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         fated(self.state.draw(), self.inner.copy_opts(from, to, options)).await
+    }
+}
+
+#[async_trait]
+impl MultipartStore for FaultyStore {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        fated(self.state.draw(), self.inner.create_multipart(path)).await
+    }
+
+    async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
+        fated(self.state.draw(), self.inner.put_part(path, id, part_idx, data)).await
+    }
+
+    async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        fated(self.state.draw(), self.inner.complete_multipart(path, id, parts)).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        fated(self.state.draw(), self.inner.abort_multipart(path, id)).await
     }
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::{FaultyStore, ManualClock, NeedleFilters, SimDisk};
@@ -13,7 +12,7 @@ use crate::engine::{Components, Storage, StorageConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
-use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
+use crate::object::{Bucket, DurableLocalStore, RetryPolicy, Store};
 
 /// What a store in memory stands on; survives the stores that are opened on it.
 #[derive(Debug, Clone)]
@@ -48,7 +47,11 @@ impl StoreFixture {
             clock: ManualClock::new(1_735_689_600_000_000_000),
             fail_points: FailPoints::default(),
             entry_filters: Arc::new(NeedleFilters),
-            config: StorageConfig::new("/data"),
+            // Upkeep runs when a test says so.
+            config: StorageConfig {
+                background_upkeep: false,
+                ..StorageConfig::new("/data")
+            },
             memory_limit_bytes: 1 << 30,
             seed,
         }
@@ -69,7 +72,7 @@ impl StoreFixture {
     pub async fn open_faulty(&self) -> Result<(Storage, Arc<FaultyStore>)> {
         let handle = tokio::runtime::Handle::current();
         let files = Arc::new(self.disk.files());
-        let store: Arc<dyn ObjectStore> = if self.local_objects {
+        let store: Arc<dyn Store> = if self.local_objects {
             let opened = DurableLocalStore::open(files.clone(), Path::new("/objects"));
             Arc::new(opened.map_err(|e| Error::with_source(ErrorKind::Unavailable, "cannot open /objects", e))?)
         } else {

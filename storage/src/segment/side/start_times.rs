@@ -19,11 +19,14 @@ pub(super) fn start_at(changes: &[(i64, i64)], time: i64) -> i64 {
     }
 }
 
-/// Where the start times of rows change; both columns have one length and times ascend.
-pub(super) fn changes_of(timestamps: &[i64], start_times: &[i64]) -> Changes {
+/// Where the start times of rows change, behind a row that has the start time `before`. Times ascend; both columns have one
+/// length, or no row has a start time.
+pub(super) fn changes_after(before: i64, timestamps: &[i64], start_times: &[i64]) -> Changes {
     let mut changes = Vec::new();
-    let mut now = 0;
-    for (time, start) in timestamps.iter().zip(start_times) {
+    let mut now = before;
+    let none = start_times.is_empty().then_some(&0);
+    let starts = start_times.iter().chain(none.into_iter().cycle());
+    for (time, start) in timestamps.iter().zip(starts) {
         if *start != now {
             changes.push((*time, *start));
             now = *start;
@@ -149,7 +152,7 @@ mod tests {
                 .iter()
                 .map(|(ordinal, rows)| {
                     let (times, starts): (Vec<i64>, Vec<i64>) = rows.iter().map(|(t, s)| (*t, *s)).unzip();
-                    (*ordinal, changes_of(&times, &starts))
+                    (*ordinal, changes_after(0, &times, &starts))
                 })
                 .collect();
             let back = decode_blob(&encode_blob(&series)).expect("was written");

@@ -102,16 +102,24 @@ impl SideWriter {
         Ok(())
     }
 
-    /// Tells the start times of all rows of series `series`; both columns have one length.
+    /// Tells the start times of rows of series `series`, behind those that were told of it before; both columns have one
+    /// length, or no row has a start time and `starts` is empty.
     pub fn push_start_times(&mut self, series: u32, timestamps: &[i64], starts: &[i64], append: &mut Append<'_>) {
-        let changes = start_times::changes_of(timestamps, starts);
-        if changes.is_empty() {
+        if let Some((_, known)) = self.open_starts.last_mut().filter(|(last, _)| *last == series) {
+            let before = known.last().map_or(0, |(_, start)| *start);
+            let more = start_times::changes_after(before, timestamps, starts);
+            self.open_changes += more.len();
+            known.extend(more);
             return;
         }
-        self.open_changes += changes.len();
-        self.open_starts.push((series, changes));
+        // Not before the next series comes: a blob has all that is known of one.
         if self.open_starts.len() >= MAX_BLOB_SERIES || self.open_changes >= MAX_BLOB_CHANGES {
             self.seal_start_times(append);
+        }
+        let changes = start_times::changes_after(0, timestamps, starts);
+        if !changes.is_empty() {
+            self.open_changes += changes.len();
+            self.open_starts.push((series, changes));
         }
     }
 
