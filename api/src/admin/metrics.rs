@@ -10,6 +10,7 @@ use garner_storage::memory::MemoryUse;
 use garner_storage::model::Signal;
 use garner_storage::object::{BucketCounts, Verb};
 
+use super::upkeep_metrics::upkeep_metrics;
 use crate::server::SharedApp;
 
 /// All metrics.
@@ -57,6 +58,7 @@ pub async fn metrics(State(app): State<SharedApp>) -> Response {
         limit,
     );
     storage_metrics(&app, &mut page);
+    upkeep_metrics(&app.storage.upkeep_status(), &mut page);
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], page.text).into_response()
 }
@@ -244,16 +246,16 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
 
 /// A page in the text format.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(name);
         for (index, (label, value)) in labels.iter().enumerate() {
             self.text.push(if index == 0 { '{' } else { ',' });
@@ -266,7 +268,7 @@ impl Page {
         let _ = writeln!(self.text, " {value}");
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+    pub(super) fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }

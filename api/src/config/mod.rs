@@ -2,7 +2,8 @@
 //!
 //! [`raw`] holds what was given by flags, `GARNER_…` variables and the TOML file; [`reader`] turns it into typed values
 //! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`],
-//! [`log_limits`], [`metric_limits`], [`promql`]); [`Settings`] is the resolved whole. `docs/configuration.md` lists every key.
+//! [`log_limits`], [`metric_limits`], [`retention`], [`promql`]); [`Settings`] is the resolved whole. `docs/configuration.md`
+//! lists every key.
 
 pub mod deletes;
 pub mod duration;
@@ -13,6 +14,7 @@ pub mod metric_limits;
 pub mod promql;
 pub mod raw;
 pub mod reader;
+pub mod retention;
 pub mod server;
 pub mod settings;
 pub mod size;

@@ -12,6 +12,8 @@ pub enum RawValue {
     Scalar(String),
     /// A list of such; in a variable, separated by commas.
     List(Vec<String>),
+    /// A list of tables of such.
+    Tables(Vec<BTreeMap<String, String>>),
 }
 
 impl fmt::Display for RawValue {
@@ -19,6 +21,7 @@ impl fmt::Display for RawValue {
         match self {
             RawValue::Scalar(text) => write!(f, "{text:?}"),
             RawValue::List(items) => write!(f, "{items:?}"),
+            RawValue::Tables(tables) => write!(f, "{tables:?}"),
         }
     }
 }
@@ -32,6 +35,8 @@ pub struct RawSettings {
     env: BTreeMap<String, String>,
     /// By key.
     file: BTreeMap<String, RawValue>,
+    /// `[overrides.<tenant>]` of the file, by tenant and the rest of the key.
+    overrides: BTreeMap<String, BTreeMap<String, RawValue>>,
     /// Tables of the file, for empty sections that are unknown.
     file_sections: Vec<String>,
     file_name: String,
@@ -62,38 +67,71 @@ impl RawSettings {
             ConfigError(format!("{name}:{line}:{column}: {}", one_line(error.message())))
         })?;
         self.file_name = name.to_string();
-        self.flatten("", table)?;
+        let mut values = Vec::new();
+        for (name, value) in table {
+            match (name.as_str(), value) {
+                ("overrides", toml::Value::Table(tenants)) => self.take_overrides(tenants)?,
+                (_, value) => self.flatten(name, value, &mut values)?,
+            }
+        }
+        self.file.extend(values);
         Ok(self)
     }
 
-    fn flatten(&mut self, prefix: &str, table: toml::Table) -> Result<(), ConfigError> {
-        for (name, value) in table {
-            let key = if prefix.is_empty() {
-                name
-            } else {
-                format!("{prefix}.{name}")
-            };
-            let value = match value {
-                toml::Value::Table(inner) => {
-                    self.file_sections.push(key.clone());
-                    self.flatten(&key, inner)?;
-                    continue;
-                }
-                toml::Value::Array(items) => {
-                    let items: Option<Vec<String>> = items.iter().map(scalar).collect();
-                    items.map(RawValue::List)
-                }
-                value => scalar(&value).map(RawValue::Scalar),
-            };
-            let Some(value) = value else {
+    /// Tenants' names may hold dots, so they are no part of a flat key.
+    fn take_overrides(&mut self, tenants: toml::Table) -> Result<(), ConfigError> {
+        for (tenant, value) in tenants {
+            let toml::Value::Table(table) = value else {
                 return Err(ConfigError(format!(
-                    "{key} in {}: expected a string, number, boolean or a list of those",
+                    "overrides.{tenant} in {}: expected a section of settings",
                     self.file_name
                 )));
             };
-            self.file.insert(key, value);
+            let mut values = Vec::new();
+            let sections = self.file_sections.len();
+            for (name, value) in table {
+                self.flatten(name, value, &mut values)?;
+            }
+            self.file_sections.truncate(sections);
+            self.overrides.insert(tenant, values.into_iter().collect());
         }
         Ok(())
+    }
+
+    fn flatten(
+        &mut self,
+        key: String,
+        value: toml::Value,
+        out: &mut Vec<(String, RawValue)>,
+    ) -> Result<(), ConfigError> {
+        let read = match value {
+            toml::Value::Table(inner) => {
+                self.file_sections.push(key.clone());
+                for (name, value) in inner {
+                    self.flatten(format!("{key}.{name}"), value, out)?;
+                }
+                return Ok(());
+            }
+            toml::Value::Array(items) => list(&items),
+            value => scalar(&value).map(RawValue::Scalar),
+        };
+        let Some(value) = read else {
+            return Err(ConfigError(format!(
+                "{key} in {}: expected a string, number, boolean or a list of those",
+                self.file_name
+            )));
+        };
+        out.push((key, value));
+        Ok(())
+    }
+
+    /// What each tenant's own section says about `name`, and where, for messages.
+    pub fn overrides(&self, name: &str) -> impl Iterator<Item = (&str, &RawValue, String)> {
+        let found = self
+            .overrides
+            .iter()
+            .filter_map(move |(tenant, own)| Some((tenant, own.get(name)?)));
+        found.map(|(tenant, value)| (tenant.as_str(), value, format!("{}, tenant {tenant}", self.file_name)))
     }
 
     /// The value for `key` from the strongest source that has one (flag, its variable, one of `other_vars`, file), and
@@ -129,7 +167,16 @@ impl RawSettings {
                 return Err(self.unknown_in_file(section, known));
             }
         }
-        let names: Vec<String> = known.iter().map(|key| env_name(key)).collect();
+        for (tenant, own) in &self.overrides {
+            let known_here: Vec<&str> = known.iter().filter_map(|key| key.strip_prefix(PER_TENANT)).collect();
+            if let Some(key) = own.keys().find(|key| !known_here.contains(&key.as_str())) {
+                let near = nearest(key, known_here.iter().copied());
+                let place = format!("overrides.{tenant} in {}", self.file_name);
+                return Err(ConfigError(format!("unknown setting {key} of {place}{near}")));
+            }
+        }
+        let global = known.iter().filter(|key| !key.starts_with(PER_TENANT));
+        let names: Vec<String> = global.map(|key| env_name(key)).collect();
         for name in self.env.keys().filter(|name| name.starts_with("GARNER_")) {
             if !names.contains(name) && name != CONFIG_VARIABLE && !is_service_link(name) {
                 let near = nearest(name, names.iter().map(String::as_str));
@@ -147,6 +194,28 @@ impl RawSettings {
 
 /// Names the settings file, like `--config`.
 pub const CONFIG_VARIABLE: &str = "GARNER_CONFIG";
+
+/// What the keys of settings begin with that stand in a tenant's own section.
+pub const PER_TENANT: &str = "overrides.<tenant>.";
+
+/// A list of scalars, or of tables of scalars.
+fn list(items: &[toml::Value]) -> Option<RawValue> {
+    if let Some(scalars) = items.iter().map(scalar).collect() {
+        return Some(RawValue::List(scalars));
+    }
+    let table = |item: &toml::Value| {
+        let cells = item
+            .as_table()?
+            .iter()
+            .map(|(name, cell)| Some((name.clone(), scalar(cell)?)));
+        cells.collect::<Option<BTreeMap<String, String>>>()
+    };
+    items
+        .iter()
+        .map(table)
+        .collect::<Option<Vec<_>>>()
+        .map(RawValue::Tables)
+}
 
 /// The variable of a key: `limits.max_line_size` is `GARNER_LIMITS_MAX_LINE_SIZE`.
 pub fn env_name(key: &str) -> String {

@@ -1,12 +1,13 @@
 //! Turns raw settings into typed values. Reading a setting declares it: the same call gives its key, kind, default and
 //! documentation, so that known keys, defaults and `docs/configuration.md` cannot drift apart.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::duration::parse_duration;
 use super::error::ConfigError;
-use super::raw::{RawSettings, RawValue, env_name};
+use super::raw::{PER_TENANT, RawSettings, RawValue, env_name};
 use super::size::parse_size;
 
 /// How the text of a setting is read.
@@ -19,7 +20,7 @@ pub struct Kind<T> {
 fn text(value: &RawValue) -> Option<&str> {
     match value {
         RawValue::Scalar(text) => Some(text),
-        RawValue::List(_) => None,
+        RawValue::List(_) | RawValue::Tables(_) => None,
     }
 }
 
@@ -59,6 +60,7 @@ pub const LIST: Kind<Vec<String>> = Kind {
     parse: |value| {
         Some(match value {
             RawValue::List(items) => items.clone(),
+            RawValue::Tables(_) => return None,
             RawValue::Scalar(text) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 items.map(str::to_string).collect()
@@ -105,6 +107,9 @@ impl Declared {
         } else {
             format!("`{}`", self.default)
         };
+        if self.key.starts_with(PER_TENANT) {
+            return format!("| `{}` | as for all | none | {} |", self.key, self.doc);
+        }
         let mut vars = format!("`{}`", env_name(self.key));
         for name in self.other_vars {
             vars.push_str(&format!(", `{name}`"));
@@ -173,6 +178,34 @@ impl<'a> Reader<'a> {
                 kind.expected
             ))
         })
+    }
+
+    /// Declares a setting that tenants may have their own value of, and reads it for each that has; `key` begins with
+    /// [`PER_TENANT`].
+    pub fn per_tenant<T>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        doc: &'static str,
+    ) -> Result<BTreeMap<String, T>, ConfigError> {
+        self.declared.push(Declared {
+            key,
+            default: "",
+            doc,
+            other_vars: &[],
+        });
+        let name = key.strip_prefix(PER_TENANT).unwrap_or(key);
+        let mut values = BTreeMap::new();
+        for (tenant, value, origin) in self.raw.overrides(name) {
+            let parsed = (kind.parse)(value).ok_or_else(|| {
+                ConfigError(format!(
+                    "bad value {value} for {name} ({origin}): expected {}",
+                    kind.expected
+                ))
+            })?;
+            values.insert(tenant.to_string(), parsed);
+        }
+        Ok(values)
     }
 
     /// What was read so far, in order.

@@ -1,5 +1,8 @@
 //! All settings, resolved.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use garner_query::context::PromqlSettings;
 
 use super::deletes::DeleteSettings;
@@ -9,15 +12,20 @@ use super::metric_limits::MetricSettings;
 use super::promql;
 use super::raw::RawSettings;
 use super::reader::{Declared, Reader};
+use super::retention;
 use super::server::ServerSettings;
 use super::storage::StorageSettings;
+
+/// What an object's deletion waits longer than any query: for a process that learns of a commit late, and for clocks that
+/// are apart.
+const GRACE_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// What the process runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `[server]`, `[tenancy]` and `[memory]`.
     pub server: ServerSettings,
-    /// `[storage]`, `[object_store]`, `[wal]`, `[flush]` and `[catalog]`.
+    /// `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]`, and what is kept how long.
     pub storage: StorageSettings,
     /// `[deletes]`.
     pub deletes: DeleteSettings,
@@ -55,6 +63,11 @@ impl Settings {
         };
         settings.storage.store.max_pending_deletes = settings.deletes.max_pending;
         settings.metrics.write.enable_type_and_unit_labels = settings.promql.type_and_unit_labels;
+        settings.storage.store.retention = Arc::new(retention::read(&mut reader)?);
+        // A query that runs as long as it may still finds every object of its view.
+        let longest = settings.logs.query_timeout * 2 + GRACE_MARGIN;
+        let grace = &mut settings.storage.store.deletion_grace;
+        *grace = (*grace).max(longest);
         settings.effective = reader.effective().to_vec();
         Ok((settings, reader.finish()?))
     }

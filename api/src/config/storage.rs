@@ -1,4 +1,5 @@
-//! `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[catalog]` and `[testing]`: where bytes lie and when they move.
+//! `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]` and `[testing]`: where bytes lie and
+//! when they move.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -193,14 +194,36 @@ impl StorageSettings {
                 single_writer,
                 ..CatalogSettings::default()
             },
-            // Set from `[deletes]`.
-            max_pending_deletes: 0,
+            background_upkeep: from.get(
+                "compaction.enabled",
+                &BOOL,
+                "true",
+                "Merge segments, drop what has expired and delete replaced objects in the background. Without it they pile \
+                 up, and only `POST /garner/api/v1/admin/compact` does so.",
+            )?,
+            compaction_bytes_per_second: from.get(
+                "compaction.max_rate",
+                &SIZE,
+                "64MB",
+                "Bytes of rows, before encoding, that background compaction works on in a second; 0 means no limit. Less \
+                 leaves more of the machine to writes and queries; every row is written about four times in its life, so it \
+                 should be at least five times what is ingested.",
+            )?,
+            deletion_grace: from.get(
+                "compaction.deletion_grace",
+                &DURATION,
+                "1h",
+                "How long an object stays after its last segment was merged into another or dropped, for queries that still \
+                 read it; at least twice `limits.query_timeout` and five minutes. Longer costs storage.",
+            )?,
+            // Deletes and retention have sections of their own.
+            ..StorageConfig::new("")
         };
         let fail_points = from.get(
             "testing.fail_points",
             &FAIL_POINTS,
             "",
-            "For crash tests only: places of a flush at which the server fails, stalls or dies, such as \
+            "For crash tests only: places of a flush or a compaction at which the server fails, stalls or dies, such as \
              `flush.object_put=abort`.",
         )?;
         Ok(StorageSettings {

@@ -137,6 +137,85 @@ fn what_is_wrong_is_named_in_one_line() {
 }
 
 #[test]
+fn retention_is_read_for_all_and_for_single_tenants() {
+    let text = r#"
+        [limits]
+        retention_period = "31d"
+        [[limits.retention_stream]]
+        selector = '{namespace="dev"}'
+        priority = 2
+        period = "24h"
+        [[limits.retention_stream]]
+        selector = '{app=~"a|b"}'
+        period = "1w"
+        [limits.metrics]
+        compactor_blocks_retention_period = "1y"
+        retention_stream = [{selector = 'up{job="x"}', priority = -1, period = "2d"}]
+        [overrides."team.a"]
+        retention_period = "2d"
+        [overrides.b]
+        retention_stream = []
+        metrics.compactor_blocks_retention_period = "0"
+    "#;
+    let day = |n: u64| Duration::from_secs(n * 86_400);
+    let retention = from_file(text).unwrap().storage.store.retention;
+    let [logs, metrics] = &retention.defaults;
+    let periods: Vec<_> = logs
+        .streams
+        .iter()
+        .map(|r| (r.priority, r.period, r.matchers.len()))
+        .collect();
+    assert_eq!((logs.period, periods), (day(31), vec![(2, day(1), 1), (0, day(7), 1)]));
+    assert_eq!(logs.streams[1].matchers[0].to_string(), r#"app=~"a|b""#);
+    assert_eq!((metrics.period, metrics.streams[0].matchers.len()), (day(365), 2));
+    let of = |name: &str| &retention.tenants[&garner_storage::model::TenantId::new(name).unwrap()];
+    assert_eq!((of("team.a")[0].period, of("team.a")[0].streams.len()), (day(2), 2));
+    assert_eq!((of("b")[0].period, of("b")[0].streams.len()), (day(31), 0));
+    assert_eq!((of("b")[1].period, of("b")[1].streams.len()), (day(0), 1));
+    let json = r#"[{"selector": "{app=\"x\"}", "priority": 1, "period": "24h"}]"#;
+    let retention = from_env("GARNER_LIMITS_RETENTION_STREAM", json)
+        .unwrap()
+        .storage
+        .store
+        .retention;
+    assert_eq!(retention.defaults[0].streams[0].period, day(1));
+
+    let refused = |text: &str, part: &str| {
+        let error = from_file(text).map(|_| ()).unwrap_err();
+        assert!(error.contains(part) && !error.contains('\n'), "{error}");
+    };
+    let rule = |rule: &str| format!("[limits]\nretention_stream = [{rule}]\n");
+    refused(
+        &rule(r#"{selector = "{app=", period = "24h"}"#),
+        "limits.retention_stream",
+    );
+    refused(
+        &rule(r#"{selector = '{a="b"}', period = "soon"}"#),
+        "limits.retention_stream",
+    );
+    refused(
+        &rule(r#"{selector = '{a="b"}', periods = "24h"}"#),
+        "limits.retention_stream",
+    );
+    refused(&rule("5"), "limits.retention_stream");
+    refused(
+        "[overrides.b]\nretention_periods = 5\n",
+        "did you mean retention_period?",
+    );
+    refused("[overrides.b]\nretention_period = \"x\"\n", "tenant b");
+    refused("[overrides]\nb = 5\n", "overrides.b in garner.toml: expected a section");
+    refused("[overrides.\"a/b\"]\nretention_period = \"1d\"\n", "a/b");
+}
+
+#[test]
+fn objects_stay_longer_than_the_longest_query() {
+    let grace = |text: &str| from_file(text).unwrap().storage.store.deletion_grace;
+    assert_eq!(grace(""), Duration::from_secs(3600));
+    let text = "[limits]\nquery_timeout = \"1h\"\n[compaction]\ndeletion_grace = \"1m\"\n";
+    assert_eq!(grace(text), Duration::from_secs(2 * 3600 + 300));
+}
+
+#[test]
 fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
     for name in [
         "GARNER_SERVICE_HOST",

@@ -173,6 +173,7 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/ring", get(admin::pages::ring))
         .route("/flush", post(admin::flush::flush))
         .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
+        .route("/garner/api/v1/admin/upkeep", get(admin::upkeep::upkeep))
 }
 
 /// Go's text for what does not exist.

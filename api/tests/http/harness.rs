@@ -42,6 +42,7 @@ impl Server {
         let mut fixture = StoreFixture::new(7);
         fixture.entry_filters = Arc::new(LogqlEntryFilters);
         fixture.config.max_pending_deletes = settings.deletes.max_pending;
+        fixture.config.retention = settings.storage.store.retention.clone();
         let storage = fixture.open().await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(fixture.clock.clone());
         let handle = tokio::runtime::Handle::current();

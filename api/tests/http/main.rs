@@ -16,3 +16,4 @@ mod prometheus_side;
 mod prometheus_tools;
 mod tail;
 mod tenants;
+mod upkeep;
