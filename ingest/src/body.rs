@@ -13,6 +13,9 @@ use crate::error::{IngestError, IngestErrorKind};
 /// that promises more than this many times the body's length is a lie, found before anything is allocated.
 const SNAPPY_MAX_RATIO: usize = 22;
 
+/// Largest window of a zstd body, as a power of two: the decoder allocates it whole, whatever the body's size.
+const ZSTD_MAX_WINDOW_LOG: u32 = 26;
+
 /// First size of an output buffer whose final size is not known.
 const FIRST_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -108,6 +111,26 @@ pub(crate) fn decode<'a>(body: &'a [u8], encoding: &str, max_bytes: usize) -> Re
     }
 }
 
+/// The body of an OTLP request under the content encoding of its header (loki `pkg/loghttp/push/otlp.go`).
+pub(crate) fn decode_otlp<'a>(body: &'a [u8], encoding: &str, max_bytes: usize) -> Result<Cow<'a, [u8]>, IngestError> {
+    match encoding {
+        "" | "identity" => Ok(Cow::Borrowed(body)),
+        "gzip" => gzip(body, max_bytes).map(Cow::Owned),
+        "zstd" => {
+            let mut reader = zstd::stream::read::Decoder::with_buffer(body)
+                .map_err(|error| IngestError::bad_request(format!("zstd: {error}")))?;
+            reader
+                .window_log_max(ZSTD_MAX_WINDOW_LOG)
+                .map_err(|error| IngestError::bad_request(format!("zstd: {error}")))?;
+            read_limited(reader, "zstd", max_bytes).map(Cow::Owned)
+        }
+        "lz4" => read_limited(lz4_flex::frame::FrameDecoder::new(body), "lz4", max_bytes).map(Cow::Owned),
+        other => Err(IngestError::bad_request(format!(
+            "unsupported content encoding {other}: only gzip, lz4 and zstd are supported"
+        ))),
+    }
+}
+
 fn gzip(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, IngestError> {
     if body.is_empty() {
         return Err(IngestError::bad_request("EOF"));
@@ -196,6 +219,12 @@ mod tests {
                 encoder.write_all(data).unwrap();
                 encoder.finish().unwrap()
             }
+            "zstd" => zstd::encode_all(data, 1).unwrap(),
+            "lz4" => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
             _ => {
                 let mut encoder = DeflateEncoder::new(Vec::new(), level);
                 encoder.write_all(data).unwrap();
@@ -228,6 +257,32 @@ mod tests {
             assert!(ReusedBody::snappy(b"\x05\x00", MAX).is_err());
         }
         assert!(KEPT.take().capacity() >= long.len());
+    }
+
+    #[test]
+    fn otlp_bodies_come_back_and_stop_at_the_limit() {
+        let data = b"some text ".repeat(10_000);
+        for encoding in ["gzip", "zstd", "lz4"] {
+            let body = compress(encoding, &data);
+            assert_eq!(decode_otlp(&body, encoding, MAX).unwrap(), data, "{encoding}");
+            assert_eq!(
+                kind(decode_otlp(&body, encoding, data.len() - 1)),
+                IngestErrorKind::TooLarge
+            );
+            for broken in [&body[..body.len() / 2], b"garbage garbage"] {
+                assert_eq!(
+                    kind(decode_otlp(broken, encoding, MAX)),
+                    IngestErrorKind::BadRequest,
+                    "{encoding}"
+                );
+            }
+        }
+        assert_eq!(decode_otlp(&data, "", MAX).unwrap(), data);
+        let error = decode_otlp(&data, "br", MAX).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "unsupported content encoding br: only gzip, lz4 and zstd are supported"
+        );
     }
 
     #[test]
@@ -299,6 +354,8 @@ mod tests {
             let _ = snappy(&body, MAX);
             let _ = decode(&body, "gzip", MAX);
             let _ = decode(&body, "deflate", MAX);
+            let _ = decode_otlp(&body, "zstd", MAX);
+            let _ = decode_otlp(&body, "lz4", MAX);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! garner's write path above the store: wire bytes in, validated rows out, one acknowledgement.
 //!
 //! ```text
-//! body -> body (decompress under a limit) -> loki | prometheus (zero-copy decode) -> validate (limits, labels, times)
+//! body -> body (decompress under a limit) -> loki | otlp | prometheus (zero-copy decode) -> validate (limits, labels, times)
 //!      -> writer (rows into one append of the store, commit)
 //! ```
 //!
@@ -11,6 +11,8 @@ mod body;
 mod error;
 mod json_scan;
 pub mod loki;
+pub mod otlp;
+pub mod patterns;
 pub mod prometheus;
 mod text;
 pub mod validate;
@@ -19,5 +21,7 @@ pub mod writer;
 
 pub use error::{IngestError, IngestErrorKind};
 pub use loki::LokiPush;
+pub use otlp::OtlpPush;
+pub use patterns::Patterns;
 pub use validate::{LogLimits, MetricLimits, Refusals};
-pub use writer::{PushOutcome, push_loki, remote_write};
+pub use writer::{LogSink, PushOutcome, push_loki, push_otlp, remote_write};

@@ -32,8 +32,8 @@ pub(crate) enum Value<'a> {
     Fixed64(u64),
     /// Strings, bytes and messages.
     Bytes(&'a [u8]),
-    /// Floats and fixed 32-bit integers; no schema here has one, so the value itself is not kept.
-    Fixed32,
+    /// Floats and fixed 32-bit integers.
+    Fixed32(u32),
 }
 
 impl<'a> Value<'a> {
@@ -49,6 +49,22 @@ impl<'a> Value<'a> {
     pub(crate) fn int(self, name: &'static str) -> Result<i64, WireError> {
         match self {
             Value::Varint(value) => Ok(value as i64),
+            _ => Err(WireError::Mismatch(name)),
+        }
+    }
+
+    /// A `fixed64` field.
+    pub(crate) fn fixed64(self, name: &'static str) -> Result<u64, WireError> {
+        match self {
+            Value::Fixed64(bits) => Ok(bits),
+            _ => Err(WireError::Mismatch(name)),
+        }
+    }
+
+    /// A `fixed32` field.
+    pub(crate) fn fixed32(self, name: &'static str) -> Result<u32, WireError> {
+        match self {
+            Value::Fixed32(bits) => Ok(bits),
             _ => Err(WireError::Mismatch(name)),
         }
     }
@@ -107,8 +123,8 @@ impl<'a> Reader<'a> {
                 Value::Bytes(self.take(len)?)
             }
             5 => {
-                self.take(4)?;
-                Value::Fixed32
+                let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| WireError::Truncated)?;
+                Value::Fixed32(u32::from_le_bytes(bytes))
             }
             other => return Err(WireError::WireType(other)),
         };

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use garner_ingest::prometheus::WriteVersion;
-use garner_ingest::{IngestErrorKind, LogLimits, LokiPush, MetricLimits, push_loki, remote_write};
+use garner_ingest::{IngestErrorKind, LogLimits, LogSink, LokiPush, MetricLimits, push_loki, remote_write};
 use garner_storage::engine::Storage;
 use garner_storage::model::TenantId;
 use garner_storage::testing::StoreFixture;
@@ -27,8 +27,13 @@ async fn push(storage: &Storage, body: &str) -> Result<(u64, u64), IngestErrorKi
         content_type: "application/json",
         content_encoding: "",
         body: body.as_bytes(),
+        legacy: false,
     };
-    let outcome = push_loki(storage, &tenant(), push, &LogLimits::default(), NOW_NS).await;
+    let into = LogSink {
+        storage,
+        patterns: None,
+    };
+    let outcome = push_loki(into, &tenant(), push, &LogLimits::default(), NOW_NS).await;
     outcome
         .map(|o| (o.accepted_rows, o.refused.rows()))
         .map_err(|e| e.kind())

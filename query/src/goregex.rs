@@ -4,7 +4,13 @@
 //! starts no repetition is a literal, any ASCII sign may be escaped, group names may start with a digit, and classes
 //! know no set operators. Behaviour after Go's `regexp/syntax` parser.
 
+mod plain;
+mod tree;
+
 use regex::bytes::{Regex, RegexBuilder};
+
+pub use plain::Plain;
+use tree::{Builder, Node, class_of};
 
 /// Largest compiled program in bytes; a pattern that needs more is refused instead of using memory without bound.
 const MAX_COMPILED_BYTES: usize = 10 << 20;
@@ -98,6 +104,13 @@ pub fn check(pattern: &str) -> Result<(), GoRegexError> {
         .map_err(|_| error("expression is not supported", pattern))
 }
 
+/// What the pattern asks of a text where that can be told without a regex, as Loki tells it. Where `whole`, letters alone
+/// must be the whole text.
+pub fn plain(pattern: &str, whole: bool) -> Result<Option<Plain>, GoRegexError> {
+    let tree = run(pattern)?.tree.finish();
+    Ok(Plain::of(tree.simplified(), whole))
+}
+
 /// Compiles a pattern to search bytes.
 pub fn compile(pattern: &str) -> Result<Regex, GoRegexError> {
     build(&translate(pattern)?.pattern, pattern)
@@ -133,20 +146,35 @@ pub fn check_captures(pattern: &str) -> Result<(), String> {
 
 /// Translates a pattern.
 pub fn translate(pattern: &str) -> Result<Translated, GoRegexError> {
+    let translator = run(pattern)?;
+    Ok(Translated {
+        pattern: translator.out,
+        group_names: translator.names,
+    })
+}
+
+fn run(pattern: &str) -> Result<Translator<'_>, GoRegexError> {
     let mut translator = Translator {
         whole: pattern,
         rest: pattern,
         out: String::with_capacity(pattern.len() + 8),
         names: Vec::new(),
-        depth: 0,
+        outer_flags: Vec::new(),
+        flags: Flags::default(),
         repeatable: false,
         last_repeat: None,
+        tree: Builder::default(),
     };
     translator.run()?;
-    Ok(Translated {
-        pattern: translator.out,
-        group_names: translator.names,
-    })
+    Ok(translator)
+}
+
+/// What `(?…)` can turn on, as far as it matters for the tree.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    fold_case: bool,
+    dot_newline: bool,
+    lazy: bool,
 }
 
 struct Translator<'a> {
@@ -154,11 +182,14 @@ struct Translator<'a> {
     rest: &'a str,
     out: String,
     names: Vec<Option<String>>,
-    depth: usize,
+    /// The flags outside of each open group.
+    outer_flags: Vec<Flags>,
+    flags: Flags,
     /// Whether a repetition has something to repeat.
     repeatable: bool,
     /// Where the repetition that was just read starts.
     last_repeat: Option<&'a str>,
+    tree: Builder,
 }
 
 impl<'a> Translator<'a> {
@@ -169,18 +200,29 @@ impl<'a> Translator<'a> {
             match c {
                 '(' => self.open_group()?,
                 ')' => {
-                    if self.depth == 0 {
+                    let Some(outer) = self.outer_flags.pop() else {
                         return Err(error("unexpected )", self.whole));
-                    }
-                    self.depth -= 1;
+                    };
+                    self.flags = outer;
+                    self.tree.right_paren();
                     self.emit(1, ")", true);
                 }
-                '|' => self.emit(1, "|", false),
-                '^' | '$' | '.' => self.emit(1, &start[..1], true),
+                '|' => {
+                    self.tree.bar();
+                    self.emit(1, "|", false);
+                }
+                '.' if !self.flags.dot_newline => {
+                    self.tree.push(Node::AnyButNewline);
+                    self.emit(1, ".", true);
+                }
+                '^' | '$' | '.' => self.other(1, &start[..1]),
                 '[' => self.class()?,
                 '*' | '+' | '?' => self.repetition(1, after_repeat)?,
                 '{' => match repeat_len(start) {
-                    None => self.emit(1, "\\{", true),
+                    None => {
+                        self.tree.literal('{', self.flags.fold_case);
+                        self.emit(1, "\\{", true);
+                    }
                     Some(len) => {
                         if !repeat_fits(&start[1..len - 1]) {
                             return Err(error("invalid repeat count", &start[..len]));
@@ -190,12 +232,13 @@ impl<'a> Translator<'a> {
                 },
                 '\\' => self.escape()?,
                 c => {
+                    self.tree.literal(c, self.flags.fold_case);
                     let literal = literal(c);
                     self.emit(c.len_utf8(), &literal, true);
                 }
             }
         }
-        if self.depth > 0 {
+        if !self.outer_flags.is_empty() {
             return Err(error("missing closing )", self.whole));
         }
         Ok(())
@@ -205,6 +248,12 @@ impl<'a> Translator<'a> {
         self.out.push_str(text);
         self.rest = &self.rest[consumed..];
         self.repeatable = repeatable;
+    }
+
+    /// Something that the tree only knows by how it is written.
+    fn other(&mut self, consumed: usize, text: &str) {
+        self.tree.push(Node::Other(text.to_string()));
+        self.emit(consumed, text, true);
     }
 
     fn repetition(&mut self, len: usize, after: Option<&'a str>) -> Result<(), GoRegexError> {
@@ -217,6 +266,19 @@ impl<'a> Translator<'a> {
             let end = before.len() - start.len() + len + lazy;
             return Err(error("invalid nested repetition operator", &before[..end]));
         }
+        let is_lazy = self.flags.lazy != (lazy > 0);
+        let fits = self.tree.repeat(|sub| match start.as_bytes().first() {
+            Some(b'*') => Node::Star(sub, is_lazy),
+            Some(b'+') => Node::Plus(sub, is_lazy),
+            Some(b'?') => Node::Quest(sub),
+            _ => {
+                let (min, max) = repeat_bounds(&start[1..len - 1]);
+                Node::Repeat(min, max, sub)
+            }
+        });
+        if !fits {
+            return Err(error("invalid repeat count", &start[..len + lazy]));
+        }
         self.emit(len + lazy, &start[..len + lazy], true);
         self.last_repeat = Some(start);
         Ok(())
@@ -224,12 +286,12 @@ impl<'a> Translator<'a> {
 
     fn open_group(&mut self) -> Result<(), GoRegexError> {
         let start = self.rest;
-        self.depth += 1;
-        if self.depth > MAX_GROUP_DEPTH {
+        if self.outer_flags.len() >= MAX_GROUP_DEPTH {
             return Err(error("expression nests too deeply", self.whole));
         }
         if !start.starts_with("(?") {
             self.names.push(None);
+            self.open(true);
             self.emit(1, "(", false);
             return Ok(());
         }
@@ -247,25 +309,41 @@ impl<'a> Translator<'a> {
                 return Err(error("invalid named capture", &start[..end + 1]));
             }
             self.names.push(Some(name.to_string()));
+            self.open(true);
             self.emit(end + 1, "(", false);
             return Ok(());
         }
         let (mut negative, mut any) = (false, false);
+        let mut flags = self.flags;
         for (at, c) in start.char_indices().skip(2) {
             match c {
-                'i' | 'm' | 's' | 'U' => any = true,
+                'i' | 'm' | 's' | 'U' => {
+                    any = true;
+                    match c {
+                        'i' => flags.fold_case = !negative,
+                        's' => flags.dot_newline = !negative,
+                        'U' => flags.lazy = !negative,
+                        _ => {}
+                    }
+                }
                 '-' if !negative => (negative, any) = (true, false),
                 ':' | ')' if !negative || any => {
-                    if c == ')' {
-                        self.depth -= 1;
+                    if c == ':' {
+                        self.open(false);
                     }
+                    self.flags = flags;
                     self.emit(at + 1, &start[..at + 1], false);
                     return Ok(());
                 }
                 _ => return Err(error("invalid or unsupported Perl syntax", &start[..at + c.len_utf8()])),
             }
         }
-        Err(error("missing closing )", self.whole))
+        Err(error("invalid or unsupported Perl syntax", start))
+    }
+
+    fn open(&mut self, captures: bool) {
+        self.outer_flags.push(self.flags);
+        self.tree.push(Node::LeftParen(captures));
     }
 
     fn escape(&mut self) -> Result<(), GoRegexError> {
@@ -275,6 +353,9 @@ impl<'a> Translator<'a> {
                 let body = &start[2..];
                 let end = body.find("\\E").unwrap_or(body.len());
                 let quoted: String = body[..end].chars().map(literal).collect();
+                body[..end]
+                    .chars()
+                    .for_each(|c| self.tree.literal(c, self.flags.fold_case));
                 let consumed = (2 + end + 2).min(start.len());
                 let repeatable = self.repeatable || end > 0;
                 self.emit(consumed, &quoted, repeatable);
@@ -284,17 +365,23 @@ impl<'a> Translator<'a> {
                 self.rest = &start[2..];
                 return Ok(());
             }
-            Some('A') => self.emit(2, "\\A", true),
-            Some('z') => self.emit(2, "\\z", true),
-            Some('b') => self.emit(2, "(?-u:\\b)", true),
-            Some('B') => self.emit(2, "(?-u:\\B)", true),
-            Some(c @ ('d' | 'D' | 's' | 'S' | 'w' | 'W')) => self.emit(2, &format!("[{}]", perl_class(c)), true),
+            Some('A') => self.other(2, "\\A"),
+            Some('z') => self.other(2, "\\z"),
+            Some('b') => self.other(2, "(?-u:\\b)"),
+            Some('B') => self.other(2, "(?-u:\\B)"),
+            Some(c @ ('d' | 'D' | 's' | 'S' | 'w' | 'W')) => {
+                let class = format!("[{}]", perl_class(c));
+                self.tree.push(Node::Class(class.clone()));
+                self.emit(2, &class, true);
+            }
             Some('p' | 'P') => {
                 let len = unicode_class_len(start)?;
+                self.tree.push(Node::Class(start[..len].to_string()));
                 self.emit(len, &start[..len], true);
             }
             _ => {
                 let (c, len) = escaped_char(start)?;
+                self.tree.literal(c, self.flags.fold_case);
                 let text = literal(c);
                 self.emit(len, &text, true);
             }
@@ -306,8 +393,11 @@ impl<'a> Translator<'a> {
         let class = self.rest;
         let mut rest = &class[1..];
         let mut out = String::from("[");
+        // The characters, as long as they are written one by one.
+        let mut ranges: Option<Vec<(char, char)>> = Some(Vec::new());
         if let Some(inner) = rest.strip_prefix('^') {
             out.push('^');
+            ranges = None;
             rest = inner;
         }
         let mut first = true;
@@ -328,12 +418,14 @@ impl<'a> Translator<'a> {
                     return Err(error("invalid character class range", &rest[..end + 2]));
                 }
                 out.push_str(&rest[..end + 2]);
+                ranges = None;
                 rest = &rest[end + 2..];
                 continue;
             }
             if rest.starts_with("\\p") || rest.starts_with("\\P") {
                 let len = unicode_class_len(rest)?;
                 out.push_str(&rest[..len]);
+                ranges = None;
                 rest = &rest[len..];
                 continue;
             }
@@ -341,6 +433,7 @@ impl<'a> Translator<'a> {
                 && "dDsSwW".contains(c)
             {
                 out.push_str(&format!("[{}]", perl_class(c)));
+                ranges = None;
                 rest = &rest[2..];
                 continue;
             }
@@ -359,10 +452,17 @@ impl<'a> Translator<'a> {
                     ));
                 }
             }
+            if let Some(ranges) = &mut ranges {
+                ranges.push((low, high));
+            }
             out.push_str(&format!("\\x{{{:X}}}-\\x{{{:X}}}", low as u32, high as u32));
         }
         out.push(']');
         let consumed = class.len() - rest.len() + 1;
+        self.tree.push(match ranges {
+            Some(ranges) => class_of(&ranges, self.flags.fold_case, &out),
+            None => Node::Class(out.clone()),
+        });
         self.emit(consumed, &out, true);
         Ok(())
     }
@@ -472,6 +572,16 @@ fn repeat_len(text: &str) -> Option<usize> {
     (number(low) && (high.is_empty() || number(high))).then_some(end + 1)
 }
 
+/// The bounds of `{n}`, `{n,}`, `{n,m}`, whose numbers were checked.
+fn repeat_bounds(inner: &str) -> (u32, Option<u32>) {
+    let number = |text: &str| text.parse().unwrap_or(0);
+    match inner.split_once(',') {
+        None => (number(inner), Some(number(inner))),
+        Some((low, "")) => (number(low), None),
+        Some((low, high)) => (number(low), Some(number(high))),
+    }
+}
+
 fn repeat_fits(inner: &str) -> bool {
     let bound = |t: &str| t.parse::<u32>().ok().filter(|n| *n <= MAX_REPEAT);
     match inner.split_once(',') {
@@ -500,9 +610,62 @@ mod tests {
             ("[z-a]", "invalid character class range: `z-a`"),
             ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
             ("(?P<a", "invalid named capture: `(?P<a`"),
+            ("(?i", "invalid or unsupported Perl syntax: `(?i`"),
+            ("((a{100}){100}){100}", "invalid repeat count: `{100}`"),
+            ("(a{1000}){2}", "invalid repeat count: `{2}`"),
         ] {
             let got = check(pattern).map_err(|e| e.to_string());
             assert_eq!(got, Err(format!("error parsing regexp: {expected}")), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn plain_patterns_are_told_as_loki_tells_them() {
+        let contains = |t: &str| Plain::Contains(t.to_string(), false);
+        let any = |list: &[&str]| Plain::Any(list.iter().map(|t| contains(t)).collect());
+        for (pattern, expected) in [
+            ("foo", Some(contains("foo"))),
+            ("(foo)", Some(contains("foo"))),
+            (".*", Some(Plain::Always)),
+            ("", Some(Plain::Always)),
+            (".+", Some(Plain::Exists)),
+            (".*foo.*", Some(contains("foo"))),
+            ("foo.*", Some(contains("foo"))),
+            ("foo.*bar", None),
+            ("foo|bar", Some(any(&["foo", "bar"]))),
+            ("foo|bar|", Some(any(&["foo", "bar"]))),
+            ("bar|buzz", Some(any(&["bar", "buzz"]))),
+            ("time(out|)", Some(any(&["timeout", "time"]))),
+            ("a|b", None),
+            ("aa|ab", None),
+            ("x(a|b)y", None),
+            ("(?i)foo", Some(Plain::Contains("foo".to_string(), true))),
+            ("[Ff]oo", None),
+            ("[f]oo", Some(contains("foo"))),
+            ("f|f(?i)oo", None),
+            ("fo{1}", None),
+            ("x{0}", Some(Plain::Always)),
+            ("foo?", None),
+            ("^foo", None),
+            ("\\.go", Some(contains(".go"))),
+            ("(?s).*", None),
+            ("a|a", Some(contains("a"))),
+        ] {
+            assert_eq!(plain(pattern, false), Ok(expected), "{pattern}");
+        }
+        let equal = |t: &str| Plain::Equal(t.to_string(), false);
+        for (pattern, expected) in [
+            ("foo", equal("foo")),
+            ("foo|bar", Plain::Any(vec![equal("foo"), equal("bar")])),
+            // A common beginning makes alternatives hold anywhere.
+            ("error|err", any(&["error", "err"])),
+            ("foo.*", contains("foo")),
+            (
+                "abc|abd.*|x",
+                Plain::Any(vec![contains("abc"), contains("abd"), equal("x")]),
+            ),
+        ] {
+            assert_eq!(plain(pattern, true), Ok(Some(expected)), "{pattern}");
         }
     }
 

@@ -22,16 +22,19 @@ pub enum MemoryUse {
     Background,
     /// Queries.
     Query,
+    /// Patterns of log lines.
+    Patterns,
 }
 
 impl MemoryUse {
     /// Every use, in the order of [`MemoryAccountant::used_bytes`] indices.
-    pub const ALL: [MemoryUse; 5] = [
+    pub const ALL: [MemoryUse; 6] = [
         MemoryUse::Head,
         MemoryUse::Wal,
         MemoryUse::Cache,
         MemoryUse::Background,
         MemoryUse::Query,
+        MemoryUse::Patterns,
     ];
 
     /// The name in metrics and messages.
@@ -42,6 +45,7 @@ impl MemoryUse {
             MemoryUse::Cache => "cache",
             MemoryUse::Background => "background",
             MemoryUse::Query => "query",
+            MemoryUse::Patterns => "patterns",
         }
     }
 

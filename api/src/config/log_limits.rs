@@ -6,6 +6,7 @@ use std::time::Duration;
 use garner_ingest::LogLimits;
 
 use super::error::ConfigError;
+use super::otlp::read_otlp;
 use super::reader::{BOOL, COUNT, DURATION, LIST, Reader, SIZE, TEXT};
 
 /// The resolved group.
@@ -25,6 +26,8 @@ pub struct LogSettings {
     pub tail_max_duration: Duration,
     /// `limits.query_timeout`
     pub query_timeout: Duration,
+    /// `limits.pattern_memory`; 0 means that no patterns are kept.
+    pub pattern_memory_bytes: usize,
     /// `limits.max_query_memory`
     pub max_query_memory_bytes: u64,
 }
@@ -69,6 +72,13 @@ impl LogSettings {
                 &DURATION,
                 "1m",
                 "How long a query of either language may run.",
+            )?,
+            pattern_memory_bytes: from.get(
+                "limits.pattern_memory",
+                &SIZE_IN_MEMORY,
+                "16MB",
+                "Memory for the patterns of a tenant's log lines of the last three hours (`/loki/api/v1/patterns`), inside \
+                 `memory.limit`; 0 turns them off and saves the time to find them.",
             )?,
             max_query_memory_bytes: from.get(
                 "limits.max_query_memory",
@@ -190,6 +200,7 @@ fn read_push(from: &mut Reader<'_>) -> Result<LogLimits, ConfigError> {
             "2",
             "How deep in a JSON line the level is looked for; 0 means at any depth.",
         )?,
+        otlp: read_otlp(from)?,
         max_decompressed_size: from.get(
             "limits.max_decompressed_size",
             &SIZE_IN_MEMORY,

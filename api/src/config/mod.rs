@@ -11,6 +11,7 @@ pub mod error;
 pub mod log_limits;
 pub mod machine;
 pub mod metric_limits;
+mod otlp;
 pub mod promql;
 pub mod raw;
 pub mod reader;

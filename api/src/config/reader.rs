@@ -81,6 +81,13 @@ impl<T> Kind<T> {
     }
 }
 
+impl<T> Kind<T> {
+    /// What a value is; `None` where it does not fit.
+    pub fn read(&self, value: &RawValue) -> Option<T> {
+        (self.parse)(value)
+    }
+}
+
 /// The text of a scalar, for kinds made with [`Kind::new`].
 pub fn scalar_text(value: &RawValue) -> Option<&str> {
     text(value)

@@ -24,7 +24,7 @@ pub async fn limits(State(app): State<SharedApp>, _ask: ReadAsk) -> Response {
             "query_timeout": format_duration(logs.query_timeout),
             "volume_enabled": true,
         },
-        "pattern_ingester_enabled": false,
+        "pattern_ingester_enabled": app.patterns.is_enabled(),
         "version": LOKI_VERSION,
     });
     loki_json(body.to_string())

@@ -1,4 +1,4 @@
-//! `/loki/api/v1/push`.
+//! `/loki/api/v1/push` and the older `/api/prom/push`.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,15 @@ use crate::tenant::tenant_of;
 /// Answers one push: 204 and nothing else, since some senders take no other success (vector `sinks/loki/service.rs`), or
 /// what was refused of it; accepted entries are stored all the same.
 pub async fn push(State(app): State<SharedApp>, request: Request) -> Result<Response, TextFailure> {
+    take(app, request, false).await
+}
+
+/// As [`push`], with JSON of another form.
+pub async fn push_legacy(State(app): State<SharedApp>, request: Request) -> Result<Response, TextFailure> {
+    take(app, request, true).await
+}
+
+async fn take(app: SharedApp, request: Request, legacy: bool) -> Result<Response, TextFailure> {
     let (parts, body) = request.into_parts();
     let tenant = tenant_of(&parts.headers, app.settings.server.tenancy_required)?;
     app.check_accepting()?;
@@ -21,8 +30,10 @@ pub async fn push(State(app): State<SharedApp>, request: Request) -> Result<Resp
         content_type: header_text(&parts.headers, header::CONTENT_TYPE),
         content_encoding: header_text(&parts.headers, header::CONTENT_ENCODING),
         body: &body,
+        legacy,
     };
-    let outcome = push_loki(&app.storage, &tenant, push, &app.settings.logs.push, app.clock.now()).await?;
+    let limits = &app.settings.logs.push;
+    let outcome = push_loki(app.log_sink(), &tenant, push, limits, app.clock.now()).await?;
     match outcome.error() {
         None => Ok(StatusCode::NO_CONTENT.into_response()),
         Some(refused) => Err(refused.into()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use garner_ingest::{LogSink, Patterns};
 use garner_query::engine::{Engine, EngineLimits};
 use garner_query::tenants::TenantsReader;
 use garner_storage::clock::SharedClock;
@@ -37,6 +38,8 @@ pub struct App {
     pub query_runtime: Handle,
     /// What was asked so far.
     pub requests: RequestCounters,
+    /// Patterns of the lines of the last hours.
+    pub patterns: Patterns,
     /// Tails that are open.
     pub tails: TailSlots,
     /// Whether the server is on its way out.
@@ -64,6 +67,7 @@ impl App {
         };
         let engine = Engine::new(Arc::new(storage.clone()), accountant.clone(), limits, clock.clone());
         Arc::new(App {
+            patterns: Patterns::new(settings.logs.pattern_memory_bytes, accountant.clone()),
             settings,
             storage,
             engine,
@@ -93,6 +97,14 @@ impl App {
         ScanContext {
             memory: self.accountant.query(self.settings.logs.max_query_memory_bytes),
             stats: Arc::default(),
+        }
+    }
+
+    /// Where log pushes go.
+    pub fn log_sink(&self) -> LogSink<'_> {
+        LogSink {
+            storage: &self.storage,
+            patterns: Some(&self.patterns),
         }
     }
 

@@ -33,6 +33,12 @@ pub fn router(app: SharedApp) -> Router {
 fn loki_routes() -> Router<SharedApp> {
     Router::new()
         .route("/loki/api/v1/push", post(loki::push::push))
+        .route("/api/prom/push", post(loki::push::push_legacy))
+        .route("/otlp/v1/logs", post(loki::otlp::logs))
+        .route(
+            "/loki/api/v1/patterns",
+            get(loki::patterns::patterns).post(loki::patterns::patterns),
+        )
         .route("/loki/api/v1/query", get(loki::query::query).post(loki::query::query))
         .route(
             "/loki/api/v1/query_range",

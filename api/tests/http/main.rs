@@ -8,6 +8,7 @@ mod damage;
 mod deletes;
 mod harness;
 mod loki;
+mod loki_pushes;
 mod loki_reads;
 mod process;
 mod prometheus;

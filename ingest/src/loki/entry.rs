@@ -41,6 +41,11 @@ pub(crate) trait PushVisitor<'a> {
     /// A stream starts; its entries follow. Called for streams without entries too.
     fn stream(&mut self, labels: StreamLabels<'a>) -> Result<(), IngestError>;
 
+    /// Metadata that the entries of the stream that started last carry behind their own; names are normalised already.
+    fn shared_metadata<'s>(&mut self, pairs: impl Iterator<Item = &'s RawPair<'a>>) -> Result<(), IngestError>
+    where
+        'a: 's;
+
     /// An entry of the stream that started last. `entry` may be changed; the decoder overwrites all of it.
     fn entry(&mut self, entry: &mut Entry<'a>) -> Result<(), IngestError>;
 }

@@ -117,7 +117,8 @@ fn timestamp(value: Value<'_>) -> Result<i64, IngestError> {
     })
 }
 
-fn metadata<'a>(value: Value<'a>, out: &mut Vec<RawPair<'a>>) -> Result<(), IngestError> {
+/// Reads the structured metadata of an entry.
+pub(super) fn metadata<'a>(value: Value<'a>, out: &mut Vec<RawPair<'a>>) -> Result<(), IngestError> {
     if value.kind != Kind::Object {
         return Err(IngestError::bad_request(
             "malformed JSON: structured metadata must be an object of strings",
@@ -129,7 +130,8 @@ fn metadata<'a>(value: Value<'a>, out: &mut Vec<RawPair<'a>>) -> Result<(), Inge
     })
 }
 
-fn string<'a>(value: Value<'a>, what: &str) -> Result<Cow<'a, [u8]>, IngestError> {
+/// The text of a string.
+pub(super) fn string<'a>(value: Value<'a>, what: &str) -> Result<Cow<'a, [u8]>, IngestError> {
     if value.kind != Kind::String {
         return Err(IngestError::bad_request(format!(
             "malformed JSON: {what} must be a string"
@@ -138,14 +140,14 @@ fn string<'a>(value: Value<'a>, what: &str) -> Result<Cow<'a, [u8]>, IngestError
     Ok(value.text()?)
 }
 
-fn walk_object<'a>(
+pub(super) fn walk_object<'a>(
     text: &'a [u8],
     mut visit: impl FnMut(Cow<'a, [u8]>, Value<'a>) -> Result<(), IngestError>,
 ) -> Result<(), IngestError> {
     until_error(object_each(text, |key, value| flow(visit(key, value)))?)
 }
 
-fn walk_array<'a>(
+pub(super) fn walk_array<'a>(
     text: &'a [u8],
     mut visit: impl FnMut(Value<'a>) -> Result<(), IngestError>,
 ) -> Result<(), IngestError> {

@@ -109,6 +109,14 @@ impl<'a> StreamLabels<'a> {
         ))
     }
 
+    /// The same labels with texts of their own.
+    pub(super) fn into_owned(self) -> StreamLabels<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        StreamLabels {
+            pairs: self.pairs.into_iter().map(|(n, v)| (owned(n), owned(v))).collect(),
+        }
+    }
+
     fn sorted(mut pairs: Pairs<'a>) -> Self {
         pairs.retain(|(_, value)| !value.is_empty());
         pairs.sort_by(|a, b| a.0.cmp(&b.0));

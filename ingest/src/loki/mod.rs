@@ -2,6 +2,7 @@
 
 mod entry;
 mod json;
+mod json_v0;
 mod labels;
 mod lexer;
 mod protobuf;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::entry::PushVisitor;
-use super::{json, protobuf};
+use super::{json, json_v0, protobuf};
 use crate::body;
 use crate::error::IngestError;
 
@@ -16,6 +16,8 @@ pub struct LokiPush<'a> {
     pub content_encoding: &'a str,
     /// The body as received.
     pub body: &'a [u8],
+    /// Whether JSON has the form of `/api/prom/push`.
+    pub legacy: bool,
 }
 
 /// A push body that is decompressed and of known format.
@@ -27,7 +29,10 @@ pub(crate) struct Decompressed<'a> {
 
 /// Finds the format of a push and decompresses its body.
 pub(crate) fn decompress(push: LokiPush<'_>, max_bytes: usize) -> Result<Decompressed<'_>, IngestError> {
-    let format = format(push.content_type)?;
+    let mut format = format(push.content_type)?;
+    if push.legacy && format == Format::Json {
+        format = Format::LegacyJson;
+    }
     let mut body = body::decode(push.body, push.content_encoding, max_bytes)?;
     // Protobuf is a snappy block even where the header does not say so (and inside gzip, as in Loki); JSON is not.
     if format == Format::Protobuf || push.content_encoding == "snappy" {
@@ -41,6 +46,7 @@ impl Decompressed<'_> {
     pub(crate) fn walk<'b>(&'b self, visitor: &mut impl PushVisitor<'b>) -> Result<usize, IngestError> {
         match self.format {
             Format::Json => json::decode(&self.body, visitor),
+            Format::LegacyJson => json_v0::decode(&self.body, visitor),
             Format::Protobuf => protobuf::decode(&self.body, visitor),
         }
     }
@@ -54,6 +60,7 @@ impl Decompressed<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
+    LegacyJson,
     Protobuf,
 }
 

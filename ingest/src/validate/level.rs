@@ -50,27 +50,27 @@ impl<'a> LevelDetector<'a> {
         }
     }
 
-    /// The level to add to an entry, `None` where it has one or none is to be made.
+    /// The level to add to an entry with this metadata, `None` where it has one or none is to be made.
     pub(crate) fn level_of_entry<'e>(
         &self,
         of_stream: Option<&'e str>,
-        metadata: &'e Metadata<'_>,
+        metadata: impl Iterator<Item = (&'e str, &'e str)> + Clone,
         line: &[u8],
     ) -> Option<&'e str> {
-        if !self.enabled || metadata.iter().any(|(name, _)| name == DETECTED_LEVEL) {
+        if !self.enabled || metadata.clone().any(|(name, _)| name == DETECTED_LEVEL) {
             return None;
         }
         if let Some(level) = of_stream {
             return Some(level);
         }
-        if metadata.is_empty() {
+        if metadata.clone().next().is_none() {
             return Some(self.level_of_line(line));
         }
         let get = |wanted: &str| {
             metadata
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, value)| &**value)
+                .clone()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| value)
         };
         if let Some(value) = self.limits.log_level_fields.iter().find_map(|name| get(name)) {
             return Some(normalize(value));
@@ -146,7 +146,8 @@ mod tests {
             .collect::<Metadata<'_>>();
         let of_stream = detector.level_of_stream(&labels);
         detector.spell_sent_level(&mut metadata);
-        let level = detector.level_of_entry(of_stream.as_deref(), &metadata, line.as_bytes());
+        let pairs = metadata.iter().map(|(name, value)| (&**name, &**value));
+        let level = detector.level_of_entry(of_stream.as_deref(), pairs, line.as_bytes());
         assert_eq!(level, expected, "{line}");
         format!("{metadata:?}")
     }
@@ -182,6 +183,6 @@ mod tests {
             ..LogLimits::default()
         };
         let detector = LevelDetector::new(&limits);
-        assert_eq!(detector.level_of_entry(None, &Vec::new(), b"error"), None);
+        assert_eq!(detector.level_of_entry(None, std::iter::empty(), b"error"), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::otlp::OtlpConfig;
+
 /// Limits on log pushes, under the names of Loki's `limits_config`. A number of 0 means no limit, as there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLimits {
@@ -46,6 +48,8 @@ pub struct LogLimits {
     pub max_structured_metadata_size: usize,
     /// Pairs of structured metadata of an entry.
     pub max_structured_metadata_entries_count: usize,
+    /// What becomes of OpenTelemetry attributes.
+    pub otlp: OtlpConfig,
     /// Size of a push body after decompression. Memory holds it whole, so the default is far below Loki's 5 GB; clients
     /// send about 1 MB.
     pub max_decompressed_size: usize,
@@ -105,6 +109,7 @@ impl Default for LogLimits {
             allow_structured_metadata: true,
             max_structured_metadata_size: 64 << 10,
             max_structured_metadata_entries_count: 128,
+            otlp: OtlpConfig::default(),
             max_decompressed_size: 256 << 20,
         }
     }

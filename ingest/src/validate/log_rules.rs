@@ -85,10 +85,33 @@ pub(crate) fn check_stream(labels: &StreamLabels<'_>, limits: &LogLimits) -> Res
     Ok(())
 }
 
-/// Checks one entry and returns its time.
+/// What an entry's structured metadata counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MetadataSize {
+    bytes: usize,
+    pairs: usize,
+}
+
+impl MetadataSize {
+    /// Of these names and values.
+    pub(crate) fn of<'p>(pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Self {
+        pairs.fold(MetadataSize::default(), |size, (name, value)| MetadataSize {
+            bytes: size.bytes
+                + if name == DETECTED_LEVEL {
+                    0
+                } else {
+                    name.len() + value.len()
+                },
+            pairs: size.pairs + 1,
+        })
+    }
+}
+
+/// Checks one entry, which carries `shared` metadata beside its own, and returns its time.
 pub(crate) fn check_entry(
     labels: &StreamLabels<'_>,
     entry: &Entry<'_>,
+    shared: MetadataSize,
     limits: &LogLimits,
     window: EntryWindow,
 ) -> Result<i64, String> {
@@ -101,8 +124,9 @@ pub(crate) fn check_entry(
             entry.line.len()
         ));
     }
-    if !entry.metadata.is_empty() {
-        check_metadata(labels, entry, limits)?;
+    if !entry.metadata.is_empty() || shared.pairs > 0 {
+        let own = MetadataSize::of(entry.metadata.iter().map(|(name, value)| (&**name, &**value)));
+        check_metadata(labels, own.bytes + shared.bytes, own.pairs + shared.pairs, limits)?;
     }
     Ok(time_ns)
 }
@@ -130,7 +154,7 @@ fn check_time(labels: &StreamLabels<'_>, time: EntryTime, window: EntryWindow) -
     }
 }
 
-fn check_metadata(labels: &StreamLabels<'_>, entry: &Entry<'_>, limits: &LogLimits) -> Result<(), String> {
+fn check_metadata(labels: &StreamLabels<'_>, size: usize, count: usize, limits: &LogLimits) -> Result<(), String> {
     let settings = "or contact your Loki administrator to";
     if !limits.allow_structured_metadata {
         return Err(format!(
@@ -139,8 +163,6 @@ fn check_metadata(labels: &StreamLabels<'_>, entry: &Entry<'_>, limits: &LogLimi
             labels.format()
         ));
     }
-    let counted = entry.metadata.iter().filter(|(name, _)| **name != *DETECTED_LEVEL);
-    let size: usize = counted.map(|(name, value)| name.len() + value.len()).sum();
     if limits.max_structured_metadata_size > 0 && size > limits.max_structured_metadata_size {
         return Err(format!(
             "stream '{}' has structured metadata too large: '{size}' bytes, limit: '{}' bytes. Please see \
@@ -149,7 +171,6 @@ fn check_metadata(labels: &StreamLabels<'_>, entry: &Entry<'_>, limits: &LogLimi
             limits.max_structured_metadata_size
         ));
     }
-    let count = entry.metadata.len();
     let max_count = limits.max_structured_metadata_entries_count;
     if max_count > 0 && count > max_count {
         return Err(format!(

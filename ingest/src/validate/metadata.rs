@@ -27,7 +27,8 @@ pub(crate) fn normalize_metadata<'a>(sent: &mut Vec<RawPair<'a>>, out: &mut Meta
     Ok(())
 }
 
-fn normal_name(name: Cow<'_, [u8]>) -> Result<Cow<'_, str>, String> {
+/// A name as a label name; `Err` is the text for one that cannot become that.
+pub(crate) fn normal_name(name: Cow<'_, [u8]>) -> Result<Cow<'_, str>, String> {
     let text = match name {
         Cow::Borrowed(bytes) => lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(lossy(&bytes).into_owned()),
@@ -75,7 +76,7 @@ fn sanitize(name: &str) -> String {
 }
 
 /// Every invalid byte and every U+FFFD becomes a space.
-fn valid_utf8(value: Cow<'_, [u8]>) -> Cow<'_, str> {
+pub(crate) fn valid_utf8(value: Cow<'_, [u8]>) -> Cow<'_, str> {
     let text = match value {
         Cow::Borrowed(bytes) => lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(lossy(&bytes).into_owned()),

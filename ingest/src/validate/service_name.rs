@@ -6,7 +6,7 @@ use super::limits::LogLimits;
 use crate::loki::StreamLabels;
 
 /// What a stream is called that has none of the labels.
-const UNKNOWN_SERVICE: &str = "unknown_service";
+pub(crate) const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// Streams that Loki makes for itself: they keep their labels and are not validated (`pkg/util/constants`).
 const INTERNAL_LABELS: [&str; 2] = ["__aggregated_metric__", "__pattern__"];

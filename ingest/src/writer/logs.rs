@@ -1,7 +1,5 @@
 //! A Loki push into the store: streams checked, service name and level made, rows appended, committed once.
 
-use std::borrow::Cow;
-
 use garner_storage::engine::Storage;
 use garner_storage::model::{Labels, TenantId};
 use xxhash_rust::xxh3::xxh3_128;
@@ -9,20 +7,31 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::outcome::PushOutcome;
 use super::rows::LogRows;
 use crate::error::{IngestError, IngestErrorKind};
-use crate::loki::{self, Entry, LokiPush, PushVisitor, StreamLabels};
+use crate::loki::{self, Entry, LokiPush, PushVisitor, RawPair, StreamLabels};
+use crate::otlp::{self, OtlpPush};
+use crate::patterns::{Observed, Patterns};
 use crate::validate::{
-    EntryWindow, LevelDetector, LogLimits, check_entry, check_stream, discover_service_name, normalize_metadata,
-    truncate_line,
+    EntryWindow, LevelDetector, LogLimits, Metadata, MetadataSize, check_entry, check_stream, discover_service_name,
+    normalize_metadata, truncate_line, valid_utf8,
 };
 
 /// Pairs of metadata that are handed to the store without an allocation.
 const METADATA_PAIRS_INLINE: usize = 16;
 
+/// Where pushes go.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSink<'s> {
+    /// The store.
+    pub storage: &'s Storage,
+    /// What looks at the lines as they pass, if anything does.
+    pub patterns: Option<&'s Patterns>,
+}
+
 /// Stores a Loki push. `Ok` once the valid entries are durable; the outcome names the refused ones. `Err` means that
 /// nothing of the push is stored: the body could not be read, a label set could not be parsed (Loki refuses the whole push
 /// then), no stream was in it, or the store takes no writes.
 pub async fn push_loki(
-    storage: &Storage,
+    into: LogSink<'_>,
     tenant: &TenantId,
     push: LokiPush<'_>,
     limits: &LogLimits,
@@ -30,12 +39,90 @@ pub async fn push_loki(
 ) -> Result<PushOutcome, IngestError> {
     // Decompressed before the append is begun, since an append holds back the seal of the head.
     let body = loki::decompress(push, limits.max_decompressed_size)?;
-    let mut rows = storage.begin_logs(tenant).await?;
-    let outcome = append_decoded(&mut rows, tenant, &body, limits, now_ns)?;
+    store(into, tenant, &body, limits, now_ns).await
+}
+
+/// Stores the log records of an OTLP request; as [`push_loki`].
+pub async fn push_otlp(
+    into: LogSink<'_>,
+    tenant: &TenantId,
+    push: OtlpPush<'_>,
+    limits: &LogLimits,
+    now_ns: i64,
+) -> Result<PushOutcome, IngestError> {
+    let body = otlp::decompress(push, limits.max_decompressed_size)?;
+    store(into, tenant, &body, limits, now_ns).await
+}
+
+async fn store(
+    into: LogSink<'_>,
+    tenant: &TenantId,
+    body: &impl PushBody,
+    limits: &LogLimits,
+    now_ns: i64,
+) -> Result<PushOutcome, IngestError> {
+    let mut rows = into.storage.begin_logs(tenant).await?;
+    let outcome = match into.patterns.filter(|patterns| patterns.is_enabled()) {
+        None => body.append(&mut rows, tenant, limits, now_ns)?,
+        Some(patterns) => {
+            let mut observed = Observed::new(rows, patterns, tenant, now_ns);
+            let outcome = body.append(&mut observed, tenant, limits, now_ns);
+            rows = observed.finish();
+            outcome?
+        }
+    };
     if outcome.accepted_rows > 0 {
         rows.commit().await?;
     }
     Ok(outcome)
+}
+
+/// A push body that is decompressed.
+trait PushBody {
+    /// Decodes and checks it into `rows`, without committing. `Err` means that `rows` must be dropped.
+    fn append(
+        &self,
+        rows: &mut impl LogRows,
+        tenant: &TenantId,
+        limits: &LogLimits,
+        now_ns: i64,
+    ) -> Result<PushOutcome, IngestError>;
+}
+
+impl PushBody for loki::Decompressed<'_> {
+    fn append(
+        &self,
+        rows: &mut impl LogRows,
+        tenant: &TenantId,
+        limits: &LogLimits,
+        now_ns: i64,
+    ) -> Result<PushOutcome, IngestError> {
+        let mut writer = LogWriter::new(rows, tenant, limits, now_ns);
+        writer.outcome.decompressed_bytes = self.len() as u64;
+        match self.walk(&mut writer)? {
+            0 => Err(no_streams()),
+            _ => Ok(writer.outcome),
+        }
+    }
+}
+
+impl PushBody for otlp::Decompressed<'_> {
+    fn append(
+        &self,
+        rows: &mut impl LogRows,
+        tenant: &TenantId,
+        limits: &LogLimits,
+        now_ns: i64,
+    ) -> Result<PushOutcome, IngestError> {
+        let mut writer = LogWriter::new(rows, tenant, limits, now_ns);
+        writer.outcome.decompressed_bytes = self.len() as u64;
+        // Resources name their service by rules of their own.
+        writer.discovers_service_name = false;
+        match self.walk(&mut writer, limits, now_ns)? {
+            0 => Err(no_streams()),
+            _ => Ok(writer.outcome),
+        }
+    }
 }
 
 /// Decodes and checks a push into `rows`, without committing. `Err` means that `rows` must be dropped.
@@ -47,41 +134,26 @@ pub fn append_push(
     now_ns: i64,
 ) -> Result<PushOutcome, IngestError> {
     let body = loki::decompress(push, limits.max_decompressed_size)?;
-    append_decoded(rows, tenant, &body, limits, now_ns)
+    body.append(rows, tenant, limits, now_ns)
 }
 
-fn append_decoded(
+/// Decodes and checks an OTLP request into `rows`; as [`append_push`].
+pub fn append_otlp(
     rows: &mut impl LogRows,
     tenant: &TenantId,
-    body: &loki::Decompressed<'_>,
+    push: OtlpPush<'_>,
     limits: &LogLimits,
     now_ns: i64,
 ) -> Result<PushOutcome, IngestError> {
-    let mut writer = LogWriter {
-        rows,
-        tenant,
-        limits,
-        window: EntryWindow::new(limits, now_ns),
-        levels: LevelDetector::new(limits),
-        outcome: PushOutcome {
-            decompressed_bytes: body.len() as u64,
-            ..PushOutcome::default()
-        },
-        labels: StreamLabels::default(),
-        state: StreamState::Refused,
-        stream_level: None,
-        metadata: Vec::new(),
-        canonical: Vec::new(),
-        previous: None,
-    };
-    let streams = body.walk(&mut writer)?;
-    if streams == 0 {
-        return Err(IngestError::new(
-            IngestErrorKind::Unprocessable,
-            "error at least one valid stream is required for ingestion",
-        ));
-    }
-    Ok(writer.outcome)
+    let body = otlp::decompress(push, limits.max_decompressed_size)?;
+    body.append(rows, tenant, limits, now_ns)
+}
+
+fn no_streams() -> IngestError {
+    IngestError::new(
+        IngestErrorKind::Unprocessable,
+        "error at least one valid stream is required for ingestion",
+    )
 }
 
 /// How far the current stream has come.
@@ -106,11 +178,15 @@ struct LogWriter<'w, 'a, R: LogRows> {
     limits: &'w LogLimits,
     window: EntryWindow,
     levels: LevelDetector<'w>,
+    discovers_service_name: bool,
     outcome: PushOutcome,
     labels: StreamLabels<'a>,
     state: StreamState<R::Series>,
     stream_level: Option<String>,
-    metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    metadata: Metadata<'a>,
+    /// What the stream's entries carry behind their own metadata.
+    shared: Metadata<'a>,
+    shared_size: MetadataSize,
     canonical: Vec<u8>,
     previous: Option<PreviousEntry>,
 }
@@ -125,9 +201,31 @@ struct PreviousEntry {
 impl<'a, R: LogRows> PushVisitor<'a> for LogWriter<'_, 'a, R> {
     fn stream(&mut self, labels: StreamLabels<'a>) -> Result<(), IngestError> {
         self.labels = labels;
-        discover_service_name(&mut self.labels, self.limits);
+        if self.discovers_service_name {
+            discover_service_name(&mut self.labels, self.limits);
+        }
+        self.shared.clear();
+        self.shared_size = MetadataSize::default();
         self.state = StreamState::Unchecked;
         self.previous = None;
+        Ok(())
+    }
+
+    fn shared_metadata<'s>(&mut self, pairs: impl Iterator<Item = &'s RawPair<'a>>) -> Result<(), IngestError>
+    where
+        'a: 's,
+    {
+        for (name, value) in pairs {
+            if !value.is_empty() {
+                self.shared.push((valid_utf8(name.clone()), valid_utf8(value.clone())));
+            }
+        }
+        let pairs = self
+            .shared
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        self.shared_size = MetadataSize::of(pairs);
+        self.levels.spell_sent_level(&mut self.shared);
         Ok(())
     }
 
@@ -140,7 +238,7 @@ impl<'a, R: LogRows> PushVisitor<'a> for LogWriter<'_, 'a, R> {
             return Ok(());
         }
         truncate_line(&mut entry.line, self.limits);
-        let time_ns = match check_entry(&self.labels, entry, self.limits, self.window) {
+        let time_ns = match check_entry(&self.labels, entry, self.shared_size, self.limits, self.window) {
             Ok(time_ns) => time_ns,
             Err(reason) => {
                 self.outcome.refused.add(1, || reason);
@@ -160,7 +258,27 @@ impl<'a, R: LogRows> PushVisitor<'a> for LogWriter<'_, 'a, R> {
     }
 }
 
-impl<'a, R: LogRows> LogWriter<'_, 'a, R> {
+impl<'w, R: LogRows> LogWriter<'w, '_, R> {
+    fn new(rows: &'w mut R, tenant: &'w TenantId, limits: &'w LogLimits, now_ns: i64) -> Self {
+        LogWriter {
+            rows,
+            tenant,
+            limits,
+            window: EntryWindow::new(limits, now_ns),
+            levels: LevelDetector::new(limits),
+            discovers_service_name: true,
+            outcome: PushOutcome::default(),
+            labels: StreamLabels::default(),
+            state: StreamState::Refused,
+            stream_level: None,
+            metadata: Vec::new(),
+            shared: Vec::new(),
+            shared_size: MetadataSize::default(),
+            canonical: Vec::new(),
+            previous: None,
+        }
+    }
+
     fn check_stream(&mut self) {
         self.state = match check_stream(&self.labels, self.limits) {
             Ok(()) => StreamState::Checked,
@@ -224,11 +342,13 @@ impl<'a, R: LogRows> LogWriter<'_, 'a, R> {
 
     fn push(&mut self, series: R::Series, time_ns: i64, line: &[u8]) {
         self.levels.spell_sent_level(&mut self.metadata);
+        let pairs = self.metadata.iter().chain(&self.shared);
+        let pairs = pairs.map(|(name, value)| (&**name, &**value));
         let level = self
             .levels
-            .level_of_entry(self.stream_level.as_deref(), &self.metadata, line);
-        let metadata_bytes: usize = self.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
-        with_pairs(&self.metadata, |metadata| {
+            .level_of_entry(self.stream_level.as_deref(), pairs.clone(), line);
+        let metadata_bytes: usize = pairs.clone().map(|(n, v)| n.len() + v.len()).sum();
+        with_pairs(self.metadata.len() + self.shared.len(), pairs, |metadata| {
             self.rows.push(series, time_ns, line, metadata, level)
         });
         self.outcome.accepted_rows += 1;
@@ -236,17 +356,18 @@ impl<'a, R: LogRows> LogWriter<'_, 'a, R> {
     }
 }
 
-/// Calls `with` with borrowed pairs, from the stack where they are few.
-fn with_pairs<T>(pairs: &[(Cow<'_, str>, Cow<'_, str>)], with: impl FnOnce(&[(&str, &str)]) -> T) -> T {
+/// Calls `with` with `count` pairs as a slice, from the stack where they are few.
+fn with_pairs<'p, T>(
+    count: usize,
+    pairs: impl Iterator<Item = (&'p str, &'p str)>,
+    with: impl FnOnce(&[(&str, &str)]) -> T,
+) -> T {
     let mut inline = [("", ""); METADATA_PAIRS_INLINE];
-    if pairs.len() <= inline.len() {
-        for (slot, (name, value)) in inline.iter_mut().zip(pairs) {
-            *slot = (name, value);
-        }
-        return with(&inline[..pairs.len()]);
+    if count <= inline.len() {
+        inline.iter_mut().zip(pairs).for_each(|(slot, pair)| *slot = pair);
+        return with(&inline[..count]);
     }
-    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
-    with(&pairs)
+    with(&pairs.collect::<Vec<_>>())
 }
 
 /// Hash input of a label set: each name and value behind its length.

@@ -7,7 +7,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use logs::{append_push, push_loki};
+pub use logs::{LogSink, append_otlp, append_push, push_loki, push_otlp};
 pub use metrics::{append_write_request, append_write_request_v2, remote_write};
 pub use outcome::PushOutcome;
 pub use rows::{LogRows, SampleRows};

@@ -37,7 +37,9 @@ pub trait LogRows {
     /// A stream inside this append.
     type Series: Copy;
     /// The stream registered under `alias`.
-    fn lookup(&self, alias: u128) -> Option<Self::Series>;
+    fn lookup(&mut self, alias: u128) -> Option<Self::Series>;
+    /// The labels of a stream.
+    fn labels(&self, series: Self::Series) -> Labels;
     /// Streams of the tenant in memory.
     fn active_series(&self) -> usize;
     /// The stream of `labels`, known under `alias` from now on.
@@ -104,8 +106,12 @@ impl SampleRows for SampleAppend {
 impl LogRows for LogAppend {
     type Series = SeriesRef;
 
-    fn lookup(&self, alias: u128) -> Option<SeriesRef> {
+    fn lookup(&mut self, alias: u128) -> Option<SeriesRef> {
         LogAppend::lookup(self, alias)
+    }
+
+    fn labels(&self, series: SeriesRef) -> Labels {
+        LogAppend::labels(self, series)
     }
 
     fn active_series(&self) -> usize {

@@ -182,14 +182,9 @@ pub fn label_filter(filter: &LabelFilter) -> String {
     }
 }
 
-/// Whether Loki turns the pattern into plain text comparisons: literals, alternatives of them, `.*` around one.
+/// Whether Loki turns the pattern into plain text comparisons.
 fn is_simple_pattern(pattern: &str) -> bool {
-    pattern == ".+"
-        || pattern
-            .trim_start_matches(".*")
-            .trim_end_matches(".*")
-            .chars()
-            .all(|c| c == '|' || c == '(' || c == ')' || !".*+?[]{}^$\\".contains(c))
+    crate::goregex::plain(pattern, true).is_ok_and(|plain| plain.is_some())
 }
 
 fn unwrap_expr(unwrap: &Unwrap, separator: &str) -> String {

@@ -275,6 +275,12 @@ impl LogAppend {
         self.append.head.index().register(alias, labels).map(SeriesRef)
     }
 
+    /// The labels of a stream of this append.
+    pub fn labels(&self, series: SeriesRef) -> Labels {
+        // Refs come from this index.
+        self.append.head.index().labels(series.0).unwrap_or_default()
+    }
+
     /// Adds an entry. `metadata` is what the client sent and part of the entry's identity; `derived_level` is the
     /// `detected_level` that the server made and is not.
     pub fn push(

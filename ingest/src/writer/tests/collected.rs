@@ -70,8 +70,12 @@ impl Collected {
 impl LogRows for Collected {
     type Series = usize;
 
-    fn lookup(&self, alias: u128) -> Option<usize> {
+    fn lookup(&mut self, alias: u128) -> Option<usize> {
         self.aliases.get(&alias).copied()
+    }
+
+    fn labels(&self, series: usize) -> Labels {
+        self.series[series].clone()
     }
 
     fn active_series(&self) -> usize {
@@ -155,6 +159,7 @@ pub(super) fn push_body(
         content_type,
         content_encoding,
         body,
+        legacy: false,
     };
     append_push(rows, &TenantId::new("t").unwrap(), push, limits, NOW_NS)
 }

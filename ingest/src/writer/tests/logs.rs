@@ -1,10 +1,12 @@
 //! Loki pushes.
 
-use garner_storage::model::NANOS_PER_SECOND;
+use garner_storage::model::{NANOS_PER_SECOND, TenantId};
 
 use super::collected::*;
 use crate::error::IngestErrorKind;
+use crate::loki::LokiPush;
 use crate::validate::LogLimits;
+use crate::writer::append_push;
 
 #[test]
 fn json_and_protobuf_store_the_same() {
@@ -390,4 +392,51 @@ fn one_stream_in_many_spellings_is_one() {
     ]);
     assert_eq!(result.unwrap().accepted_rows, 3);
     assert_eq!(rows.series.len(), 1);
+}
+
+#[test]
+fn the_older_json_is_read() {
+    let legacy = |body: &str| {
+        let mut rows = Collected::default();
+        let push = LokiPush {
+            content_type: "application/json",
+            content_encoding: "",
+            body: body.as_bytes(),
+            legacy: true,
+        };
+        let result = append_push(
+            &mut rows,
+            &TenantId::new("t").unwrap(),
+            push,
+            &LogLimits::default(),
+            NOW_NS,
+        );
+        (rows, result)
+    };
+    let (rows, result) = legacy(
+        r#"{"Streams":[{"labels":"{app=\"a\\tb\"}","entries":[
+            {"ts":"2026-01-10T00:00:01.5Z","line":"x \u00e9"},
+            {"ts":"2026-01-10T02:00:02+02:00","Line":"y","structuredMetadata":{"trace_id":"7"}}]},
+           {"labels":"{app=\"b\"}","entries":null}]}"#,
+    );
+    assert_eq!(result.unwrap().accepted_rows, 2);
+    assert_eq!(
+        rows.shown(),
+        [
+            "{app=\"a\tb\", service_name=\"a\tb\"} 1.5 x é [] unknown",
+            "{app=\"a\tb\", service_name=\"a\tb\"} 2 y [trace_id=7] unknown",
+        ]
+    );
+    for bad in [
+        "",
+        "[]",
+        r#"{"streams":[{"labels":"{app=","entries":[]}]}"#,
+        r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"yesterday","line":"x"}]}]}"#,
+        r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":1,"line":"x"}]}]}"#,
+        r#"{"streams":[{"labels":"{a=\"b\"}","entries":[{"ts":"2026-01-10T00:00:01Z","line":5}]}]}"#,
+    ] {
+        let (rows, result) = legacy(bad);
+        assert_eq!(result.unwrap_err().kind(), IngestErrorKind::BadRequest, "{bad}");
+        assert!(rows.entries.is_empty(), "{bad}");
+    }
 }

@@ -7,3 +7,4 @@ mod histograms;
 mod logs;
 mod metrics;
 mod metrics_v2;
+mod otlp;

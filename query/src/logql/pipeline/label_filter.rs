@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::ip::IpSet;
 use super::row::{ERROR, Row};
-use crate::goregex::{self, GoRegexError};
+use crate::goregex::{self, GoRegexError, Plain};
 use crate::logql::ast::{CompareOp, LabelFilter, MatchOp, Matcher};
 use crate::logql::units;
 
@@ -65,10 +65,30 @@ impl TextMatch {
         })
     }
 
+    /// Where Loki compares plain texts instead of the pattern, so does this.
     fn regex(pattern: &str) -> Result<Self, GoRegexError> {
-        match simplified(pattern) {
-            Some(simple) => Ok(simple),
+        match goregex::plain(pattern, true)? {
+            Some(plain) => Self::plain(plain),
             None => Ok(TextMatch::Regex(goregex::compile_anchored(pattern)?)),
+        }
+    }
+
+    fn plain(plain: Plain) -> Result<Self, GoRegexError> {
+        let fold = |text: &str, ends: (&str, &str)| {
+            let pattern = format!("(?i){}{}{}", ends.0, regex_syntax::escape(text), ends.1);
+            Ok(TextMatch::Regex(goregex::compile(&pattern)?))
+        };
+        match plain {
+            Plain::Always => Ok(TextMatch::Always),
+            Plain::Exists => Ok(TextMatch::Exists),
+            Plain::Equal(text, false) => Ok(TextMatch::Equal(text)),
+            Plain::Contains(text, false) => Ok(TextMatch::Contains(text)),
+            Plain::Equal(text, true) => fold(&text, ("^(?:", ")$")),
+            Plain::Contains(text, true) => fold(&text, ("", "")),
+            Plain::Any(list) => {
+                let list = list.into_iter().map(Self::plain).collect::<Result<_, _>>()?;
+                Ok(TextMatch::Any(list))
+            }
         }
     }
 
@@ -84,48 +104,6 @@ impl TextMatch {
             TextMatch::Not(inner) => !inner.is_match(text),
         }
     }
-}
-
-/// Loki turns some patterns into plain comparisons, and then `foo.*` holds wherever `foo` occurs, as do alternatives that
-/// share a first letter (grafana/loki `pkg/logql/log/filter.go`, `RegexSimplifier`). Clients see that, so it is kept.
-fn simplified(pattern: &str) -> Option<TextMatch> {
-    match pattern {
-        "" | ".*" => return Some(TextMatch::Always),
-        ".+" => return Some(TextMatch::Exists),
-        _ => {}
-    }
-    let is_literal = |text: &str| !text.contains(|c: char| "\\.+*?()|[]{}^$".contains(c));
-    let core = pattern.strip_prefix(".*").unwrap_or(pattern);
-    let core = core.strip_suffix(".*").unwrap_or(core);
-    if !core.is_empty() && is_literal(core) {
-        let exact = core.len() == pattern.len();
-        let core = core.to_string();
-        return Some(if exact {
-            TextMatch::Equal(core)
-        } else {
-            TextMatch::Contains(core)
-        });
-    }
-    let inner = pattern
-        .strip_prefix('(')
-        .and_then(|p| p.strip_suffix(')'))
-        .unwrap_or(pattern);
-    let legs: Vec<&str> = inner.split('|').collect();
-    let usable = legs.len() > 1 && legs.iter().all(|l| !l.is_empty() && is_literal(l));
-    if !usable || legs.iter().any(|l| l.chars().count() == 1) {
-        return None;
-    }
-    let first = |at: Option<usize>| at.and_then(|i| legs.get(i)).and_then(|l| l.chars().next());
-    let matches = legs.iter().enumerate().map(|(i, leg)| {
-        let own = first(Some(i));
-        let shares = first(i.checked_sub(1)) == own || first(Some(i + 1)) == own;
-        if shares {
-            TextMatch::Contains(leg.to_string())
-        } else {
-            TextMatch::Equal(leg.to_string())
-        }
-    });
-    Some(TextMatch::Any(matches.collect()))
 }
 
 impl Filter {

@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::ip::IpSet;
-use crate::goregex;
+use crate::goregex::{self, GoRegexError, Plain};
 use crate::logql::ast::{LineFilter, LineOp, LineOperand};
 use crate::logql::line_pattern::LinePattern;
 
@@ -91,20 +91,43 @@ fn needle(op: LineOp, operand: &LineOperand) -> Result<Needle, String> {
     Ok(match op {
         LineOp::Contains | LineOp::NotContains if text.is_empty() => Needle::Always,
         LineOp::Contains | LineOp::NotContains => Needle::Text(Box::new(Finder::new(text).into_owned())),
-        LineOp::Matches | LineOp::NotMatches => match text {
-            "" | ".*" => Needle::Always,
-            ".+" => Needle::NotEmpty,
-            _ => {
-                let regex = goregex::compile(text).map_err(|e| e.to_string())?;
-                let plain = !text.contains(|c: char| "\\.+*?()|[]{}^$".contains(c));
-                if plain {
-                    Needle::Text(Box::new(Finder::new(text).into_owned()))
-                } else {
-                    Needle::Regex(regex)
-                }
+        LineOp::Matches | LineOp::NotMatches => {
+            // What is too large to be run is refused, plain or not.
+            let regex = goregex::compile(text).map_err(|e| e.to_string())?;
+            match goregex::plain(text, false).map_err(|e| e.to_string())? {
+                Some(plain) => plain_needle(plain, regex).map_err(|e| e.to_string())?,
+                None => Needle::Regex(regex),
             }
-        },
+        }
         LineOp::Pattern | LineOp::NotPattern => Needle::Pattern(LinePattern::filter(text)?),
+    })
+}
+
+/// What a plain pattern looks for; `regex` is the pattern itself.
+fn plain_needle(plain: Plain, regex: Regex) -> Result<Needle, GoRegexError> {
+    Ok(match plain {
+        Plain::Always => Needle::Always,
+        Plain::Exists => Needle::NotEmpty,
+        Plain::Equal(text, false) | Plain::Contains(text, false) => {
+            Needle::Text(Box::new(Finder::new(&text).into_owned()))
+        }
+        Plain::Equal(text, true) | Plain::Contains(text, true) => {
+            Needle::Regex(goregex::compile(&format!("(?i){}", regex_syntax::escape(&text)))?)
+        }
+        Plain::Any(list) => {
+            let texts = list.iter().map(|leg| match leg {
+                Plain::Equal(text, fold) | Plain::Contains(text, fold) => {
+                    let flag = if *fold { "(?i:" } else { "(?:" };
+                    Some(format!("{flag}{})", regex_syntax::escape(text)))
+                }
+                _ => None,
+            });
+            match texts.collect::<Option<Vec<_>>>() {
+                Some(texts) => Needle::Regex(goregex::compile(&texts.join("|"))?),
+                // One leg asks for any text at all.
+                None => Needle::Regex(regex),
+            }
+        }
     })
 }
 
@@ -161,6 +184,10 @@ mod tests {
             (LineOp::NotMatches, ".*", "x", false),
             (LineOp::Matches, "(?i)ERR", "an error", true),
             (LineOp::Matches, "failed.java", "failed\njava", false),
+            (LineOp::Matches, "user|", "other", false),
+            (LineOp::Matches, "(?i)K|x1", "k", true),
+            (LineOp::Matches, "time(out|)", "time", true),
+            (LineOp::Matches, "zz|.+", "a", true),
             (LineOp::Pattern, "<_> b", "a b", true),
         ] {
             assert_eq!(
