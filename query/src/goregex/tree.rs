@@ -48,7 +48,7 @@ impl Node {
             Node::Repeat(_, Some(0), _) => true,
             Node::Repeat(min, max, sub) => {
                 let times = max.unwrap_or(*min);
-                times <= n && sub.repeats_at_most(if times > 0 { n / times } else { n })
+                times <= n && sub.repeats_at_most(n.checked_div(times).unwrap_or(n))
             }
             Node::Star(sub, _) | Node::Plus(sub, _) | Node::Quest(sub) | Node::Capture(sub) => sub.repeats_at_most(n),
             Node::Concat(subs) | Node::Alternate(subs) => subs.iter().all(|sub| sub.repeats_at_most(n)),

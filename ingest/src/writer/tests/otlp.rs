@@ -83,7 +83,7 @@ fn protobuf_and_json_store_the_same() {
     );
     let (proto, result) = push_with("application/x-protobuf", &request(), &LogLimits::default());
     assert_eq!(result.unwrap().accepted_rows, 1);
-    assert_eq!(proto.shown(), [expected.clone()]);
+    assert_eq!(proto.shown(), std::slice::from_ref(&expected));
     let json = format!(
         r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"@NOW","observed_time_unix_nano":"{}",
           "severityNumber":"SEVERITY_NUMBER_ERROR","severityText":"ERROR","body":{{"stringValue":"boom"}},"flags":1,
