@@ -22,6 +22,8 @@ pub enum FailureKind {
     BadData,
     /// No tenant where one is required.
     Unauthorized,
+    /// The tenant may not do this.
+    Forbidden,
     /// There is no such thing.
     NotFound,
     /// The client took too long to send its body.
@@ -86,6 +88,7 @@ impl Failure {
         match self.kind {
             FailureKind::BadData | FailureKind::QueryLimit => StatusCode::BAD_REQUEST,
             FailureKind::Unauthorized => StatusCode::UNAUTHORIZED,
+            FailureKind::Forbidden => StatusCode::FORBIDDEN,
             FailureKind::NotFound => StatusCode::NOT_FOUND,
             FailureKind::SlowBody => StatusCode::REQUEST_TIMEOUT,
             FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

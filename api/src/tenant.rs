@@ -7,7 +7,7 @@ use garner_storage::model::TenantId;
 use crate::error::{Failure, FailureKind};
 
 /// The header of Loki, Mimir and Cortex.
-const TENANT_HEADER: &str = "x-scope-orgid";
+pub(crate) const TENANT_HEADER: &str = "x-scope-orgid";
 /// The tenant of requests without the header, as in Loki with `auth_enabled: false`.
 const DEFAULT_TENANT: &str = "fake";
 

@@ -1,9 +1,12 @@
 //! garner's own endpoints: readiness, metrics, flush, compaction and what it has to do.
 
 pub mod compact;
+pub mod config_page;
 pub mod flush;
+pub mod log_level;
 pub mod metrics;
 pub mod pages;
 pub mod ready;
+pub mod shutdown;
 pub mod upkeep;
 mod upkeep_metrics;

@@ -1,28 +1,15 @@
-//! Pages that operators of Loki look at: `/config`, `/services`, `/log_level`, `/ring`.
-
-use std::fmt::Write;
+//! Pages that operators of Loki look at: `/services`, the rings, `/memberlist`.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use garner_storage::engine::Readiness;
-use http::header;
-use tracing::level_filters::LevelFilter;
+use http::{HeaderMap, header};
+use serde_json::json;
 
-use crate::json::push_string;
-use crate::server::{SharedApp, loki_json};
+use crate::server::{SharedApp, header_text, loki_json};
 
 fn page(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
-}
-
-/// The settings in force, by their names; secrets are left out.
-pub async fn config(State(app): State<SharedApp>) -> Response {
-    let mut text = String::new();
-    for (key, value) in &app.settings.effective {
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "{key} = {value}");
-    }
-    page(text)
 }
 
 /// The parts of the process and whether they serve, as Loki lists its modules.
@@ -39,15 +26,29 @@ pub async fn services(State(app): State<SharedApp>) -> Response {
     ))
 }
 
-/// The log level. It is set at the start (`RUST_LOG`) and cannot be changed here.
-pub async fn log_level() -> Response {
-    let mut body = br#"{"message":"#.to_vec();
-    push_string(&mut body, &format!("Current log level is {}", LevelFilter::current()));
-    body.push(b'}');
-    loki_json(body)
+/// There is no ring: one process serves all tenants. Programs that ask for JSON find it as the only member.
+pub async fn ring(State(app): State<SharedApp>, headers: HeaderMap) -> Response {
+    if !header_text(&headers, header::ACCEPT).contains("json") {
+        return page("garner runs as one process; it has no ring. /ready tells whether it serves.\n".to_string());
+    }
+    let state = match app.storage.readiness() {
+        Readiness::Ready if !app.is_stopping() => "ACTIVE",
+        Readiness::Ready | Readiness::Closed => "LEAVING",
+        Readiness::Replaying => "JOINING",
+        Readiness::Failed(_) => "Unhealthy",
+    };
+    let member = json!({
+        "id": "garner",
+        "state": state,
+        "address": app.settings.server.listen.to_string(),
+        "zone": "",
+        "tokens": [],
+        "read_only": false,
+    });
+    loki_json(json!({"shards": [member]}).to_string())
 }
 
-/// There is no ring: one process serves all tenants.
-pub async fn ring() -> Response {
-    page("garner runs as one process; it has no ring. /ready tells whether it serves.\n".to_string())
+/// Loki's text where it keeps no such list.
+pub async fn memberlist() -> Response {
+    page("This instance doesn't use memberlist.".to_string())
 }

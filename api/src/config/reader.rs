@@ -82,6 +82,11 @@ impl<T> Kind<T> {
 }
 
 impl<T> Kind<T> {
+    /// Whether its values are lists.
+    fn is_list(&self) -> bool {
+        self.expected.starts_with("a list")
+    }
+
     /// What a value is; `None` where it does not fit.
     pub fn read(&self, value: &RawValue) -> Option<T> {
         (self.parse)(value)
@@ -91,6 +96,17 @@ impl<T> Kind<T> {
 /// The text of a scalar, for kinds made with [`Kind::new`].
 pub fn scalar_text(value: &RawValue) -> Option<&str> {
     text(value)
+}
+
+/// A setting in force.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// `section.name`.
+    pub key: &'static str,
+    /// What it is, as it was written; of a secret nothing.
+    pub value: RawValue,
+    /// Whether it is not the default.
+    pub is_changed: bool,
 }
 
 /// One setting as it was declared by reading it.
@@ -129,7 +145,7 @@ impl Declared {
 pub struct Reader<'a> {
     raw: &'a RawSettings,
     declared: Vec<Declared>,
-    effective: Vec<(&'static str, String)>,
+    effective: Vec<Effective>,
 }
 
 impl<'a> Reader<'a> {
@@ -173,12 +189,33 @@ impl<'a> Reader<'a> {
             .lookup(key, other_vars)
             .unwrap_or_else(|| (RawValue::Scalar(default.to_string()), "defaults".to_string()));
         // A secret never reaches a log or a page, not even a mistyped one.
-        let shown = if key.contains("secret") || key.contains("token") || key.contains("access_key") {
+        let is_secret = key.contains("secret") || key.contains("token") || key.contains("access_key");
+        let shown = if is_secret {
             "…".to_string()
         } else {
             value.to_string()
         };
-        self.effective.push((key, shown.clone()));
+        let split = |text: &str| {
+            text.split(',')
+                .filter(|item| !item.is_empty())
+                .map(str::to_string)
+                .collect()
+        };
+        let written = |value: &RawValue| match value {
+            RawValue::Scalar(text) if kind.is_list() => RawValue::List(split(text)),
+            _ => value.clone(),
+        };
+        let default = written(&RawValue::Scalar(default.to_string()));
+        let in_force = written(&value);
+        self.effective.push(Effective {
+            key,
+            is_changed: in_force != default,
+            value: if is_secret {
+                RawValue::Scalar(shown.clone())
+            } else {
+                in_force
+            },
+        });
         (kind.parse)(&value).ok_or_else(|| {
             ConfigError(format!(
                 "bad value {shown} for {key} ({origin}): expected {}",
@@ -220,8 +257,8 @@ impl<'a> Reader<'a> {
         &self.declared
     }
 
-    /// The values in force as they were written, by key, without secrets.
-    pub fn effective(&self) -> &[(&'static str, String)] {
+    /// What is in force, in the order of the groups.
+    pub fn effective(&self) -> &[Effective] {
         &self.effective
     }
 

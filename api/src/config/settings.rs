@@ -11,7 +11,7 @@ use super::log_limits::LogSettings;
 use super::metric_limits::MetricSettings;
 use super::promql;
 use super::raw::RawSettings;
-use super::reader::{Declared, Reader};
+use super::reader::{Declared, Effective, Reader};
 use super::retention;
 use super::server::ServerSettings;
 use super::storage::StorageSettings;
@@ -35,8 +35,8 @@ pub struct Settings {
     pub metrics: MetricSettings,
     /// `[promql]`.
     pub promql: PromqlSettings,
-    /// All of them as they were written, by key, without secrets.
-    pub effective: Vec<(&'static str, String)>,
+    /// All of them as they were written, without secrets.
+    pub effective: Vec<Effective>,
 }
 
 impl Settings {

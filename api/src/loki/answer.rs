@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::stats::push_stats;
 use crate::json::{push_int, push_labels, push_plain_float, push_seconds, push_string, push_strings};
-use crate::server::Encode;
+use crate::server::{Encode, SERVER_TIMING};
 
 /// Bytes that the query read, for platforms that bill by it. Loki has the figure in the body only.
 const BYTES_READ_HEADER: &str = "x-loki-bytes-read-total";
@@ -155,6 +155,10 @@ impl Encode for LokiAnswer {
     fn decorate(&self, response: &mut Response) {
         let bytes = HeaderValue::from(self.output.stats.bytes);
         response.headers_mut().insert(BYTES_READ_HEADER, bytes);
+        let timing = format!("querier_wall_time;dur={}", self.output.stats.elapsed_ns as f64 / 1e6);
+        if let Ok(timing) = HeaderValue::try_from(timing) {
+            response.headers_mut().insert(SERVER_TIMING, timing);
+        }
     }
 }
 

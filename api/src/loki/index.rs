@@ -25,25 +25,28 @@ pub async fn stats(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Respons
     let range = metadata_range(&ask.params, app.clock.now())?;
     let matchers = matchers(ask.params.get("query"))?;
     let work = volumes(app.clone(), ask.tenants, matchers, range, 0);
-    let encode = |(streams, _): (Vec<StreamVolume>, QueryStats)| {
-        let mut total = Volume::default();
-        streams.iter().for_each(|stream| total.add(stream.total()));
-        let parts: u64 = streams.iter().map(|stream| u64::from(stream.parts)).sum();
-        let figures = [
-            (r#"{"streams":"#, streams.len() as u64),
-            (r#","chunks":"#, parts),
-            (r#","bytes":"#, total.bytes),
-            (r#","entries":"#, total.rows),
-        ];
-        let mut out = Vec::new();
-        for (name, figure) in figures {
-            out.extend_from_slice(name.as_bytes());
-            push_int(&mut out, i64::try_from(figure).unwrap_or(i64::MAX));
-        }
-        out.push(b'}');
-        Written(out)
-    };
+    let encode = |(streams, _): (Vec<StreamVolume>, QueryStats)| Written(total_volume(&streams));
     Ok(answer(&app, work, encode, loki_json).await?)
+}
+
+/// Streams, chunks, bytes and entries as an object.
+pub(super) fn total_volume(streams: &[StreamVolume]) -> Vec<u8> {
+    let mut total = Volume::default();
+    streams.iter().for_each(|stream| total.add(stream.total()));
+    let parts: u64 = streams.iter().map(|stream| u64::from(stream.parts)).sum();
+    let figures = [
+        (r#"{"streams":"#, streams.len() as u64),
+        (r#","chunks":"#, parts),
+        (r#","bytes":"#, total.bytes),
+        (r#","entries":"#, total.rows),
+    ];
+    let mut out = Vec::new();
+    for (name, figure) in figures {
+        out.extend_from_slice(name.as_bytes());
+        push_int(&mut out, i64::try_from(figure).unwrap_or(i64::MAX));
+    }
+    out.push(b'}');
+    out
 }
 
 /// Bytes by labels over the whole range.
@@ -80,7 +83,7 @@ async fn volume_answer(app: SharedApp, ask: ReadAsk, steps: bool) -> Result<Resp
     Ok(answer(&app, work, encode, loki_json).await?)
 }
 
-async fn volumes(
+pub(super) async fn volumes(
     app: SharedApp,
     tenants: Tenants,
     matchers: Vec<LabelMatcher>,

@@ -4,6 +4,8 @@
 //! `pkg/util/server/error.go`, `pkg/distributor/http.go`.
 
 mod answer;
+pub mod cache;
+pub mod deletes;
 pub mod detected_fields;
 pub mod detected_labels;
 pub mod drilldown;
@@ -19,8 +21,10 @@ pub mod patterns;
 pub mod push;
 pub mod query;
 pub mod query_range;
+pub mod rules;
 mod selectors;
 pub mod series;
+pub mod shards;
 mod stats;
 pub mod status;
 pub mod tail;

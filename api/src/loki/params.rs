@@ -10,7 +10,7 @@ use crate::params::{
 /// Entries that a log query gives where it names no limit.
 const DEFAULT_LIMIT: u32 = 100;
 /// How far back requests look that name no start.
-const DEFAULT_SINCE_NS: i64 = 6 * 3_600 * NANOS_PER_SECOND;
+const DEFAULT_SINCE_NS: i64 = 3_600 * NANOS_PER_SECOND;
 /// Most steps of an answer.
 const MAX_STEPS: i64 = 11_000;
 /// Steps that a range query has about where it names none.
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(got, expected.map_err(str::to_string), "{query}");
         };
         check("", Ok((NOW - DEFAULT_SINCE_NS, NOW)));
-        check("since=1h", Ok((NOW - 3_600 * NANOS_PER_SECOND, NOW)));
+        check("since=2h", Ok((NOW - 7_200 * NANOS_PER_SECOND, NOW)));
         check(
             "end=1768009000&since=1h",
             Ok((1_768_005_400 * NANOS_PER_SECOND, 1_768_009_000 * NANOS_PER_SECOND)),

@@ -1,7 +1,7 @@
 //! The state that all handlers share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use garner_ingest::{LogSink, Patterns};
 use garner_query::engine::{Engine, EngineLimits};
@@ -13,6 +13,7 @@ use garner_storage::model::Timestamp;
 use garner_storage::scan::{ScanContext, StoreReader, StoreView};
 use tokio::runtime::Handle;
 
+use super::log::Log;
 use super::observe::RequestCounters;
 use super::tails::TailSlots;
 use crate::config::Settings;
@@ -42,6 +43,10 @@ pub struct App {
     pub patterns: Patterns,
     /// Tails that are open.
     pub tails: TailSlots,
+    /// The log, once it is set up.
+    pub log: OnceLock<Log>,
+    /// Whether somebody asked for a stop that flushes everything.
+    pub shutdown_prepared: AtomicBool,
     /// Whether the server is on its way out.
     pub stopping: AtomicBool,
 }
@@ -77,6 +82,8 @@ impl App {
             query_runtime,
             requests: RequestCounters::default(),
             tails: TailSlots::default(),
+            log: OnceLock::new(),
+            shutdown_prepared: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::app::App;
+use super::log::Log;
 use super::routes::router;
 use crate::cli::ServeArgs;
 use crate::config::machine::default_memory_limit_bytes;
@@ -75,7 +76,7 @@ struct Runtimes {
 pub fn serve(args: ServeArgs, give_back_memory: fn()) -> Result<(), ServeError> {
     let files: SharedFiles = Arc::new(OsFiles);
     let settings = read_settings(args.config.clone(), args.raw_settings(), &*files)?;
-    start_log(&settings)?;
+    let log = start_log(&settings)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let query_threads = if settings.server.query_threads > 0 {
         settings.server.query_threads
@@ -89,7 +90,7 @@ pub fn serve(args: ServeArgs, give_back_memory: fn()) -> Result<(), ServeError> 
     };
     let result = runtimes
         .edge
-        .block_on(run(settings, files, give_back_memory, &runtimes));
+        .block_on(run(settings, files, log, give_back_memory, &runtimes));
     // Work that is still running after the store is closed has nobody to answer to.
     for runtime in [runtimes.query, runtimes.background, runtimes.edge] {
         runtime.shutdown_background();
@@ -125,23 +126,16 @@ pub fn read_settings(config: Option<PathBuf>, flags: RawSettings, files: &dyn Fi
     Ok(Settings::resolve(&raw)?)
 }
 
-fn start_log(settings: &Settings) -> Result<(), ServeError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.server.log_level)
-        .map_err(|error| ConfigError(format!("bad value for log.level: {error}")))?;
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second start in one process (tests) keeps the first log.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .try_init();
+fn start_log(settings: &Settings) -> Result<Log, ServeError> {
+    let log = Log::start(&settings.server.log_level)?;
     std::panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "a defect of garner")));
-    Ok(())
+    Ok(log)
 }
 
 async fn run(
     settings: Settings,
     files: SharedFiles,
+    log: Log,
     give_back_memory: fn(),
     runtimes: &Runtimes,
 ) -> Result<(), ServeError> {
@@ -161,6 +155,8 @@ async fn run(
         .local_addr()
         .map_err(system("asking for the listener's address"))?;
     let app = App::new(settings, storage, accountant, clock, runtimes.query.handle().clone());
+    // Nobody else sets it.
+    let _ = app.log.set(log);
     tracing::info!(%address, data_dir = %app.settings.storage.store.data_dir.display(), memory_limit, "garner serves");
 
     let (drain, drained) = oneshot::channel::<()>();

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http::{HeaderName, HeaderValue};
 use parking_lot::RwLock;
 
 use super::app::SharedApp;
@@ -65,11 +66,29 @@ impl RequestCounters {
     }
 }
 
+/// What an answer cost, for browsers and Grafana (loki `pkg/lokifrontend/frontend/transport/handler.go`).
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Where an answer tells how long its query ran, the whole time follows.
+fn add_response_time(response: &mut Response, elapsed: Duration) {
+    let Some(wall) = response
+        .headers()
+        .get(SERVER_TIMING)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return;
+    };
+    let timing = format!("{wall}, response_time;dur={}", elapsed.as_nanos() as f64 / 1e6);
+    if let Ok(timing) = HeaderValue::try_from(timing) {
+        response.headers_mut().insert(SERVER_TIMING, timing);
+    }
+}
+
 /// Wraps every request: counts it, and turns a panic into 500.
 pub async fn observe(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             app.requests.panics.fetch_add(1, Ordering::Relaxed);
@@ -78,7 +97,9 @@ pub async fn observe(State(app): State<SharedApp>, request: Request, next: Next)
         }
     };
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let micros = started.elapsed().as_micros() as u64;
+    let elapsed = started.elapsed();
+    let micros = elapsed.as_micros() as u64;
+    add_response_time(&mut response, elapsed);
     app.requests.add(route, response.status().as_u16(), micros);
     response
 }

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, header};
 
 use garner_storage::model::TenantId;
@@ -30,21 +31,26 @@ impl FromRequest<SharedApp> for ReadAsk {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, TextFailure> {
         let (parts, body) = request.into_parts();
         let tenants = Tenants::of(&parts.headers, app.settings.server.tenancy_required)?;
-        let form = match parts.method {
-            // As Go's `ParseForm` reads them.
-            Method::POST | Method::PUT if is_form(&parts.headers) => {
-                read_body(&parts.headers, body, &app.settings.server, &app.accountant)
-                    .await?
-                    .0
-            }
-            _ => Default::default(),
-        };
         Ok(ReadAsk {
             tenants,
-            params: Params::new(parts.uri.query(), &form),
+            params: params_of(app, &parts, body).await?,
             headers: parts.headers,
         })
     }
+}
+
+/// Query string and form of a request.
+pub async fn params_of(app: &SharedApp, parts: &Parts, body: Body) -> Result<Params, TextFailure> {
+    let form = match parts.method {
+        // As Go's `ParseForm` reads them.
+        Method::POST | Method::PUT if is_form(&parts.headers) => {
+            read_body(&parts.headers, body, &app.settings.server, &app.accountant)
+                .await?
+                .0
+        }
+        _ => Default::default(),
+    };
+    Ok(Params::new(parts.uri.query(), &form))
 }
 
 /// The parts of a read request over one tenant.

@@ -85,8 +85,30 @@ fn loki_routes() -> Router<SharedApp> {
             "/loki/api/v1/detected_field/{name}/values",
             get(loki::detected_fields::values).post(loki::detected_fields::values),
         )
-        .route("/loki/api/v1/tail", get(loki::tail::tail))
-        .route("/api/prom/tail", get(loki::tail::tail))
+        .route(
+            "/loki/api/v1/index/shards",
+            get(loki::shards::shards).post(loki::shards::shards),
+        )
+        .route("/loki/api/v1/tail", get(loki::tail::tail).post(loki::tail::tail))
+        .route("/api/prom/tail", get(loki::tail::tail).post(loki::tail::tail))
+        .route(
+            "/loki/api/v1/delete",
+            get(loki::deletes::list)
+                .post(loki::deletes::create)
+                .put(loki::deletes::create)
+                .delete(loki::deletes::cancel),
+        )
+        .route("/loki/api/v1/cache/generation_numbers", get(loki::cache::generation))
+        .route(
+            "/loki/api/v1/cache/generation_numbers/increase",
+            post(loki::cache::increase),
+        )
+        .merge(rule_routes("/loki/api/v1/rules"))
+        .merge(rule_routes("/api/prom/rules"))
+        .route(
+            "/ui/api/v1/tenants/{tenant}/analyze-labels",
+            get(loki::series::analyze_labels),
+        )
         .route("/api/prom/query", get(loki::legacy::query).post(loki::legacy::query))
         .route(
             "/api/prom/label",
@@ -99,6 +121,20 @@ fn loki_routes() -> Router<SharedApp> {
         .route("/api/prom/series", get(loki::series::series).post(loki::series::series))
         .route("/loki/api/v1/drilldown-limits", get(loki::drilldown::limits))
         .route("/loki/api/v1/status/buildinfo", get(loki::status::buildinfo))
+}
+
+fn rule_routes(base: &str) -> Router<SharedApp> {
+    use loki::rules;
+    Router::new()
+        .route(base, get(rules::list))
+        .route(
+            &format!("{base}/{{namespace}}"),
+            get(rules::list).post(rules::create).delete(rules::namespace),
+        )
+        .route(
+            &format!("{base}/{{namespace}}/{{group}}"),
+            get(rules::group).delete(rules::group),
+        )
 }
 
 fn prometheus_routes() -> Router<SharedApp> {
@@ -173,11 +209,30 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/-/ready", get(admin::ready::ready))
         .route("/-/healthy", get(admin::ready::healthy))
         .route("/metrics", get(admin::metrics::metrics))
-        .route("/config", get(admin::pages::config))
+        .route("/config", get(admin::config_page::config))
+        .route("/config/tenant/v1/limits", get(admin::config_page::tenant_limits))
         .route("/services", get(admin::pages::services))
-        .route("/log_level", get(admin::pages::log_level))
+        .route(
+            "/log_level",
+            get(admin::log_level::get)
+                .post(admin::log_level::set)
+                .put(admin::log_level::set),
+        )
         .route("/ring", get(admin::pages::ring))
-        .route("/flush", post(admin::flush::flush))
+        .route("/distributor/ring", get(admin::pages::ring))
+        .route("/compactor/ring", get(admin::pages::ring))
+        .route("/indexgateway/ring", get(admin::pages::ring))
+        .route("/pattern/ring", get(admin::pages::ring))
+        .route("/ruler/ring", get(admin::pages::ring))
+        .route("/scheduler/ring", get(admin::pages::ring))
+        .route("/memberlist", get(admin::pages::memberlist))
+        .route("/flush", get(admin::flush::flush).post(admin::flush::flush))
+        .route(
+            "/ingester/prepare_shutdown",
+            get(admin::shutdown::get)
+                .post(admin::shutdown::set)
+                .delete(admin::shutdown::unset),
+        )
         .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
         .route("/garner/api/v1/admin/upkeep", get(admin::upkeep::upkeep))
 }

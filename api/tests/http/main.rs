@@ -8,6 +8,8 @@ mod damage;
 mod deletes;
 mod harness;
 mod loki;
+mod loki_deletes;
+mod loki_operations;
 mod loki_pushes;
 mod loki_reads;
 mod process;

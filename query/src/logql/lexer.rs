@@ -4,24 +4,40 @@
 //! two-character signs): error texts then say "line 0", and clients compare those texts.
 
 use super::error::ParseError;
+use super::number;
 use super::token::{FIXED, FUNCTIONS, Spanned, Token};
 use super::units;
 
 /// A token, or the error found where a token should be. The error counts only once the parser gets there.
 pub type Lexed = Result<Spanned, ParseError>;
 
-/// All tokens of `text`; the last is [`Token::End`] or an error.
-pub fn lex(text: &str) -> Vec<Lexed> {
+/// A query's tokens.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    /// All of them; the last is [`Token::End`] or an error.
+    pub all: Vec<Lexed>,
+    /// What is wrong with tokens that are tokens all the same, by their index: a number such as `1e`. Loki reads on and
+    /// tells the first of these at the end.
+    pub faults: Vec<(usize, ParseError)>,
+}
+
+/// All tokens of `text`.
+pub fn lex(text: &str) -> Tokens {
     let mut lexer = Lexer {
-        rest: text.trim_start_matches('\u{feff}'),
+        rest: text.strip_prefix('\u{feff}').unwrap_or(text),
         line: 1,
         column: 1,
+        fault: None,
     };
     let empty = lexer.rest.is_empty();
     let mut out = Vec::new();
+    let mut faults = Vec::new();
     loop {
         let token = lexer.next_token();
         let last = !matches!(&token, Ok(t) if t.token != Token::End);
+        if let Some(fault) = lexer.fault.take() {
+            faults.push((out.len(), fault));
+        }
         out.push(token);
         if last {
             break;
@@ -35,13 +51,15 @@ pub fn lex(text: &str) -> Vec<Lexed> {
             column: 0,
         })];
     }
-    out
+    Tokens { all: out, faults }
 }
 
 struct Lexer<'a> {
     rest: &'a str,
     line: usize,
     column: usize,
+    /// What is wrong with the token that is being read.
+    fault: Option<ParseError>,
 }
 
 impl<'a> Lexer<'a> {
@@ -70,9 +88,13 @@ impl<'a> Lexer<'a> {
             if self.rest.starts_with('#') || self.rest.starts_with("//") {
                 let end = self.rest.find('\n').unwrap_or(self.rest.len());
                 self.take(end);
-            } else if self.rest.starts_with("/*") && self.rest[2..].contains("*/") {
-                let end = self.rest[2..].find("*/").map_or(self.rest.len(), |i| i + 4);
-                self.take(end);
+            } else if self.rest.starts_with("/*") {
+                let (line, column) = (self.line, self.column);
+                let end = self.rest[2..].find("*/");
+                if end.is_none() {
+                    self.fault = Some(ParseError::at("comment not terminated", line, column));
+                }
+                self.take(end.map_or(self.rest.len(), |i| i + 4));
             } else if blank == 0 {
                 return;
             }
@@ -88,7 +110,9 @@ impl<'a> Lexer<'a> {
         let Some(c) = self.peek() else { return at(Token::End) };
         let second = self.rest[c.len_utf8()..].chars().next();
         if c.is_ascii_digit() || (c == '.' && second.is_some_and(|s| s.is_ascii_digit())) {
-            let number = self.take(number_len(self.rest));
+            let (len, fault) = number::scan(self.rest);
+            self.fault = fault.map(|message| ParseError::at(message, line, column));
+            let number = self.take(len);
             return match self.suffixed(number) {
                 Some(token) => looked_past(token),
                 None => at(Token::Number(number.to_string())),
@@ -105,6 +129,11 @@ impl<'a> Lexer<'a> {
                     };
                 }
             },
+            '\'' => {
+                let (len, fault) = char_literal(self.rest);
+                self.fault = fault.map(|message| ParseError::at(message, line, column));
+                return at(Token::Identifier(self.take(len).to_string()));
+            }
             '-' => {
                 if let Some(flag) = ["--strict", "--keep-empty"].into_iter().find(|f| {
                     self.rest.starts_with(f)
@@ -217,39 +246,27 @@ fn any_duration(text: &str) -> Option<i64> {
         .ok()
 }
 
-/// Length of the number that `text` starts with.
-fn number_len(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let digits = |from: usize, hex: bool| {
-        bytes[from..]
-            .iter()
-            .take_while(|b| b.is_ascii_digit() || **b == b'_' || (hex && b.is_ascii_hexdigit()))
-            .count()
-    };
-    if bytes.len() > 2 && bytes[0] == b'0' && bytes[1] | 0x20 == b'x' {
-        let mut at = 2 + digits(2, true);
-        if bytes.get(at) == Some(&b'.') {
-            at += 1 + digits(at + 1, true);
+/// Length of the literal in single quotes that `text` starts with, and what is wrong with it. LogQL has no such literals;
+/// they are read as names.
+fn char_literal(text: &str) -> (usize, Option<&'static str>) {
+    let mut chars = text.char_indices().skip(1);
+    let mut count = 0;
+    let mut fault = None;
+    loop {
+        let Some((at, c)) = chars.next() else {
+            return (text.len(), fault.or(Some("literal not terminated")));
+        };
+        match c {
+            '\'' => return (at + 1, fault.or((count != 1).then_some("invalid char literal"))),
+            '\n' => return (at + 1, fault.or(Some("literal not terminated"))),
+            '\\' => match chars.next() {
+                Some((_, 'a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\' | '\'')) => {}
+                _ => fault = fault.or(Some("invalid char escape")),
+            },
+            _ => {}
         }
-        return exponent_end(bytes, at, b'p');
+        count += 1;
     }
-    let mut at = digits(0, false);
-    if bytes.get(at) == Some(&b'.') {
-        at += 1 + digits(at + 1, false);
-    }
-    exponent_end(bytes, at, b'e')
-}
-
-fn exponent_end(bytes: &[u8], at: usize, mark: u8) -> usize {
-    if bytes.get(at).is_none_or(|b| b | 0x20 != mark) {
-        return at;
-    }
-    let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
-    let digits = bytes[(at + 1 + sign).min(bytes.len())..]
-        .iter()
-        .take_while(|b| b.is_ascii_digit())
-        .count();
-    if digits == 0 { at } else { at + 1 + sign + digits }
 }
 
 /// Length of the quoted string that `text` starts with.
@@ -344,7 +361,7 @@ mod tests {
             Ok(t) => format!("{}@{}:{}", t.token.name(), t.line, t.column),
             Err(e) => format!("!{e}"),
         };
-        lex(text).into_iter().map(show).collect::<Vec<_>>().join(" ")
+        lex(text).all.into_iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

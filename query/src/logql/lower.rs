@@ -10,6 +10,7 @@ use super::ast::{
 };
 use super::error::ParseError;
 use super::matchers;
+use super::parser::NO_SELECTIVE_MATCHER;
 use super::sampler::LineSampler;
 use crate::context::QueryContext;
 use crate::error::QueryError;
@@ -56,7 +57,7 @@ pub fn lower(expr: &MetricExpr) -> Result<VectorPlan, ParseError> {
             source,
             pattern,
         } => VectorPlan::Leaf(Arc::new(LabelReplace {
-            input: lower(inner)?,
+            input: lower_operand(inner)?,
             target: destination.as_str().into(),
             replacement: replacement.as_str().into(),
             source: source.as_str().into(),
@@ -64,6 +65,17 @@ pub fn lower(expr: &MetricExpr) -> Result<VectorPlan, ParseError> {
         })),
         MetricExpr::Invalid(error) => return Err(error.clone()),
     })
+}
+
+/// Lowers what a function of vectors is applied to. A number parses there, and Loki fails on it only while it evaluates
+/// (loki `pkg/logql/evaluator.go`).
+fn lower_operand(inner: &MetricExpr) -> Result<VectorPlan, ParseError> {
+    match inner {
+        MetricExpr::Literal(_) => Err(ParseError::bare(
+            "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator)",
+        )),
+        _ => lower(inner),
+    }
 }
 
 fn lower_range(
@@ -131,6 +143,8 @@ fn lower_vector(
                 grouping: None,
             },
         ) => lower_range(*range_op, *parameter, range, Some(grouping))?,
+        (VectorOp::TopK | VectorOp::BottomK | VectorOp::Sort | VectorOp::SortDesc, _) => lower_operand(inner)?,
+        (_, MetricExpr::Literal(_)) => return Err(ParseError::new(NO_SELECTIVE_MATCHER)),
         _ => lower(inner)?,
     };
     let aggregate = match op {
@@ -287,5 +301,35 @@ impl LeafPlan for LabelReplace {
             exec,
             may_collide: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logql::ast::Expr;
+    use crate::logql::parser::parse;
+
+    #[test]
+    fn numbers_are_no_vectors() {
+        for (text, expected) in [
+            ("sum(1)", NO_SELECTIVE_MATCHER),
+            ("count(sum(1 + 1))", NO_SELECTIVE_MATCHER),
+            ("1 + avg by (a) (1)", NO_SELECTIVE_MATCHER),
+            ("topk(1, 1)", "unexpected expr type (*syntax.LiteralExpr)"),
+            ("sort(1)", "unexpected expr type (*syntax.LiteralExpr)"),
+            (
+                r#"label_replace(1, "a", "b", "c", "d")"#,
+                "unexpected expr type (*syntax.LiteralExpr)",
+            ),
+        ] {
+            match parse(text) {
+                Ok(Expr::Metric(metric)) => {
+                    let error = lower(&metric).map(|_| ()).unwrap_err();
+                    assert!(error.message.starts_with(expected), "{text}: {error}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
     }
 }

@@ -423,8 +423,8 @@ fn the_older_json_is_read() {
     assert_eq!(
         rows.shown(),
         [
-            "{app=\"a\tb\", service_name=\"a\tb\"} 1.5 x é [] unknown",
-            "{app=\"a\tb\", service_name=\"a\tb\"} 2 y [trace_id=7] unknown",
+            r#"{app="a\tb", service_name="a\tb"} 1.5 x é [] unknown"#,
+            r#"{app="a\tb", service_name="a\tb"} 2 y [trace_id=7] unknown"#,
         ]
     );
     for bad in [

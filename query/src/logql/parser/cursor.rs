@@ -1,7 +1,7 @@
 //! The position in the tokens, and the errors made there.
 
 use crate::logql::error::ParseError;
-use crate::logql::lexer::{Lexed, lex};
+use crate::logql::lexer::{Tokens, lex};
 use crate::logql::token::Token;
 
 /// How deep parentheses and operators may nest; beyond it the query is refused instead of exhausting the stack.
@@ -12,7 +12,7 @@ const MAX_OPERATORS: usize = 1_000;
 const MAX_EXPECTED: usize = 4;
 
 pub(super) struct Cursor {
-    tokens: Vec<Lexed>,
+    tokens: Tokens,
     at: usize,
     nesting: usize,
     operators: usize,
@@ -30,8 +30,8 @@ impl Cursor {
 
     fn slot(&self, at: usize) -> Result<&Token, ParseError> {
         // The last token is the end or an error, so staying on it is safe.
-        let at = at.min(self.tokens.len().saturating_sub(1));
-        match self.tokens.get(at) {
+        let at = at.min(self.tokens.all.len().saturating_sub(1));
+        match self.tokens.all.get(at) {
             Some(Ok(spanned)) => Ok(&spanned.token),
             Some(Err(error)) => Err(error.clone()),
             None => Ok(&Token::End),
@@ -41,6 +41,12 @@ impl Cursor {
     /// The token at the cursor; the error where the text there is no token.
     pub(super) fn peek(&self) -> Result<&Token, ParseError> {
         self.slot(self.at)
+    }
+
+    /// The first fault of the tokens up to the cursor.
+    pub(super) fn fault(&self) -> Option<&ParseError> {
+        let (at, fault) = self.tokens.faults.first()?;
+        (*at <= self.at).then_some(fault)
     }
 
     /// The token after the one at the cursor. An error there is not reported yet.
@@ -113,8 +119,8 @@ impl Cursor {
 
     /// "unexpected …, expecting …" at the cursor.
     pub(super) fn unexpected(&self, expected: &[&str]) -> ParseError {
-        let at = self.at.min(self.tokens.len().saturating_sub(1));
-        match self.tokens.get(at) {
+        let at = self.at.min(self.tokens.all.len().saturating_sub(1));
+        match self.tokens.all.get(at) {
             Some(Err(error)) => error.clone(),
             Some(Ok(spanned)) => {
                 let mut message = format!("syntax error: unexpected {}", spanned.token.name());

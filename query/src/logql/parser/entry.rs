@@ -56,7 +56,18 @@ fn parse_unchecked(text: &str) -> Result<Expr, ParseError> {
         )));
     }
     let mut cursor = Cursor::new(text);
-    let parsed = parse_expr(&mut cursor, 0)?;
+    let parsed = parse_tokens(&mut cursor);
+    // A value that cannot be read ends Loki's parser at once; else the first wrong token is told, whatever follows.
+    match (&parsed, cursor.fault()) {
+        (Err(error), _) if (error.line, error.column) == (0, 0) => {}
+        (_, Some(fault)) => return Err(fault.clone()),
+        (_, None) => {}
+    }
+    parsed
+}
+
+fn parse_tokens(cursor: &mut Cursor) -> Result<Expr, ParseError> {
+    let parsed = parse_expr(cursor, 0)?;
     if *cursor.peek()? != Token::End {
         return Err(cursor.unexpected(&[]));
     }

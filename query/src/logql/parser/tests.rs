@@ -380,6 +380,27 @@ const ERRORS: &[(&str, &str)] = &[
         "{app=\"x\"} |= \"bad \\q escape\"",
         "parse error at line 1, col 14: invalid char escape",
     ),
+    ("1e", "parse error at line 1, col 1: exponent has no digits"),
+    (
+        "vector(0x)",
+        "parse error at line 1, col 8: hexadecimal literal has no digits",
+    ),
+    (
+        r##"{app="x"} | a > 1e | bogus"##,
+        r#"parse error : unable to parse literal as a float: strconv.ParseFloat: parsing "1e": invalid syntax"#,
+    ),
+    (
+        r##"{app="x"} | a > 08 | bogus"##,
+        "parse error at line 1, col 17: invalid digit '8' in octal literal",
+    ),
+    (
+        r##"{app="x"} | a='500'"##,
+        "parse error at line 1, col 15: invalid char literal",
+    ),
+    (
+        r##"{app="x"} /* json"##,
+        "parse error at line 1, col 11: comment not terminated",
+    ),
     (
         r##"{app="x"} | json | json2"##,
         "parse error at line 1, col 25: syntax error: unexpected $end",

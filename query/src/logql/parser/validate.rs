@@ -4,7 +4,8 @@ use crate::logql::ast::{Expr, Matcher, MetricExpr, VectorOp};
 use crate::logql::error::ParseError;
 use crate::logql::matchers;
 
-const NO_SELECTIVE_MATCHER: &str = "queries require at least one regexp or equality matcher that does not have an \
+/// Where every stream would be read.
+pub const NO_SELECTIVE_MATCHER: &str = "queries require at least one regexp or equality matcher that does not have an \
     empty-compatible value. For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
 
 pub(super) fn validate(expr: &Expr) -> Result<(), ParseError> {

@@ -142,92 +142,125 @@ pub enum PathStep {
     Index(usize),
 }
 
-/// Reads a path such as `a.b["c"][0]`.
+/// Reads a path such as `a.b["c"][0]` (loki `pkg/logql/log/jsonexpr`).
 pub fn parse_path(text: &str) -> Result<Vec<PathStep>, String> {
+    let mut tokens = PathTokens {
+        rest: text,
+        error: None,
+    };
     let mut steps = Vec::new();
-    let mut rest = text.trim_start_matches([' ', '\t', '\n']);
-    let mut after_dot = false;
+    match tokens.next() {
+        PathToken::Field(name) => steps.push(PathStep::Field(name)),
+        PathToken::Open => steps.push(tokens.bracket()?),
+        other => return Err(other.unexpected(", expecting LSB or FIELD")),
+    }
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\n']);
-        let Some(c) = rest.chars().next() else {
-            return match (after_dot, steps.is_empty()) {
-                (true, _) => Err("syntax error: unexpected $end, expecting FIELD".into()),
-                (false, true) => Err("syntax error: unexpected $end, expecting LSB or FIELD".into()),
-                (false, false) => Ok(steps),
-            };
-        };
-        let may_have_field = after_dot || steps.is_empty();
-        if c == '_' || c.is_ascii_alphabetic() {
-            if !may_have_field {
-                return Err("syntax error: unexpected FIELD".into());
-            }
-            let end = rest
-                .find(|c: char| !(c == '_' || c.is_ascii_alphanumeric()))
-                .unwrap_or(rest.len());
-            steps.push(PathStep::Field(rest[..end].to_string()));
-            rest = &rest[end..];
-            after_dot = false;
-        } else if c == '[' && !after_dot {
-            rest = bracket(rest[1..].trim_start_matches([' ', '\t', '\n']), &mut steps)?;
-        } else if c == '.' && !may_have_field {
-            rest = &rest[1..];
-            after_dot = true;
-        } else {
-            let name = match c {
-                '.' => "DOT",
-                '[' => "LSB",
-                ']' => "RSB",
-                '"' => "STRING",
-                c if c.is_ascii_digit() => "INDEX",
-                c => return Err(format!("unexpected char {c}")),
-            };
-            let expected = match (after_dot, steps.is_empty()) {
-                (true, _) => ", expecting FIELD",
-                (false, true) => ", expecting LSB or FIELD",
-                (false, false) => "",
-            };
-            return Err(format!("syntax error: unexpected {name}{expected}"));
+        match tokens.next() {
+            PathToken::End => return tokens.error.map_or(Ok(steps), Err),
+            PathToken::Open => steps.push(tokens.bracket()?),
+            PathToken::Dot => match tokens.next() {
+                PathToken::Field(name) => steps.push(PathStep::Field(name)),
+                other => return Err(other.unexpected(", expecting FIELD")),
+            },
+            other => return Err(other.unexpected("")),
         }
     }
 }
 
-fn bracket<'a>(inside: &'a str, steps: &mut Vec<PathStep>) -> Result<&'a str, String> {
-    let rest = match inside.chars().next() {
-        Some('"') => {
-            let body = &inside[1..];
-            let end = body.find(['"', ']']).unwrap_or(body.len());
-            steps.push(PathStep::Field(body[..end].to_string()));
-            body.get(end + 1..).unwrap_or_default()
-        }
-        Some(c) if c.is_ascii_digit() => {
-            let end = inside.find(|c: char| !c.is_ascii_digit()).unwrap_or(inside.len());
-            match inside[end..].chars().next() {
-                Some('.') => return Err("cannot use float as array index".into()),
-                Some(c) if !" \t\n]".contains(c) => return Err(format!("non-integer value: {c}")),
-                _ => {}
+enum PathToken {
+    End,
+    Dot,
+    Open,
+    Close,
+    Text(String),
+    Field(String),
+    Index(usize),
+}
+
+impl PathToken {
+    fn unexpected(&self, expected: &str) -> String {
+        let name = match self {
+            PathToken::End => "$end",
+            PathToken::Dot => "DOT",
+            PathToken::Open => "LSB",
+            PathToken::Close => "RSB",
+            PathToken::Text(_) => "STRING",
+            PathToken::Field(_) => "FIELD",
+            PathToken::Index(_) => "INDEX",
+        };
+        format!("syntax error: unexpected {name}{expected}")
+    }
+}
+
+struct PathTokens<'a> {
+    rest: &'a str,
+    /// Why the tokens ended; told only where a path may end.
+    error: Option<String>,
+}
+
+impl PathTokens<'_> {
+    fn next(&mut self) -> PathToken {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n']);
+        let text = self.rest;
+        let Some(c) = text.chars().next() else {
+            return PathToken::End;
+        };
+        let (token, len) = match c {
+            '[' => (PathToken::Open, 1),
+            ']' => (PathToken::Close, 1),
+            '.' => (PathToken::Dot, 1),
+            '"' => {
+                let body = &text[1..];
+                let end = body.find(['"', ']']).unwrap_or(body.len());
+                (PathToken::Text(body[..end].to_string()), (end + 2).min(text.len()))
             }
-            steps.push(PathStep::Index(
-                inside[..end].parse().map_err(|_| "index out of range".to_string())?,
-            ));
-            &inside[end..]
+            '_' | 'a'..='z' | 'A'..='Z' => {
+                let end = text.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric()));
+                let end = end.unwrap_or(text.len());
+                (PathToken::Field(text[..end].to_string()), end)
+            }
+            '0'..='9' => match self.index() {
+                Ok(index) => return PathToken::Index(index),
+                Err(error) => return self.end(error),
+            },
+            c => return self.end(format!("unexpected char {c}")),
+        };
+        self.rest = &text[len..];
+        token
+    }
+
+    fn end(&mut self, error: String) -> PathToken {
+        self.error = Some(error);
+        self.rest = "";
+        PathToken::End
+    }
+
+    fn index(&mut self) -> Result<usize, String> {
+        let end = self.rest.find(|c: char| !c.is_ascii_digit());
+        let (digits, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        match rest.chars().next() {
+            Some(' ' | '\t' | '\n' | ']') => {}
+            Some('.') => return Err("cannot use float as array index".into()),
+            other => return Err(format!("non-integer value: {}", other.unwrap_or('\0'))),
         }
-        None => return Err("syntax error: unexpected $end, expecting STRING or INDEX".into()),
-        Some(c) => {
-            let name = match c {
-                '.' => "DOT",
-                '[' => "LSB",
-                ']' => "RSB",
-                c if c == '_' || c.is_ascii_alphabetic() => "FIELD",
-                c => return Err(format!("unexpected char {c}")),
-            };
-            return Err(format!("syntax error: unexpected {name}, expecting STRING or INDEX"));
+        self.rest = rest;
+        let number: i64 = digits
+            .parse()
+            .map_err(|_| format!("strconv.Atoi: parsing \"{digits}\": value out of range"))?;
+        usize::try_from(number).map_err(|error| error.to_string())
+    }
+
+    /// What stands between brackets.
+    fn bracket(&mut self) -> Result<PathStep, String> {
+        let step = match self.next() {
+            PathToken::Text(name) => PathStep::Field(name),
+            PathToken::Index(index) => PathStep::Index(index),
+            other => return Err(other.unexpected(", expecting STRING or INDEX")),
+        };
+        match self.next() {
+            PathToken::Close => Ok(step),
+            other => Err(other.unexpected(", expecting RSB")),
         }
-    };
-    let rest = rest.trim_start_matches([' ', '\t', '\n']);
-    match rest.chars().next() {
-        Some(']') => Ok(&rest[1..]),
-        None => Err("syntax error: unexpected $end, expecting RSB".into()),
-        Some(_) => Err("syntax error: unexpected token, expecting RSB".into()),
     }
 }
 
@@ -385,7 +418,16 @@ mod tests {
             ("bar[", Err("syntax error: unexpected $end, expecting STRING or INDEX")),
             ("a.", Err("syntax error: unexpected $end, expecting FIELD")),
             ("a b", Err("syntax error: unexpected FIELD")),
-            ("a[1.5]", Err("cannot use float as array index")),
+            (
+                "a[1.5]",
+                Err("syntax error: unexpected $end, expecting STRING or INDEX"),
+            ),
+            ("a[0", Err("syntax error: unexpected $end, expecting STRING or INDEX")),
+            ("a[-1]", Err("syntax error: unexpected $end, expecting STRING or INDEX")),
+            ("a[\"x\" 1 ]", Err("syntax error: unexpected INDEX, expecting RSB")),
+            ("a.0", Err("syntax error: unexpected $end, expecting FIELD")),
+            ("-a", Err("syntax error: unexpected $end, expecting LSB or FIELD")),
+            ("a-b", Err("unexpected char -")),
         ] {
             assert_eq!(parse_path(text), expected.map_err(str::to_string), "{text}");
         }

@@ -312,6 +312,9 @@ fn parse_key(text: &str) -> Result<String, String> {
                 .unwrap_or(rest.len());
             parts.push(rest[..end].to_string());
             rest = &rest[end..];
+        } else if parts.is_empty() {
+            // The end of the tokens is told, not why they end, where an expression cannot end.
+            break;
         } else {
             return Err(format!("unexpected char {c}"));
         }
