@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::exec::{Execution, Input, LabelSource};
-use super::parse::{self, Command, Node, Pipeline, WordKind};
-use super::value::Value;
+use super::parse;
+use super::tree::{Command, Node, Pipe, Trees, Word, WordKind};
+use super::value::{Map, Value};
 use crate::logql::pipeline::Row;
 
 /// A parsed template.
@@ -12,7 +13,7 @@ use crate::logql::pipeline::Row;
 pub struct Template {
     name: &'static str,
     text: String,
-    nodes: Vec<Node>,
+    trees: Trees,
     fields: Vec<String>,
     single: Option<String>,
 }
@@ -31,7 +32,7 @@ impl LabelSource for Row {
         self.for_each(|_, name, value| {
             map.insert(name.to_string(), Value::text(value));
         });
-        Value::Map(map)
+        Value::Map(Map::labels(map))
     }
 }
 
@@ -41,24 +42,29 @@ impl LabelSource for BTreeMap<String, String> {
     }
 
     fn all(&self) -> Value {
-        Value::Map(self.iter().map(|(n, v)| (n.clone(), Value::text(v))).collect())
+        let texts = self.iter().map(|(n, v)| (n.clone(), Value::text(v)));
+        Value::Map(Map::labels(texts.collect()))
     }
 }
 
 impl Template {
     /// Parses a template; `name` stands in messages.
     pub fn parse(name: &'static str, text: &str) -> Result<Self, String> {
-        let nodes = parse::parse(text).map_err(|e| format!("template: {name}:{e}"))?;
+        let trees = parse::parse(name, text)?;
         let mut fields = Vec::new();
-        collect_fields(&nodes, &mut fields);
-        let single = match nodes.as_slice() {
-            [Node::Action(pipeline)] => single_field(pipeline),
+        collect_fields(&trees.root, &mut fields);
+        trees
+            .defined
+            .values()
+            .for_each(|nodes| collect_fields(nodes, &mut fields));
+        let single = match trees.root.as_slice() {
+            [Node::Action(pipe)] => single_field(pipe),
             _ => None,
         };
         Ok(Template {
             name,
             text: text.to_string(),
-            nodes,
+            trees,
             fields,
             single,
         })
@@ -94,15 +100,16 @@ impl Template {
         let input = Input {
             name: self.name,
             text: &self.text,
+            trees: &self.trees,
             labels,
             line,
             time_ns,
         };
-        Execution::new(&input, out).run(&self.nodes)
+        Execution::new(&input, out).run()
     }
 }
 
-fn single_field(pipeline: &Pipeline) -> Option<String> {
+fn single_field(pipeline: &Pipe) -> Option<String> {
     let [Command { words, .. }] = pipeline.commands.as_slice() else {
         return None;
     };
@@ -124,24 +131,32 @@ fn collect_fields(nodes: &[Node], into: &mut Vec<String>) {
                 collect_fields(body, into);
                 collect_fields(other, into);
             }
+            Node::Template(call) => call.pipe.iter().for_each(|pipe| pipeline_fields(pipe, into)),
             Node::Text(_) | Node::Break | Node::Continue => {}
         }
     }
 }
 
-fn pipeline_fields(pipeline: &Pipeline, into: &mut Vec<String>) {
-    for word in pipeline.commands.iter().flat_map(|c| &c.words) {
-        match &word.kind {
-            WordKind::Field(fields) => {
-                for field in fields {
-                    if !into.contains(field) {
-                        into.push(field.clone());
-                    }
+fn pipeline_fields(pipeline: &Pipe, into: &mut Vec<String>) {
+    pipeline
+        .commands
+        .iter()
+        .flat_map(|command| &command.words)
+        .for_each(|word| word_fields(word, into));
+}
+
+fn word_fields(word: &Word, into: &mut Vec<String>) {
+    match &word.kind {
+        WordKind::Field(fields) => {
+            for field in fields {
+                if !into.contains(field) {
+                    into.push(field.clone());
                 }
             }
-            WordKind::Group(inner, _) => pipeline_fields(inner, into),
-            _ => {}
         }
+        WordKind::Pipe(inner) => pipeline_fields(inner, into),
+        WordKind::Chain(base, _) => word_fields(base, into),
+        _ => {}
     }
 }
 
@@ -193,6 +208,52 @@ mod tests {
             ),
             ("{{ nosuch }}", "!template: line:1: function \"nosuch\" not defined"),
             ("{{ .a", "!template: line:1: unclosed action"),
+            ("{{ .a\n", "!template: line:2: unclosed action started at line:1"),
+            ("{{ define \"x\" }}[{{ . }}]{{ end }}{{ template \"x\" .m }}", "[x y]"),
+            ("{{ block \"b\" .m }}<{{ . }}>{{ end }}", "<x y>"),
+            (
+                "{{ template \"no\" }}",
+                "!template: line:1:12: executing \"line\" at <{{template \"no\"}}>: template \"no\" not defined",
+            ),
+            (
+                "{{ template \"x\" . }}{{ define \"x\" }}{{ div .a 0 }}{{ end }}",
+                "!template: line:1:39: executing \"x\" at <div .a 0>: error calling div: runtime error: integer divide by zero",
+            ),
+            ("{{ break }}", "!template: line:1: {{break}} outside {{range}}"),
+            (
+                "{{ range $i, $e := fromJson \"[1,2,3]\" }}{{ if eq $i 1 }}{{ continue }}{{ end }}{{ $e }}{{ end }}",
+                "13",
+            ),
+            (
+                "{{ (fromJson \"{\\\"a\\\":1}\").a.b }}",
+                "!template: line:1:13: executing \"line\" at <\"{\\\"a\\\":1}\">: can't evaluate field b in type interface {}",
+            ),
+            (
+                "{{ trunc (add 1 1) \"abc\" }}",
+                "!template: line:1:16: executing \"line\" at <1>: wrong type for value; expected int; got int64",
+            ),
+            (
+                "{{ sub 1 }}",
+                "!template: line:1:3: executing \"line\" at <sub>: wrong number of args for sub: want 2 got 1",
+            ),
+            (
+                "{{ upper nil }}",
+                "!template: line:1:9: executing \"line\" at <nil>: cannot assign nil to string",
+            ),
+            (
+                "{{ .m .a }}",
+                "!template: line:1:3: executing \"line\" at <.m>: m is not a method but has arguments",
+            ),
+            ("{{ (unixToTime \"1679577215\").Format \"15:04\" }}", "13:13"),
+            ("{{ index . \"none\" }}{{ index \"abc\" 1 }}", "98"),
+            ("{{ 'a' }} {{ 0x1F }} {{ 017 }} {{ 1e3 }}", "97 31 15 1000"),
+            ("{{ 1.2.3 }}", "!template: line:1: unexpected \".3\" in operand"),
+            (
+                "{{ .a | 5 }}",
+                "!template: line:1: non executable command in pipeline stage 2",
+            ),
+            ("{{ .a) }}", "!template: line:1: unexpected right paren"),
+            ("{{ .a\"x\" }}", "!template: line:1: bad character U+0022 '\"'"),
             ("{{ if .a }}", "!template: line:1: unexpected EOF"),
             ("{{ addf 0.1 0.2 }} {{ round 1.25 1 }} {{ add 1 \"x\" }}", "0.3 1.3 1"),
         ] {

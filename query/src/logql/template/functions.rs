@@ -1,8 +1,9 @@
 //! The functions of templates: those of Go's `text/template`, Loki's own, and the ones Loki takes from sprig.
 
-use super::parse::WordKind;
+use super::decimal::Decimal;
+use super::time::{self, Time};
 use super::value::Value;
-use super::{encode, printf, time};
+use super::{builtins, encode, printf};
 use crate::logql::{goregex, units};
 
 /// Longest text that `repeat` and the paddings may make.
@@ -14,6 +15,8 @@ pub struct Call<'a> {
     pub name: &'a str,
     /// The arguments, the piped one last.
     pub arguments: Vec<Value>,
+    /// The first argument as it is written.
+    pub callee: String,
     /// What `now` gives: the line's own time, so that answers do not depend on when they are asked.
     pub now_ns: i64,
 }
@@ -25,10 +28,37 @@ pub enum Kind {
     Text,
     /// A whole number.
     Int,
+    /// A number.
+    Float,
     /// A time.
     Time,
     /// Anything.
     Any,
+}
+
+impl Kind {
+    /// Go's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Text => "string",
+            Kind::Int => "int",
+            Kind::Float => "float64",
+            Kind::Time => "time.Time",
+            Kind::Any => "interface {}",
+        }
+    }
+
+    /// Whether a value is of it.
+    pub fn takes(self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (Kind::Any, _)
+                | (Kind::Text, Value::Text(_))
+                | (Kind::Int, Value::Int(_))
+                | (Kind::Float, Value::Float(_))
+                | (Kind::Time, Value::Time(_))
+        )
+    }
 }
 
 /// The parameters of a function: fixed ones, and the kind of further ones.
@@ -39,51 +69,28 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// As many as there are kinds.
+    pub fn fixed(fixed: &'static [Kind]) -> Self {
+        Parameters { fixed, more: None }
+    }
+
     /// The kind of parameter `index`.
     pub fn kind(&self, index: usize) -> Kind {
         self.fixed.get(index).copied().or(self.more).unwrap_or(Kind::Any)
     }
 
-    /// Go's message where the number of arguments is wrong.
-    pub fn wrong_count(&self, name: &str, count: usize) -> Option<String> {
+    /// Go's message where the number of arguments is wrong. Where there may be more than it asks for, it does not count the
+    /// one that is piped.
+    pub fn wrong_count(&self, name: &str, written: usize, piped: bool) -> Option<String> {
         let want = self.fixed.len();
+        let count = written + usize::from(piped);
         match self.more {
             Some(_) if count < want => Some(format!(
-                "wrong number of args for {name}: want at least {want} got {count}"
+                "wrong number of args for {name}: want at least {want} got {written}"
             )),
             None if count != want => Some(format!("wrong number of args for {name}: want {want} got {count}")),
             _ => None,
         }
-    }
-}
-
-impl Kind {
-    /// What a literal should have been.
-    pub fn refuses_literal(self, word: &WordKind) -> Option<&'static str> {
-        match (self, word) {
-            (Kind::Text, WordKind::Number(_) | WordKind::Bool(_)) => Some("string"),
-            (Kind::Int, WordKind::Text(..) | WordKind::Bool(_)) => Some("integer"),
-            _ => None,
-        }
-    }
-
-    /// Go's message where a value has the wrong type.
-    pub fn refuses(self, value: &Value) -> Option<String> {
-        let expected = match (self, value) {
-            (Kind::Any, _)
-            | (Kind::Text, Value::Text(_))
-            | (Kind::Int, Value::Int(_))
-            | (Kind::Time, Value::Time(_)) => {
-                return None;
-            }
-            (Kind::Text, _) => "string",
-            (Kind::Int, _) => "int",
-            (Kind::Time, _) => "time.Time",
-        };
-        Some(match value {
-            Value::Nil => format!("invalid value; expected {expected}"),
-            _ => format!("wrong type for value; expected {expected}; got {}", value.type_name()),
-        })
     }
 }
 
@@ -163,7 +170,8 @@ const FUNCTIONS: &[(&[&str], &[Kind], Option<Kind>)] = &[
         &[Kind::Any],
         Some(Kind::Any),
     ),
-    (&["round"], &[Kind::Any, Kind::Int], Some(Kind::Any)),
+    (&["round"], &[Kind::Any, Kind::Int], Some(Kind::Float)),
+    (&["call"], &[Kind::Any], Some(Kind::Any)),
     (&["printf"], &[Kind::Text], Some(Kind::Any)),
 ];
 
@@ -238,7 +246,7 @@ pub fn call(call: Call<'_>) -> Result<Value, String> {
         "bytes" => units::parse_bytes(&text(0)).map(|b| Value::Float(b as f64)),
         "duration" | "duration_seconds" => units::parse_go_duration(&text(0)).map(|ns| Value::Float(ns as f64 / 1e9)),
         "trunc" => Ok(Value::Text(trunc(int(0), &bytes(1)))),
-        "substr" => Ok(Value::Text(substr(int(0), int(1), &bytes(2)))),
+        "substr" => substr(int(0), int(1), &bytes(2)).map(Value::Text),
         "indent" => ok(indent(int(0), &text(1))?),
         "nindent" => ok(format!("\n{}", indent(int(0), &text(1))?)),
         "repeat" => repeat(int(0), &text(1)).map(|t| Value::Text(t.into_bytes())),
@@ -250,21 +258,21 @@ pub fn call(call: Call<'_>) -> Result<Value, String> {
         }
         "int" => Ok(Value::Int(int(0))),
         "float64" => Ok(Value::Float(any(0).to_float())),
-        "add" => Ok(Value::Int(
+        "add" => Ok(Value::Long(
             arguments.iter().fold(0i64, |sum, v| sum.wrapping_add(v.to_int())),
         )),
-        "sub" => Ok(Value::Int(int(0).wrapping_sub(int(1)))),
-        "mul" => Ok(Value::Int(
+        "sub" => Ok(Value::Long(int(0).wrapping_sub(int(1)))),
+        "mul" => Ok(Value::Long(
             arguments
                 .iter()
                 .fold(1i64, |product, v| product.wrapping_mul(v.to_int())),
         )),
         "div" | "mod" if int(1) == 0 => Err("runtime error: integer divide by zero".into()),
-        "div" => Ok(Value::Int(int(0).wrapping_div(int(1)))),
-        "mod" => Ok(Value::Int(int(0).wrapping_rem(int(1)))),
+        "div" => Ok(Value::Long(int(0).wrapping_div(int(1)))),
+        "mod" => Ok(Value::Long(int(0).wrapping_rem(int(1)))),
         "addf" | "subf" | "mulf" | "divf" => decimal(call.name, arguments),
-        "max" => Ok(Value::Int(arguments.iter().map(Value::to_int).max().unwrap_or(0))),
-        "min" => Ok(Value::Int(arguments.iter().map(Value::to_int).min().unwrap_or(0))),
+        "max" => Ok(Value::Long(arguments.iter().map(Value::to_int).max().unwrap_or(0))),
+        "min" => Ok(Value::Long(arguments.iter().map(Value::to_int).min().unwrap_or(0))),
         "maxf" => Ok(Value::Float(numbers().fold(f64::NEG_INFINITY, f64::max))),
         "minf" => Ok(Value::Float(numbers().fold(f64::INFINITY, f64::min))),
         "ceil" => Ok(Value::Float(any(0).to_float().ceil())),
@@ -278,43 +286,32 @@ pub fn call(call: Call<'_>) -> Result<Value, String> {
             Some(given) if given.is_true() => given.clone(),
             _ => any(0),
         }),
-        "now" => Ok(Value::Time(call.now_ns)),
-        "date" => ok(time::format(time_of(&any(1), call.now_ns), &text(0))),
+        "now" => Ok(Value::Time(Time::utc_of_ns(call.now_ns))),
+        "date" => {
+            // Shown in the server's zone, which is UTC.
+            let time = time_of(&any(1), call.now_ns);
+            ok(time::format(&Time::utc(time.seconds, time.nanos), &text(0)))
+        }
         "toDate" => Ok(Value::Time(time::parse(&text(0), &text(1)))),
         "toDateInZone" => Ok(Value::Time(time::parse_in_zone(&text(0), &text(1), &text(2)))),
         "unixToTime" => unix_to_time(&text(0)).map(Value::Time),
-        "unixEpoch" => ok(time_of(&any(0), 0).div_euclid(1_000_000_000).to_string()),
-        "unixEpochMillis" => ok(time_of(&any(0), 0).div_euclid(1_000_000).to_string()),
-        "unixEpochNanos" => ok(time_of(&any(0), 0).to_string()),
+        "unixEpoch" => ok(time_of(&any(0), 0).seconds.to_string()),
+        "unixEpochMillis" => ok(time_of(&any(0), 0).scaled(1_000).to_string()),
+        "unixEpochNanos" => ok(time_of(&any(0), 0).scaled(1_000_000_000).to_string()),
         "not" => Ok(Value::Bool(!any(0).is_true())),
-        "len" => match any(0) {
-            Value::Text(t) => Ok(Value::Int(t.len() as i64)),
-            Value::List(l) => Ok(Value::Int(l.len() as i64)),
-            Value::Map(m) => Ok(Value::Int(m.len() as i64)),
-            other => Err(format!("len of type {}", other.type_name())),
-        },
-        "eq" => {
-            for other in arguments.iter().skip(1) {
-                if equal(&any(0), other)? {
-                    return Ok(Value::Bool(true));
-                }
-            }
-            Ok(Value::Bool(false))
-        }
-        "ne" => equal(&any(0), &any(1)).map(|e| Value::Bool(!e)),
-        "lt" | "le" | "gt" | "ge" => order(&any(0), &any(1)).map(|o| {
-            Value::Bool(match call.name {
-                "lt" => o.is_some_and(std::cmp::Ordering::is_lt),
-                "le" => o.is_some_and(std::cmp::Ordering::is_le),
-                "gt" => o.is_some_and(std::cmp::Ordering::is_gt),
-                _ => o.is_some_and(std::cmp::Ordering::is_ge),
-            })
+        "len" => builtins::len(&any(0)),
+        "eq" => builtins::equal_to_any(arguments).map(Value::Bool),
+        "ne" => builtins::equal_to_any(arguments).map(|equal| Value::Bool(!equal)),
+        "lt" | "le" | "gt" | "ge" => builtins::compare(call.name, &any(0), &any(1)).map(Value::Bool),
+        "index" => builtins::index(any(0), arguments.get(1..).unwrap_or_default()),
+        "slice" => builtins::slice(&any(0), arguments.get(1..).unwrap_or_default()),
+        "call" => Err(match any(0) {
+            Value::Nil => "call of nil".to_string(),
+            other => format!("non-function {} of type {}", call.callee, other.type_name()),
         }),
-        "index" => arguments.iter().skip(1).try_fold(any(0), index),
-        "slice" => slice(&any(0), &arguments[1..]),
         "print" => Ok(Value::Text(printf::print(arguments))),
         "println" => Ok(Value::Text(printf::print_line(arguments))),
-        "printf" => Ok(Value::Text(printf::printf(&text(0), &arguments[1..]))),
+        "printf" => printf::printf(&text(0), arguments.get(1..).unwrap_or_default()).map(Value::Text),
         "html" => ok(encode::html(&String::from_utf8_lossy(&printf::print(arguments)))),
         "js" => ok(encode::js(&String::from_utf8_lossy(&printf::print(arguments)))),
         "urlquery" => ok(encode::url_encode(&printf::print(arguments))),
@@ -332,11 +329,8 @@ fn upper(c: char) -> char {
 }
 
 fn lower(c: char) -> char {
-    let mut mapped = c.to_lowercase();
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
+    // `İ` becomes the letter that it is with its dot.
+    c.to_lowercase().next().unwrap_or(c)
 }
 
 /// The case of a first letter: upper case but for the digraphs that have a form of their own.
@@ -397,17 +391,24 @@ fn trunc(count: i64, text: &[u8]) -> Vec<u8> {
     }
 }
 
-fn substr(start: i64, end: i64, text: &[u8]) -> Vec<u8> {
+/// Sprig's: negative ends are left out, and Go fails where the rest names no part.
+fn substr(start: i64, end: i64, text: &[u8]) -> Result<Vec<u8>, String> {
     let len = text.len() as i64;
-    let cut = |from: i64, to: i64| {
-        text.get(from.clamp(0, len) as usize..to.clamp(0, len) as usize)
-            .unwrap_or_default()
+    let (from, to) = match (start, end) {
+        (s, e) if s < 0 => (None, Some(e)),
+        (s, e) if e < 0 || e > len => (Some(s), None),
+        (s, e) => (Some(s), Some(e)),
     };
-    match (start, end) {
-        (s, e) if s < 0 => cut(0, e).to_vec(),
-        (s, e) if e < 0 || e > len => cut(s, len).to_vec(),
-        (s, e) => cut(s, e).to_vec(),
+    let out_of_range = |bounds: String| Err(format!("runtime error: slice bounds out of range {bounds}"));
+    let (low, high) = (from.unwrap_or(0), to.unwrap_or(len));
+    match to {
+        Some(high) if high < 0 => return out_of_range(format!("[:{high}]")),
+        Some(high) if high > len => return out_of_range(format!("[:{high}] with length {len}")),
+        None if low > len => return out_of_range(format!("[{low}:{len}]")),
+        _ if low > high => return out_of_range(format!("[{low}:{high}]")),
+        _ => {}
     }
+    Ok(text.get(low as usize..high as usize).unwrap_or_default().to_vec())
 }
 
 fn indent(count: i64, text: &str) -> Result<String, String> {
@@ -455,128 +456,44 @@ fn round(value: f64, places: i64, threshold: Option<f64>) -> f64 {
     rounded / power
 }
 
-/// Sprig computes with decimals, which know no infinity; the digits shown are those of a float of 15 digits.
+/// Sprig computes with decimals, which know no infinity.
 fn decimal(name: &str, arguments: &[Value]) -> Result<Value, String> {
-    let mut result: Option<f64> = (name == "addf").then_some(0.0);
+    let mut result = if name == "addf" { Decimal::of(0.0) } else { None };
     for value in arguments {
-        let number = value.to_float();
-        if !number.is_finite() {
-            let shown = units::format_float(number);
-            return Err(format!("Cannot create a Decimal from {shown}"));
-        }
+        let float = value.to_float();
+        let Some(number) = Decimal::of(float) else {
+            return Err(format!("Cannot create a Decimal from {}", units::format_float(float)));
+        };
         result = Some(match (result, name) {
             (None, _) => number,
-            (Some(a), "addf") => a + number,
-            (Some(a), "subf") => a - number,
-            (Some(a), "mulf") => a * number,
-            (Some(_), _) if number == 0.0 => return Err("decimal division by 0".into()),
-            (Some(a), _) => a / number,
+            (Some(sum), "addf") => sum.plus(&number),
+            (Some(rest), "subf") => rest.minus(&number),
+            (Some(product), "mulf") => product.times(&number),
+            (Some(quotient), _) => quotient.divided_by(&number).ok_or("decimal division by 0")?,
         });
     }
-    let value = result.unwrap_or(0.0);
-    // Binary sums such as 0.1 + 0.2 show a tail that decimals do not have.
-    Ok(Value::Float(format!("{value:.14e}").parse().unwrap_or(value)))
+    Ok(Value::Float(result.map_or(0.0, |decimal| decimal.to_float())))
 }
 
-fn time_of(value: &Value, now_ns: i64) -> i64 {
+fn time_of(value: &Value, now_ns: i64) -> Time {
     match value {
-        Value::Time(t) => *t,
-        Value::Int(seconds) => seconds.saturating_mul(1_000_000_000),
-        _ => now_ns,
+        Value::Time(time) => time.clone(),
+        Value::Int(seconds) | Value::Long(seconds) => Time::utc(*seconds, 0),
+        _ => Time::utc_of_ns(now_ns),
     }
 }
 
-fn unix_to_time(text: &str) -> Result<i64, String> {
+fn unix_to_time(text: &str) -> Result<Time, String> {
     let quoted = units::quote(text);
     let number: i64 = text
         .parse()
         .map_err(|_| format!("unable to parse time '{text}': strconv.ParseInt: parsing {quoted}: invalid syntax"))?;
-    let unit = match text.len() {
-        5 => 86_400_000_000_000,
-        10 => 1_000_000_000,
-        13 => 1_000_000,
-        16 => 1_000,
-        19 => 1,
+    Ok(match text.len() {
+        5 => Time::utc(number.saturating_mul(86_400), 0),
+        10 => Time::utc(number, 0),
+        13 => Time::utc_of_ns(number.saturating_mul(1_000_000)),
+        16 => Time::utc_of_ns(number.saturating_mul(1_000)),
+        19 => Time::utc_of_ns(number),
         _ => return Err(format!("unable to parse time '{text}': %!w(<nil>)")),
-    };
-    Ok(number.saturating_mul(unit))
-}
-
-fn equal(a: &Value, b: &Value) -> Result<bool, String> {
-    Ok(match (a, b) {
-        (Value::Nil, other) | (other, Value::Nil) => matches!(other, Value::Nil),
-        (Value::Text(_), Value::Text(_)) | (Value::Bool(_), Value::Bool(_)) | (Value::Float(_), Value::Float(_)) => {
-            a == b
-        }
-        (Value::Int(_) | Value::Byte(_), Value::Int(_) | Value::Byte(_)) => a.to_int() == b.to_int(),
-        (Value::Time(x), Value::Time(y)) => x == y,
-        (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => {
-            return Err("non-comparable types".into());
-        }
-        _ => return Err("incompatible types for comparison".into()),
-    })
-}
-
-fn order(a: &Value, b: &Value) -> Result<Option<std::cmp::Ordering>, String> {
-    match (a, b) {
-        (Value::Text(x), Value::Text(y)) => Ok(Some(x.cmp(y))),
-        (Value::Int(_) | Value::Byte(_), Value::Int(_) | Value::Byte(_)) => Ok(Some(a.to_int().cmp(&b.to_int()))),
-        (Value::Float(x), Value::Float(y)) => Ok(x.partial_cmp(y)),
-        (Value::Nil | Value::Bool(_) | Value::List(_) | Value::Map(_) | Value::Time(_), _) => {
-            Err("invalid type for comparison".into())
-        }
-        _ => Err("incompatible types for comparison".into()),
-    }
-}
-
-fn index(base: Value, at: &Value) -> Result<Value, String> {
-    let position = |len: usize| -> Result<usize, String> {
-        let Value::Int(n) = at else {
-            return Err(format!("cannot index slice/array with type {}", at.type_name()));
-        };
-        usize::try_from(*n)
-            .ok()
-            .filter(|n| *n < len)
-            .ok_or_else(|| format!("index out of range: {n}"))
-    };
-    match base {
-        Value::Text(text) => Ok(Value::Byte(text[position(text.len())?])),
-        Value::List(list) => {
-            let position = position(list.len())?;
-            list.into_iter()
-                .nth(position)
-                .ok_or_else(|| "index out of range".to_string())
-        }
-        Value::Map(mut map) => match at {
-            Value::Text(key) => Ok(map.remove(&*String::from_utf8_lossy(key)).unwrap_or(Value::Nil)),
-            other => Err(format!("value has type {}; should be string", other.type_name())),
-        },
-        Value::Nil => Err("index of untyped nil".into()),
-        other => Err(format!("can't index item of type {}", other.type_name())),
-    }
-}
-
-fn slice(base: &Value, bounds: &[Value]) -> Result<Value, String> {
-    let len = match base {
-        Value::Text(t) => t.len(),
-        Value::List(l) => l.len(),
-        other => return Err(format!("can't slice item of type {}", other.type_name())),
-    };
-    let bound = |i: usize, default: usize| match bounds.get(i) {
-        None => Ok(default),
-        Some(Value::Int(n)) => usize::try_from(*n)
-            .ok()
-            .filter(|n| *n <= len)
-            .ok_or_else(|| format!("index out of range: {n}")),
-        Some(other) => Err(format!("cannot index slice/array with type {}", other.type_name())),
-    };
-    let (from, to) = (bound(0, 0)?, bound(1, len)?);
-    if from > to {
-        return Err(format!("invalid slice index: {from} > {to}"));
-    }
-    Ok(match base {
-        Value::Text(t) => Value::Text(t[from..to].to_vec()),
-        Value::List(l) => Value::List(l[from..to].to_vec()),
-        _ => Value::Nil,
     })
 }

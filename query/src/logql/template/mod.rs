@@ -1,15 +1,22 @@
-//! Templates of line_format and label_format: the part of Go's `text/template` that Loki offers.
+//! Templates of line_format and label_format: Go's `text/template` with the functions that Loki offers.
 //!
-//! [`parse`] reads them, [`exec`] runs them on a line's labels, [`functions`] are what they call (with [`printf`], [`time`]
-//! and [`encode`]), [`value`] what these work on.
+//! [`lex`] and [`parse`] make a [`tree`] (with [`number`]), [`exec`] runs it on a line's labels, [`functions`] are what it
+//! calls (with [`builtins`], [`decimal`], [`printf`], [`time`], its [`methods`], and [`encode`]), [`value`] what these work
+//! on.
 
+mod builtins;
 mod compiled;
+mod decimal;
 mod encode;
 mod exec;
 mod functions;
+mod lex;
+mod methods;
+mod number;
 mod parse;
 mod printf;
 mod time;
+mod tree;
 mod value;
 
 pub use compiled::Template;

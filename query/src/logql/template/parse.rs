@@ -1,524 +1,530 @@
-//! Reads templates: the part of Go's `text/template` that works on one value, without definitions.
+//! Reads templates as Go's `text/template/parse` does, with its texts for errors.
 
 use super::functions;
+use super::lex::{Item, Keyword, Kind, Lexer};
+use super::number::{Number, unquote};
+use super::tree::{Branch, Call, Command, Node, Pipe, Trees, Word, WordKind};
+use crate::logql::units::quote;
 
-/// A piece of a template.
-#[derive(Debug, Clone)]
-pub enum Node {
-    /// Text that stands for itself.
-    Text(String),
-    /// `{{ pipeline }}`
-    Action(Pipeline),
-    /// `{{ if … }}`, `{{ with … }}`, `{{ range … }}`
-    Branch(Branch, Pipeline, Vec<Node>, Vec<Node>),
-    /// `{{ break }}`
-    Break,
-    /// `{{ continue }}`
-    Continue,
-}
+/// How deep blocks and parentheses may nest.
+const MAX_DEPTH: usize = 100;
 
-/// Kinds of blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Branch {
-    /// `if`
-    If,
-    /// `with`
-    With,
-    /// `range`
-    Range,
-}
-
-/// Commands, each fed with the result of the one before, and the variables that get the result.
-#[derive(Debug, Clone, Default)]
-pub struct Pipeline {
-    /// `$x :=` (or two of `range`).
-    pub declares: Vec<String>,
-    /// `$x =`
-    pub assigns: bool,
-    /// The commands.
-    pub commands: Vec<Command>,
-}
-
-/// An operand, or a function with its arguments.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// Byte offset in the template.
-    pub at: usize,
-    /// At least one.
-    pub words: Vec<Word>,
-}
-
-/// An operand.
-#[derive(Debug, Clone)]
-pub struct Word {
-    /// Byte offset in the template.
-    pub at: usize,
-    /// What it is.
-    pub kind: WordKind,
-}
-
-/// What an operand is.
-#[derive(Debug, Clone)]
-pub enum WordKind {
-    /// `.`
-    Dot,
-    /// `nil`
-    Nil,
-    /// `.a.b`
-    Field(Vec<String>),
-    /// `$x.a`
-    Variable(String, Vec<String>),
-    /// `(pipeline).a`
-    Group(Box<Pipeline>, Vec<String>),
-    /// A function's name.
-    Function(String),
-    /// A quoted text, as written and unquoted.
-    Text(String, String),
-    /// A number as written.
-    Number(String),
-    /// `true`, `false`
-    Bool(bool),
-}
-
-/// Deepest nesting of blocks and parentheses.
-const MAX_DEPTH: usize = 50;
-
-/// Parses a template; the error is Go's without the leading "template: ".
-pub fn parse(text: &str) -> Result<Vec<Node>, String> {
+/// Parses a template of this name. Errors begin with the name.
+pub fn parse(name: &str, text: &str) -> Result<Trees, String> {
     let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
+        name,
+        lexer: Lexer::new(text),
+        tokens: std::array::from_fn(|_| Item {
+            kind: Kind::End,
+            at: 0,
+            text: "".into(),
+            line: 0,
+        }),
+        peeked: 0,
         variables: vec!["$".to_string()],
+        ranges: 0,
+        depth: 0,
+        action_line: 0,
+        trees: Trees::default(),
     };
-    let (nodes, end) = parser.block()?;
-    match end {
-        End::Input => Ok(nodes),
-        End::Else(_) => Err(parser.error("unexpected {{else}}")),
-        End::Closed => Err(parser.error("unexpected {{end}}")),
+    parser.template().map_err(|message| {
+        let line = parser.tokens[0].line;
+        format!("template: {name}:{line}: {message}")
+    })?;
+    Ok(parser.trees)
+}
+
+/// What a list of nodes ended with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    End,
+    Else,
+}
+
+impl End {
+    fn shown(self) -> &'static str {
+        match self {
+            End::End => "{{end}}",
+            End::Else => "{{else}}",
+        }
     }
 }
 
-enum End {
-    Input,
-    Closed,
-    /// `else`, with the `if` or `with` that follows it.
-    Else(Option<Branch>),
+enum Found {
+    Node(Node),
+    End(End),
 }
 
+type Result<T, E = String> = std::result::Result<T, E>;
+
 struct Parser<'a> {
-    text: &'a str,
-    at: usize,
-    depth: usize,
+    name: &'a str,
+    lexer: Lexer<'a>,
+    /// Up to three items that were read ahead; the first is the one that errors tell the line of.
+    tokens: [Item<'a>; 3],
+    peeked: usize,
     variables: Vec<String>,
+    ranges: usize,
+    depth: usize,
+    /// Where the action began, 0 outside.
+    action_line: usize,
+    trees: Trees,
 }
 
 impl<'a> Parser<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
+    fn next(&mut self) -> Item<'a> {
+        if self.peeked > 0 {
+            self.peeked -= 1;
+        } else {
+            self.tokens[0] = self.lexer.next_item();
+        }
+        self.tokens[self.peeked].clone()
     }
 
-    fn error(&self, message: &str) -> String {
-        let line = self.text[..self.at].matches('\n').count() + 1;
-        format!("{line}: {message}")
+    fn peek(&mut self) -> Item<'a> {
+        if self.peeked == 0 {
+            self.peeked = 1;
+            self.tokens[0] = self.lexer.next_item();
+        }
+        self.tokens[self.peeked - 1].clone()
     }
 
-    /// Nodes up to the end of the block.
-    fn block(&mut self) -> Result<(Vec<Node>, End), String> {
+    fn next_non_space(&mut self) -> Item<'a> {
+        loop {
+            let token = self.next();
+            if token.kind != Kind::Space {
+                return token;
+            }
+        }
+    }
+
+    fn peek_non_space(&mut self) -> Item<'a> {
+        let token = self.next_non_space();
+        self.peeked += 1;
+        token
+    }
+
+    fn unexpected(&self, token: &Item<'_>, context: &str) -> String {
+        if token.kind != Kind::Error {
+            return format!("unexpected {} in {context}", token.shown());
+        }
+        let mut message = token.text.clone().into_owned();
+        if self.action_line != 0 && self.action_line != token.line {
+            // "action" is not said twice.
+            let inside = if message.ends_with(" action") { "" } else { " in action" };
+            message.push_str(&format!("{inside} started at {}:{}", self.name, self.action_line));
+        }
+        message
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Result<Item<'a>> {
+        let token = self.next_non_space();
+        if token.kind != kind {
+            return Err(self.unexpected(&token, context));
+        }
+        Ok(token)
+    }
+
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= MAX_DEPTH {
+            return Err("max expression depth exceeded".into());
+        }
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(self.error("template is nested too deeply"));
-        }
-        let mut nodes = Vec::new();
-        let mut trim_next = false;
-        let end = loop {
-            let rest = self.rest();
-            let open = rest.find("{{");
-            let mut literal = &rest[..open.unwrap_or(rest.len())];
-            if trim_next {
-                literal = literal.trim_start();
-            }
-            let Some(open) = open else {
-                self.at = self.text.len();
-                push_text(&mut nodes, literal);
-                break End::Input;
-            };
-            self.at += open + 2;
-            let trims = self
-                .rest()
-                .strip_prefix('-')
-                .is_some_and(|r| r.starts_with(char::is_whitespace));
-            if trims {
-                literal = literal.trim_end();
-                self.at += 1;
-            }
-            push_text(&mut nodes, literal);
-            if let Some(found) = self.action(&mut nodes)? {
-                // A trim marker at the end of `{{ end -}}` belongs to what follows.
-                break found;
-            }
-            trim_next = self.text[..self.at].ends_with("-}}");
-        };
+        let result = read(self);
         self.depth -= 1;
-        Ok((nodes, end))
+        result
     }
 
-    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<End>, String> {
-        let comment = self.rest().trim_start();
-        if comment.starts_with("/*") {
-            let close = comment.find("*/").ok_or_else(|| self.error("unclosed comment"))?;
-            self.at = self.text.len() - comment.len() + close + 2;
-            self.close()?;
-            return Ok(None);
-        }
-        self.skip_blank();
-        let word_end = self
-            .rest()
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(self.rest().len());
-        let word = &self.rest()[..word_end];
-        match word {
-            "if" | "with" | "range" => {
-                self.at += word_end;
-                let branch = branch_of(word);
-                nodes.push(self.branch(branch)?);
-                Ok(None)
-            }
-            "else" => {
-                self.at += word_end;
-                self.skip_blank();
-                let next = ["if", "with"].into_iter().find(|w| {
-                    self.rest()
-                        .strip_prefix(w)
-                        .is_some_and(|r| r.starts_with(char::is_whitespace))
-                });
-                if let Some(next) = next {
-                    self.at += next.len();
-                    return Ok(Some(End::Else(Some(branch_of(next)))));
+    fn template(&mut self) -> Result<()> {
+        let mut root = Vec::new();
+        while self.peek().kind != Kind::End {
+            if self.peek().kind == Kind::LeftDelimiter {
+                let delimiter = self.next();
+                if self.next_non_space().kind == Kind::Keyword(Keyword::Define) {
+                    self.definition()?;
+                    continue;
                 }
-                self.close()?;
-                Ok(Some(End::Else(None)))
+                self.tokens[1] = delimiter;
+                self.peeked = 2;
             }
-            "end" => {
-                self.at += word_end;
-                self.close()?;
-                Ok(Some(End::Closed))
+            match self.text_or_action()? {
+                Found::Node(node) => root.push(node),
+                Found::End(end) => return Err(format!("unexpected {}", end.shown())),
             }
-            "break" | "continue" => {
-                self.at += word_end;
-                self.close()?;
-                nodes.push(if word == "break" { Node::Break } else { Node::Continue });
-                Ok(None)
+        }
+        let own = self.name.to_string();
+        match self.trees.defined.get(&own).is_none_or(|known| is_empty(known)) {
+            true => self.trees.root = root,
+            false if is_empty(&root) => {
+                self.trees.root = self.trees.defined.remove(&own).unwrap_or_default();
             }
-            "define" | "block" | "template" => Err(self.error(&format!("unexpected <{word}> in command"))),
-            _ => {
-                let pipeline = self.pipeline(false, "command")?;
-                self.close()?;
-                nodes.push(Node::Action(pipeline));
-                Ok(None)
+            false => return Err(format!("template: multiple definition of template {}", quote(&own))),
+        }
+        Ok(())
+    }
+
+    /// Reads the nodes of a template of its own: without the variables around it.
+    fn inner_template(&mut self, name: String, context: &str) -> Result<()> {
+        let variables = std::mem::replace(&mut self.variables, vec!["$".to_string()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let action_line = std::mem::take(&mut self.action_line);
+        let (nodes, end) = self.list()?;
+        if end != End::End {
+            return Err(format!("unexpected {} in {context}", end.shown()));
+        }
+        (self.variables, self.ranges, self.action_line) = (variables, ranges, action_line);
+        let known = self.trees.defined.get(&name);
+        if known.is_none_or(|known| is_empty(known)) {
+            self.trees.defined.insert(name, nodes);
+        } else if !is_empty(&nodes) {
+            return Err(format!("template: multiple definition of template {}", quote(&name)));
+        }
+        Ok(())
+    }
+
+    fn definition(&mut self) -> Result<()> {
+        let context = "define clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        self.expect(Kind::RightDelimiter, context)?;
+        self.inner_template(name, context)
+    }
+
+    fn list(&mut self) -> Result<(Vec<Node>, End)> {
+        self.deeper(|parser| {
+            let mut nodes = Vec::new();
+            while parser.peek_non_space().kind != Kind::End {
+                match parser.text_or_action()? {
+                    Found::Node(node) => nodes.push(node),
+                    Found::End(end) => return Ok((nodes, end)),
+                }
             }
+            Err("unexpected EOF".into())
+        })
+    }
+
+    fn text_or_action(&mut self) -> Result<Found> {
+        let token = self.next_non_space();
+        match token.kind {
+            Kind::Text => Ok(Found::Node(Node::Text(token.text.into_owned()))),
+            Kind::LeftDelimiter => {
+                self.action_line = token.line;
+                let found = self.action();
+                // An error tells where its action began.
+                if found.is_ok() {
+                    self.action_line = 0;
+                }
+                found
+            }
+            _ => Err(self.unexpected(&token, "input")),
         }
     }
 
-    fn branch(&mut self, branch: Branch) -> Result<Node, String> {
+    fn action(&mut self) -> Result<Found> {
+        let token = self.next_non_space();
+        let Kind::Keyword(keyword) = token.kind else {
+            self.peeked += 1;
+            let pipe = self.pipeline("command", Kind::RightDelimiter)?;
+            return Ok(Found::Node(Node::Action(pipe)));
+        };
+        Ok(Found::Node(match keyword {
+            Keyword::Block => Node::Template(self.block()?),
+            Keyword::Break => {
+                self.jump("{{break}}")?;
+                Node::Break
+            }
+            Keyword::Continue => {
+                self.jump("{{continue}}")?;
+                Node::Continue
+            }
+            Keyword::Else => {
+                let next = self.peek_non_space().kind;
+                if !matches!(next, Kind::Keyword(Keyword::If | Keyword::With)) {
+                    self.expect(Kind::RightDelimiter, "else")?;
+                }
+                return Ok(Found::End(End::Else));
+            }
+            Keyword::End => {
+                self.expect(Kind::RightDelimiter, "end")?;
+                return Ok(Found::End(End::End));
+            }
+            Keyword::If => self.branch(Branch::If)?,
+            Keyword::Range => self.branch(Branch::Range)?,
+            Keyword::With => self.branch(Branch::With)?,
+            Keyword::Template => Node::Template(self.call()?),
+            Keyword::Define => {
+                // Definitions stand outside of blocks only.
+                return Err(self.unexpected(&token, "command"));
+            }
+        }))
+    }
+
+    fn jump(&mut self, name: &str) -> Result<()> {
+        let token = self.next_non_space();
+        if token.kind != Kind::RightDelimiter {
+            return Err(self.unexpected(&token, name));
+        }
+        if self.ranges == 0 {
+            return Err(format!("{name} outside {{{{range}}}}"));
+        }
+        Ok(())
+    }
+
+    fn branch(&mut self, branch: Branch) -> Result<Node> {
         let scope = self.variables.len();
-        let name = match branch {
+        let context = match branch {
             Branch::If => "if",
             Branch::With => "with",
             Branch::Range => "range",
         };
-        let pipeline = self.pipeline(branch == Branch::Range, name)?;
-        self.close()?;
-        let (body, end) = self.block()?;
+        let pipe = self.pipeline(context, Kind::RightDelimiter)?;
+        self.ranges += usize::from(branch == Branch::Range);
+        let (body, end) = self.list()?;
+        self.ranges -= usize::from(branch == Branch::Range);
         let mut other = Vec::new();
-        match end {
-            End::Input => return Err(self.error("unexpected EOF")),
-            End::Closed => {}
-            End::Else(Some(next)) => {
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err(self.error("template is nested too deeply"));
+        if end == End::Else {
+            let chained = match (branch, self.peek().kind) {
+                (Branch::If, Kind::Keyword(Keyword::If)) | (Branch::With, Kind::Keyword(Keyword::With)) => true,
+                _ => false,
+            };
+            if chained {
+                self.next();
+                other.push(self.deeper(|parser| parser.branch(branch))?);
+            } else {
+                let (nodes, end) = self.list()?;
+                if end != End::End {
+                    return Err(format!("expected end; found {}", end.shown()));
                 }
-                other.push(self.branch(next)?);
-                self.depth -= 1;
-            }
-            End::Else(None) => {
-                let (nodes, end) = self.block()?;
-                match end {
-                    End::Closed => other = nodes,
-                    End::Input => return Err(self.error("unexpected EOF")),
-                    End::Else(_) => return Err(self.error("expected end; found {{else}}")),
-                }
+                other = nodes;
             }
         }
         self.variables.truncate(scope);
-        Ok(Node::Branch(branch, pipeline, body, other))
+        Ok(Node::Branch(branch, pipe, body, other))
     }
 
-    fn skip_blank(&mut self) {
-        self.at = self.text.len() - self.rest().trim_start().len();
+    fn template_name(&mut self, token: &Item<'_>, context: &str) -> Result<String> {
+        match token.kind {
+            Kind::Quoted | Kind::RawText => unquote(&token.text),
+            _ => Err(self.unexpected(token, context)),
+        }
     }
 
-    /// `}}`, with a trim marker perhaps.
-    fn close(&mut self) -> Result<(), String> {
-        self.skip_blank();
-        let rest = self.rest();
-        let len = if rest.starts_with("-}}") {
-            3
-        } else if rest.starts_with("}}") {
-            2
-        } else if rest.is_empty() {
-            return Err(self.error("unclosed action"));
-        } else {
-            let token: String = rest.chars().take_while(|c| !c.is_whitespace()).take(10).collect();
-            return Err(self.error(&format!("unexpected {token:?} in operand")));
+    fn block(&mut self) -> Result<Call> {
+        let context = "block clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        let pipe = self.pipeline(context, Kind::RightDelimiter)?;
+        self.inner_template(name.clone(), context)?;
+        Ok(Call {
+            at: token.at,
+            name,
+            pipe: Some(pipe),
+        })
+    }
+
+    fn call(&mut self) -> Result<Call> {
+        let context = "template clause";
+        let token = self.next_non_space();
+        let name = self.template_name(&token, context)?;
+        let mut pipe = None;
+        if self.next_non_space().kind != Kind::RightDelimiter {
+            self.peeked += 1;
+            pipe = Some(self.pipeline(context, Kind::RightDelimiter)?);
+        }
+        Ok(Call {
+            at: token.at,
+            name,
+            pipe,
+        })
+    }
+
+    fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe> {
+        let mut pipe = Pipe {
+            at: self.peek_non_space().at,
+            ..Pipe::default()
         };
-        self.at += len;
-        Ok(())
-    }
-
-    fn at_end_of_pipeline(&self) -> bool {
-        let rest = self.rest();
-        rest.starts_with("}}") || rest.starts_with("-}}") || rest.starts_with(')') || rest.is_empty()
-    }
-
-    fn pipeline(&mut self, in_range: bool, context: &str) -> Result<Pipeline, String> {
-        let mut pipeline = Pipeline::default();
-        self.skip_blank();
-        self.declarations(&mut pipeline, in_range)?;
+        self.declarations(&mut pipe, context)?;
         loop {
-            self.skip_blank();
-            if self.at_end_of_pipeline() {
-                if self.rest().is_empty() {
-                    return Err(self.error("unclosed action"));
+            let token = self.next_non_space();
+            match token.kind {
+                kind if kind == end => break,
+                Kind::Bool
+                | Kind::CharConstant
+                | Kind::Complex
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Nil
+                | Kind::RawText
+                | Kind::Quoted
+                | Kind::Variable
+                | Kind::LeftParen => {
+                    self.peeked += 1;
+                    let command = self.command()?;
+                    pipe.commands.push(command);
                 }
-                if pipeline.commands.is_empty() {
-                    return Err(self.error(&format!("missing value for {context}")));
-                }
-                break;
-            }
-            let command = self.command()?;
-            pipeline.commands.push(command);
-            self.skip_blank();
-            if self.rest().starts_with('|') {
-                self.at += 1;
-                self.skip_blank();
-                if self.at_end_of_pipeline() {
-                    return Err(self.error(&format!("missing value for {context}")));
-                }
+                _ => return Err(self.unexpected(&token, context)),
             }
         }
-        if !pipeline.assigns {
-            self.variables.extend(pipeline.declares.iter().cloned());
+        if pipe.commands.is_empty() {
+            return Err(format!("missing value for {context}"));
         }
-        Ok(pipeline)
+        for (stage, command) in pipe.commands.iter().enumerate().skip(1) {
+            let first = command.words.first().map(|word| &word.kind);
+            if let Some(WordKind::Bool(_) | WordKind::Dot | WordKind::Nil | WordKind::Number(_) | WordKind::Text(..)) =
+                first
+            {
+                return Err(format!("non executable command in pipeline stage {}", stage + 1));
+            }
+        }
+        Ok(pipe)
     }
 
-    fn declarations(&mut self, pipeline: &mut Pipeline, in_range: bool) -> Result<(), String> {
-        let start = self.at;
-        let mut names = Vec::new();
-        while self.rest().starts_with('$') {
-            let len = 1 + self.rest()[1..]
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(0);
-            names.push(self.rest()[..len].to_string());
-            self.at += len;
-            self.skip_blank();
-            if self.rest().starts_with(":=") {
-                self.at += 2;
-                pipeline.declares = names;
+    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<()> {
+        loop {
+            let variable = self.peek_non_space();
+            if variable.kind != Kind::Variable {
                 return Ok(());
             }
-            if self.rest().starts_with('=') {
-                self.at += 1;
-                pipeline.declares = names;
-                pipeline.assigns = true;
-                return Ok(());
+            self.next();
+            let after = self.peek();
+            let next = self.peek_non_space();
+            let declared = |parser: &mut Self, pipe: &mut Pipe| {
+                parser.next_non_space();
+                pipe.declares.push(variable.text.clone().into_owned());
+                parser.variables.push(variable.text.clone().into_owned());
+            };
+            match next.kind {
+                Kind::Assign | Kind::Declare => {
+                    pipe.assigns = next.kind == Kind::Assign;
+                    declared(self, pipe);
+                    return Ok(());
+                }
+                Kind::Char if next.text == "," => {
+                    declared(self, pipe);
+                    if context != "range" || pipe.declares.len() >= 2 {
+                        return Err(format!("too many declarations in {context}"));
+                    }
+                    match self.peek_non_space().kind {
+                        Kind::Variable | Kind::RightDelimiter | Kind::RightParen => {}
+                        _ => return Err("range can only initialize variables".into()),
+                    }
+                }
+                _ if after.kind == Kind::Space => {
+                    self.tokens[1] = after;
+                    self.tokens[2] = variable;
+                    self.peeked = 3;
+                    return Ok(());
+                }
+                _ => {
+                    self.tokens[1] = variable;
+                    self.peeked = 2;
+                    return Ok(());
+                }
             }
-            if in_range && names.len() == 1 && self.rest().starts_with(',') {
-                self.at += 1;
-                self.skip_blank();
-                continue;
+        }
+    }
+
+    fn command(&mut self) -> Result<Command> {
+        let mut command = Command {
+            at: self.peek_non_space().at,
+            words: Vec::new(),
+        };
+        loop {
+            self.peek_non_space();
+            if let Some(word) = self.operand()? {
+                command.words.push(word);
+            }
+            let token = self.next();
+            match token.kind {
+                Kind::Space => continue,
+                Kind::RightDelimiter | Kind::RightParen => self.peeked += 1,
+                Kind::Pipe => {}
+                _ => return Err(self.unexpected(&token, "operand")),
             }
             break;
         }
-        self.at = start;
-        Ok(())
-    }
-
-    fn command(&mut self) -> Result<Command, String> {
-        let at = self.at;
-        let mut words = Vec::new();
-        loop {
-            words.push(self.word()?);
-            let blank = self.rest().starts_with(char::is_whitespace);
-            self.skip_blank();
-            if self.at_end_of_pipeline() || self.rest().starts_with('|') {
-                break;
-            }
-            if !blank {
-                return Err(self.error(&format!("unexpected {:?} in operand", &first_char(self.rest()))));
-            }
+        if command.words.is_empty() {
+            return Err("empty command".into());
         }
-        Ok(Command { at, words })
+        Ok(command)
     }
 
-    fn fields(&mut self) -> Vec<String> {
-        let mut out = Vec::new();
-        while let Some(after) = self.rest().strip_prefix('.') {
-            let len = after
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(after.len());
-            if len == 0 {
-                break;
-            }
-            out.push(after[..len].to_string());
-            self.at += 1 + len;
+    fn operand(&mut self) -> Result<Option<Word>> {
+        let Some(word) = self.term()? else { return Ok(None) };
+        let field = self.peek();
+        if field.kind != Kind::Field {
+            return Ok(Some(word));
         }
-        out
-    }
-
-    fn word(&mut self) -> Result<Word, String> {
-        let at = self.at;
-        let rest = self.rest();
-        let kind = match first_char(rest) {
-            "(" => {
-                self.at += 1;
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err(self.error("template is nested too deeply"));
-                }
-                let inner = self.pipeline(false, "parenthesized pipeline")?;
-                self.depth -= 1;
-                self.skip_blank();
-                if !self.rest().starts_with(')') {
-                    return Err(self.error("unclosed left paren"));
-                }
-                self.at += 1;
-                WordKind::Group(Box::new(inner), self.fields())
-            }
-            "." => {
-                let fields = self.fields();
-                if fields.is_empty() {
-                    if rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
-                        self.number()
-                    } else {
-                        self.at += 1;
-                        WordKind::Dot
-                    }
-                } else if fields[0].starts_with(|c: char| c.is_ascii_digit()) {
-                    self.at = at;
-                    self.number()
-                } else {
-                    WordKind::Field(fields)
-                }
-            }
-            "$" => {
-                let len = 1 + rest[1..]
-                    .find(|c: char| !c.is_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len() - 1);
-                let name = rest[..len].to_string();
-                if !self.variables.contains(&name) {
-                    return Err(self.error(&format!("undefined variable {name:?}")));
-                }
-                self.at += len;
-                WordKind::Variable(name, self.fields())
-            }
-            "\"" | "`" => self.quoted()?,
-            c if c.starts_with(|c: char| c.is_ascii_digit()) || c == "-" || c == "+" => self.number(),
-            c if c.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
-                let len = rest
-                    .find(|c: char| !c.is_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len());
-                let name = &rest[..len];
-                self.at += len;
-                match name {
-                    "true" | "false" => WordKind::Bool(name == "true"),
-                    "nil" => WordKind::Nil,
-                    _ if functions::exists(name) => WordKind::Function(name.to_string()),
-                    _ => return Err(self.error(&format!("function {name:?} not defined"))),
-                }
-            }
-            other => return Err(self.error(&format!("unexpected {other:?} in command"))),
-        };
-        Ok(Word { at, kind })
-    }
-
-    fn number(&mut self) -> WordKind {
-        let rest = self.rest();
-        let sign = usize::from(rest.starts_with(['-', '+']));
-        let len = rest[sign..]
-            .find(|c: char| !c.is_alphanumeric() && c != '.' && c != '_')
-            .unwrap_or(rest.len() - sign);
-        self.at += (sign + len).max(1);
-        WordKind::Number(rest[..(sign + len).max(1)].to_string())
-    }
-
-    fn quoted(&mut self) -> Result<WordKind, String> {
-        let rest = self.rest();
-        let end = if let Some(body) = rest.strip_prefix('`') {
-            body.find('`').map(|i| i + 2)
-        } else {
-            let mut escaped = false;
-            rest.char_indices().skip(1).find_map(|(i, c)| {
-                let ends = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                ends.then_some(i + 1)
-            })
-        };
-        let Some(end) = end else {
-            let kind = if rest.starts_with('`') {
-                "unterminated raw quoted string"
-            } else {
-                "unterminated quoted string"
-            };
-            return Err(self.error(kind));
-        };
-        let raw = &rest[..end];
-        let text = crate::logql::lexer::unquote(raw).ok_or_else(|| self.error("invalid syntax"))?;
-        self.at += end;
-        Ok(WordKind::Text(raw.to_string(), text))
-    }
-}
-
-fn branch_of(word: &str) -> Branch {
-    match word {
-        "if" => Branch::If,
-        "with" => Branch::With,
-        _ => Branch::Range,
-    }
-}
-
-fn first_char(text: &str) -> &str {
-    &text[..text.chars().next().map_or(0, char::len_utf8)]
-}
-
-fn push_text(nodes: &mut Vec<Node>, text: &str) {
-    if !text.is_empty() {
-        nodes.push(Node::Text(text.to_string()));
-    }
-}
-
-/// The text of a command in messages.
-pub fn command_text(command: &Command) -> String {
-    command.words.iter().map(word_text).collect::<Vec<_>>().join(" ")
-}
-
-/// The text of an operand in messages.
-pub fn word_text(word: &Word) -> String {
-    let fields = |list: &[String]| list.iter().map(|f| format!(".{f}")).collect::<String>();
-    match &word.kind {
-        WordKind::Dot => ".".into(),
-        WordKind::Nil => "nil".into(),
-        WordKind::Field(list) => fields(list),
-        WordKind::Variable(name, list) => format!("{name}{}", fields(list)),
-        WordKind::Group(pipeline, list) => {
-            let commands: Vec<String> = pipeline.commands.iter().map(command_text).collect();
-            format!("({}){}", commands.join(" | "), fields(list))
+        let mut fields = Vec::new();
+        while self.peek().kind == Kind::Field {
+            fields.extend(self.next().text.strip_prefix('.').map(str::to_string));
         }
-        WordKind::Function(name) => name.clone(),
-        WordKind::Text(raw, _) => raw.clone(),
-        WordKind::Number(text) => text.clone(),
-        WordKind::Bool(b) => b.to_string(),
+        let kind = match word.kind {
+            WordKind::Field(mut list) => {
+                list.append(&mut fields);
+                WordKind::Field(list)
+            }
+            WordKind::Variable(name, mut list) => {
+                list.append(&mut fields);
+                WordKind::Variable(name, list)
+            }
+            WordKind::Bool(_) | WordKind::Text(..) | WordKind::Number(_) | WordKind::Nil | WordKind::Dot => {
+                return Err(format!("unexpected . after term {}", quote(&word.text())));
+            }
+            _ => WordKind::Chain(Box::new(word), fields),
+        };
+        Ok(Some(Word { at: field.at, kind }))
     }
+
+    fn term(&mut self) -> Result<Option<Word>> {
+        let token = self.next_non_space();
+        let kind = match token.kind {
+            Kind::Identifier => {
+                if !functions::exists(&token.text) {
+                    return Err(format!("function {} not defined", quote(&token.text)));
+                }
+                WordKind::Function(token.text.into_owned())
+            }
+            Kind::Dot => WordKind::Dot,
+            Kind::Nil => WordKind::Nil,
+            Kind::Variable => {
+                if !self.variables.iter().any(|name| *name == token.text) {
+                    return Err(format!("undefined variable {}", quote(&token.text)));
+                }
+                WordKind::Variable(token.text.into_owned(), Vec::new())
+            }
+            Kind::Field => WordKind::Field(vec![token.text.trim_start_matches('.').to_string()]),
+            Kind::Bool => WordKind::Bool(token.text == "true"),
+            Kind::CharConstant | Kind::Complex | Kind::Number => {
+                WordKind::Number(Number::parse(&token.text, token.kind)?)
+            }
+            Kind::LeftParen => {
+                let pipe = self.deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                // In messages a pipeline stands where its first word stands.
+                return Ok(Some(Word {
+                    at: pipe.at,
+                    kind: WordKind::Pipe(Box::new(pipe)),
+                }));
+            }
+            Kind::Quoted | Kind::RawText => {
+                let text = unquote(&token.text)?;
+                WordKind::Text(token.text.into_owned(), text)
+            }
+            _ => {
+                self.peeked += 1;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Word { at: token.at, kind }))
+    }
+}
+
+/// Whether nothing but blanks would be printed.
+fn is_empty(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| match node {
+        Node::Text(text) => text.trim().is_empty(),
+        _ => false,
+    })
 }
