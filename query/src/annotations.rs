@@ -21,7 +21,18 @@ pub fn render(annotations: &Annotations, text: &str) -> (Vec<String>, Vec<String
     };
     let mut infos: Vec<String> = each_once(&annotations.infos).map(placed).collect();
     infos.extend(forced_once(&annotations.forced).map(|f| forced_text(&f, text)));
-    let warnings = each_once(&annotations.warnings).map(placed).collect();
+    let mut warnings: Vec<String> = each_once(&annotations.warnings).map(placed).collect();
+    warnings.extend(annotations.start_overlaps.iter().map(|(metric, (span, count))| {
+        let count = match count {
+            0 | 1 => String::new(),
+            count => format!(" ({count} occurrences)"),
+        };
+        let place = position(text, span.start as usize);
+        format!(
+            "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric \
+             {metric:?}{count} ({place})"
+        )
+    }));
     (shorten(warnings, "warning"), shorten(infos, "info"))
 }
 
@@ -123,6 +134,24 @@ mod tests {
         let merged = "over 3 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z (1:2)";
         assert!(infos[2].ends_with(merged), "{}", infos[2]);
         assert_eq!(infos.len(), 3);
+    }
+
+    #[test]
+    fn overlapping_starts_are_counted() {
+        let mut annotations = Annotations::default();
+        for (metric, start, count) in [("x", 5, 1), ("y", 2, 3)] {
+            let span = Span { start, end: start };
+            annotations.start_overlaps.insert(metric.to_string(), (span, count));
+        }
+        let (warnings, _) = render(&annotations, "0123456789");
+        let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric";
+        assert_eq!(
+            warnings,
+            [
+                format!("{text} \"x\" (1:6)"),
+                format!("{text} \"y\" (3 occurrences) (1:3)")
+            ]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What all operators of one query share: the tenant's view, memory, counters, annotations and the deadline. Operators find it
 //! in the session config of their task context, so that a plan itself holds no process state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub struct Annotations {
     pub infos: BTreeSet<(String, Option<Span>)>,
     /// One an expression.
     pub forced: Vec<ForcedMonotonicity>,
+    /// By metric: the first place that tells of starts before the sample before, and how often.
+    pub start_overlaps: BTreeMap<String, (Span, u64)>,
 }
 
 /// What a [`QueryContext`] is made of.
@@ -291,6 +293,17 @@ impl QueryContext {
         seen.forced.min_bucket = seen.forced.min_bucket.min(forced.min_bucket);
         seen.forced.max_bucket = seen.forced.max_bucket.max(forced.max_bucket);
         seen.forced.max_diff = seen.forced.max_diff.max(forced.max_diff);
+    }
+
+    /// Counts samples of a metric whose counting began before the sample before; told once a metric, at the end.
+    pub fn warn_start_overlaps(&self, metric: &str, span: Span, count: u32) {
+        let mut annotations = self.annotations.lock();
+        let count = u64::from(count);
+        if let Some((first, seen)) = annotations.start_overlaps.get_mut(metric) {
+            (*first, *seen) = (span.min(*first), *seen + count);
+        } else if annotations.start_overlaps.len() < MAX_ANNOTATIONS {
+            annotations.start_overlaps.insert(metric.to_string(), (span, count));
+        }
     }
 
     /// What was collected.

@@ -213,7 +213,11 @@ async fn raw_samples(node: &SamplesNode, steps: Steps, query: &Arc<QueryContext>
             }
             if reach != Reach::Inside {
                 if !histograms.is_empty() {
-                    let word = if reach == Reach::Anchored { "anchored" } else { "smoothed" };
+                    let word = if reach == Reach::Anchored {
+                        "anchored"
+                    } else {
+                        "smoothed"
+                    };
                     let text = format!("{word} modifier is not supported with histograms");
                     return Err(QueryError::execution(text));
                 }

@@ -9,43 +9,60 @@ use crate::vector::ScalarColumn;
 /// Ends of names that a counter has by convention.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 
-/// What there is to tell of functions and aggregations of native histograms, once for many windows.
+/// What there is to tell of functions and aggregations of a series, once for many windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notes(u16);
+pub struct Notes {
+    flags: u16,
+    start_overlaps: u32,
+}
 
 impl Notes {
     /// A window holds floats and histograms.
-    pub const MIXED_TYPES: Notes = Notes(1);
+    pub const MIXED_TYPES: Notes = Notes::flag(0);
     /// A group holds floats and histograms.
-    pub const MIXED_TYPES_AGGREGATE: Notes = Notes(1 << 1);
+    pub const MIXED_TYPES_AGGREGATE: Notes = Notes::flag(1);
     /// Exponential and custom buckets meet.
-    pub const MIXED_BUCKETS: Notes = Notes(1 << 2);
+    pub const MIXED_BUCKETS: Notes = Notes::flag(2);
     /// A gauge is taken for a counter.
-    pub const NOT_COUNTER: Notes = Notes(1 << 3);
+    pub const NOT_COUNTER: Notes = Notes::flag(3);
     /// A counter is taken for a gauge.
-    pub const NOT_GAUGE: Notes = Notes(1 << 4);
+    pub const NOT_GAUGE: Notes = Notes::flag(4);
     /// Custom bounds were cut down for a sum.
-    pub const RECONCILED_ADD: Notes = Notes(1 << 5);
+    pub const RECONCILED_ADD: Notes = Notes::flag(5);
     /// Custom bounds were cut down for a difference.
-    pub const RECONCILED_SUB: Notes = Notes(1 << 6);
+    pub const RECONCILED_SUB: Notes = Notes::flag(6);
     /// Custom bounds were cut down in an aggregation.
-    pub const RECONCILED_AGGREGATE: Notes = Notes(1 << 7);
+    pub const RECONCILED_AGGREGATE: Notes = Notes::flag(7);
     /// Hints about resets contradict each other in a sum.
-    pub const COLLISION_ADD: Notes = Notes(1 << 8);
+    pub const COLLISION_ADD: Notes = Notes::flag(8);
     /// Hints about resets contradict each other in a difference.
-    pub const COLLISION_SUB: Notes = Notes(1 << 9);
+    pub const COLLISION_SUB: Notes = Notes::flag(9);
     /// Hints about resets contradict each other in an aggregation.
-    pub const COLLISION_AGGREGATE: Notes = Notes(1 << 10);
+    pub const COLLISION_AGGREGATE: Notes = Notes::flag(10);
     /// A function of floats leaves histograms out.
-    pub const IGNORED_IN_RANGE: Notes = Notes(1 << 11);
+    pub const IGNORED_IN_RANGE: Notes = Notes::flag(11);
+
+    /// The counting of a sample began before the sample before it; counted.
+    pub const START_OVERLAP: Notes = Notes {
+        flags: 0,
+        start_overlaps: 1,
+    };
+
+    const fn flag(bit: u32) -> Notes {
+        Notes {
+            flags: 1 << bit,
+            start_overlaps: 0,
+        }
+    }
 
     /// Adds more.
     pub fn add(&mut self, more: Notes) {
-        self.0 |= more.0;
+        self.flags |= more.flags;
+        self.start_overlaps = self.start_overlaps.saturating_add(more.start_overlaps);
     }
 
     fn has(self, note: Notes) -> bool {
-        self.0 & note.0 != 0
+        self.flags & note.flags != 0
     }
 
     /// Tells everything; `metric` is the name of the series, empty where it has none.
@@ -85,6 +102,9 @@ impl Notes {
             if self.has(note) {
                 query.warn(format!("PromQL warning: {text}"), Some(span));
             }
+        }
+        if self.start_overlaps > 0 {
+            query.warn_start_overlaps(metric, span, self.start_overlaps);
         }
         let infos = [
             (Self::RECONCILED_ADD, reconciled("addition")),

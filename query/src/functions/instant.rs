@@ -44,7 +44,7 @@ pub fn apply(function: InstantFunction, value: f64, arg: impl Fn(usize) -> Optio
         F::Clamp => greater(number(0), lesser(number(1), value)),
         F::ClampMin => greater(number(0), value),
         F::ClampMax => lesser(number(0), value),
-        F::Timestamp => value,
+        F::Timestamp | F::StartTimestamp => value,
         F::DaysInMonth | F::DayOfMonth | F::DayOfWeek | F::DayOfYear | F::Hour | F::Minute | F::Month | F::Year => {
             return date_part(function, value);
         }

@@ -225,6 +225,8 @@ pub enum InstantFunction {
     ClampMax,
     /// `timestamp`
     Timestamp,
+    /// `start_timestamp`
+    StartTimestamp,
     /// `days_in_month`
     DaysInMonth,
     /// `day_of_month`
@@ -245,7 +247,7 @@ pub enum InstantFunction {
 
 impl InstantFunction {
     /// Every function with the name it is called by, sorted by name.
-    const NAMES: [(InstantFunction, &'static str); 36] = [
+    const NAMES: [(InstantFunction, &'static str); 37] = [
         (InstantFunction::Abs, "abs"),
         (InstantFunction::Acos, "acos"),
         (InstantFunction::Acosh, "acosh"),
@@ -278,6 +280,7 @@ impl InstantFunction {
         (InstantFunction::Sin, "sin"),
         (InstantFunction::Sinh, "sinh"),
         (InstantFunction::Sqrt, "sqrt"),
+        (InstantFunction::StartTimestamp, "start_timestamp"),
         (InstantFunction::Tan, "tan"),
         (InstantFunction::Tanh, "tanh"),
         (InstantFunction::Timestamp, "timestamp"),

@@ -34,11 +34,12 @@ pub fn extrapolated(window: &Window<'_>, kind: RateKind, resets: bool) -> Option
             }
         }
     }
-    Some(change * extrapolation(times, window.start, window.end, kind, values[0], change))
+    Some(change * extrapolation(times, window.start, window.end, kind, values[0], change, None))
 }
 
 /// What the change between the first and the last sample is to be multiplied with, so that it covers `(start, end]`. There
-/// are at least two times; `first` is the value (of a histogram, the count) of the first sample.
+/// are at least two times, or one where the series has `begun` inside, at zero; `first` is the value (of a histogram, the
+/// count) of the first sample.
 #[inline]
 pub fn extrapolation(
     times: &[Timestamp],
@@ -47,16 +48,21 @@ pub fn extrapolation(
     kind: RateKind,
     first: f64,
     change: f64,
+    begun: Option<Timestamp>,
 ) -> f64 {
     let last = times.len() - 1;
     // All in nanoseconds: only ratios of them matter, and each division saved counts (it is the hottest place of a query).
-    let sampled = (times[last] - times[0]) as f64;
-    let spacing = sampled / last as f64;
+    let mut sampled = (times[last] - times[0]) as f64;
+    let spacing = sampled / last.max(1) as f64;
     let threshold = spacing * EXTRAPOLATION_THRESHOLD;
 
     let mut to_start = times[0].saturating_sub(start) as f64;
     if to_start >= threshold {
         to_start = spacing / 2.0;
+    }
+    if let Some(begun) = begun {
+        sampled = (times[last] - begun) as f64;
+        to_start = 0.0;
     }
     // A counter starts at zero, so it is not extrapolated to before it would have been zero.
     if kind.counter && change > 0.0 && first >= 0.0 && sampled * first < to_start * change {

@@ -6,12 +6,43 @@
 use garner_storage::model::Timestamp;
 
 use super::RangeFunction;
+use super::annotate::Notes;
+use super::range::{INCREASE, RATE, RangeKernel};
+use super::rate::{RateKind, extrapolation};
+use super::reach::ReachKernel;
 use super::seconds::seconds;
-use super::window::Windows;
 use crate::vector::RowBuffer;
 
-/// Samples further from the edge than this many times their spacing are not the next ones of a regular series.
-const EXTRAPOLATION_THRESHOLD: f64 = 1.1;
+/// Whether a function looks at start times, in plain windows.
+pub fn looks_at_starts(function: RangeFunction) -> bool {
+    use RangeFunction::{Increase, Irate, Rate, Resets};
+    matches!(function, Increase | Irate | Rate | Resets)
+}
+
+/// Whether a counter was reset before sample `index`, as far as starts tell; they tell nothing where there are none.
+pub fn restarted(times: &[Timestamp], starts: &[Timestamp], index: usize) -> bool {
+    let (Some(before), Some(&start)) = (index.checked_sub(1), starts.get(index)) else {
+        return false;
+    };
+    let (time_before, start_before) = (times[before], starts[before]);
+    if start == 0 || start >= times[index] || start < time_before {
+        // Unknown, impossible, or the counting went on.
+        return false;
+    }
+    // A start at the sample before is a delta where that sample's own start is known, and an unknown start where it is not.
+    start > time_before || (start_before != 0 && start_before < time_before)
+}
+
+/// Whether the counting of a sample claims time that the sample before it has claimed otherwise.
+pub fn any_overlaps(times: &[Timestamp], starts: &[Timestamp]) -> bool {
+    (1..starts.len()).any(|i| starts[i] != 0 && starts[i] < times[i - 1] && starts[i] != starts[i - 1])
+}
+
+/// When the series began, at zero, where that was inside of a window that starts (exclusively) at `start`.
+pub fn begun_inside(times: &[Timestamp], starts: &[Timestamp], start: Timestamp) -> Option<Timestamp> {
+    let begun = *starts.first()?;
+    (begun != 0 && begun > start && begun < times[0]).then_some(begun)
+}
 
 /// Samples with their start times, ascending.
 #[derive(Clone, Copy, Debug)]
@@ -33,70 +64,32 @@ impl<'a> Started<'a> {
         }
     }
 
-    /// Whether the counter was reset before sample `index`, as far as starts tell.
-    pub fn restarted(self, index: usize) -> bool {
-        let (start, before) = (self.starts[index], self.times[index - 1]);
-        if start == 0 || start >= self.times[index] || start < before {
-            // Unknown, impossible, or the counting went on.
-            return false;
-        }
-        // A start at the sample before is a delta where that sample's own start is known, and an unknown start where it is not.
-        let start_before = self.starts[index - 1];
-        start > before || (start_before != 0 && start_before < before)
-    }
-
     /// Whether the counter was reset before sample `index`.
     fn reset(self, index: usize) -> bool {
-        self.values[index] < self.values[index - 1] || self.restarted(index)
-    }
-
-    /// Whether the counting of sample `index` claims time that the sample before has claimed otherwise.
-    fn overlaps(self, index: usize) -> bool {
-        let start = self.starts[index];
-        start != 0 && start < self.times[index - 1] && start != self.starts[index - 1]
+        self.values[index] < self.values[index - 1] || restarted(self.times, self.starts, index)
     }
 
     /// How often the counter was reset.
-    pub fn resets(self) -> f64 {
+    fn resets(self) -> f64 {
         (1..self.values.len()).filter(|i| self.reset(*i)).count() as f64
     }
 
     /// The increase over `(start, end]`, extrapolated to its edges.
-    fn increase(self, start: Timestamp, end: Timestamp) -> Option<f64> {
+    fn increase(self, start: Timestamp, end: Timestamp, kind: RateKind) -> Option<f64> {
         let last = self.values.len().checked_sub(1)?;
-        let (first_time, last_time) = (self.times[0], self.times[last]);
-        let mut change = self.values[last] - self.values[0];
+        let begun = begun_inside(self.times, self.starts, start);
+        if last == 0 && begun.is_none() {
+            return None;
+        }
+        let first = self.values[0];
+        let mut change = self.values[last] - first;
         for index in (1..=last).filter(|i| self.reset(*i)) {
             change += self.values[index - 1];
         }
-        let mut sampled = (last_time - first_time) as f64;
-        let spacing = if last == 0 { 0.0 } else { sampled / last as f64 };
-        let threshold = spacing * EXTRAPOLATION_THRESHOLD;
-        let begun = self.starts[0];
-        let mut to_start = 0.0;
-        if begun != 0 && begun > start && begun < first_time {
-            // The series began inside of the window, at zero.
-            change += self.values[0];
-            sampled = (last_time - begun) as f64;
-        } else if last == 0 {
-            return None;
-        } else {
-            to_start = first_time.saturating_sub(start) as f64;
-            if to_start >= threshold {
-                to_start = spacing / 2.0;
-            }
-            if change > 0.0 && self.values[0] >= 0.0 {
-                to_start = to_start.min(sampled * (self.values[0] / change));
-            }
+        if begun.is_some() {
+            change += first;
         }
-        let mut to_end = end.saturating_sub(last_time) as f64;
-        if to_end >= threshold {
-            to_end = spacing / 2.0;
-        }
-        Some(match sampled == 0.0 {
-            true => change,
-            false => change * ((sampled + to_start + to_end) / sampled),
-        })
+        Some(change * extrapolation(self.times, start, end, kind, first, change, begun))
     }
 
     /// The rate between the last two samples.
@@ -115,55 +108,58 @@ impl<'a> Started<'a> {
     }
 }
 
-/// A function that looks at start times.
-#[derive(Clone, Copy, Debug)]
-pub struct StartKernel {
-    function: RangeFunction,
-    windows: Windows,
-}
-
-impl StartKernel {
-    /// The function over windows, where it is one that looks at start times.
-    pub fn new(function: RangeFunction, windows: Windows) -> Option<Self> {
-        use RangeFunction::{Increase, Irate, Rate, Resets};
-        matches!(function, Increase | Irate | Rate | Resets).then_some(StartKernel { function, windows })
-    }
-
-    /// Evaluates every step of one series into `out`. Returns at how many steps samples overlap.
-    pub fn eval(&self, samples: Started<'_>, out: &mut RowBuffer) -> u64 {
-        let mut overlapping = 0;
+impl RangeKernel {
+    /// As [`RangeKernel::eval`], of a function that [`looks_at_starts`].
+    pub fn eval_started(&self, samples: Started<'_>, out: &mut RowBuffer) -> Notes {
+        let mut notes = Notes::default();
         self.windows.for_each(samples.times, |step, low, high| {
             if low == high {
                 return;
             }
             let seen = samples.part(low, high);
-            let increase = || seen.increase(self.windows.start(step), self.windows.end(step));
+            let (start, end) = (self.windows.start(step), self.windows.end(step));
             let value = match self.function {
-                RangeFunction::Rate => increase().map(|change| change / seconds(self.windows.width_ns)),
-                RangeFunction::Increase => increase(),
+                RangeFunction::Rate => seen.increase(start, end, RATE),
+                RangeFunction::Increase => seen.increase(start, end, INCREASE),
                 RangeFunction::Irate => seen.instant_rate(),
                 _ => Some(seen.resets()),
             };
             if let Some(value) = value {
                 out.set(step, value);
             }
-            if matches!(self.function, RangeFunction::Rate | RangeFunction::Increase) {
-                overlapping += u64::from((1..seen.values.len()).any(|i| seen.overlaps(i)));
+            let counts_overlaps = matches!(self.function, RangeFunction::Rate | RangeFunction::Increase);
+            if counts_overlaps && any_overlaps(seen.times, seen.starts) {
+                notes.add(Notes::START_OVERLAP);
             }
         });
-        overlapping
+        notes
+    }
+}
+
+impl ReachKernel {
+    /// As [`ReachKernel::eval`], of `resets`.
+    pub fn eval_started(&self, samples: Started<'_>, out: &mut RowBuffer) {
+        self.windows.for_each(samples.times, |step, low, high| {
+            let start = self.bounds.start(step);
+            let inside = low + samples.times[low..high].partition_point(|t| *t <= start);
+            if inside < high {
+                let anchor = inside.saturating_sub(1).max(low);
+                out.set(step, samples.part(anchor, high).resets());
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::window::Windows;
     use crate::plan::Steps;
 
     const MINUTE: i64 = 60_000_000_000;
 
     /// At 6 m over 5 m; samples a minute apart from 2 m on, whose counting began so long before them.
-    fn check(function: RangeFunction, values: &[f64], ages: &[i64], expected: Option<f64>, overlapping: u64) {
+    fn check(function: RangeFunction, values: &[f64], ages: &[i64], expected: Option<f64>, overlapping: usize) {
         let times: Vec<i64> = (0..values.len() as i64).map(|i| (2 + i) * MINUTE).collect();
         let starts: Vec<i64> = times
             .iter()
@@ -182,9 +178,7 @@ mod tests {
             values,
             starts: &starts,
         };
-        let overlaps = StartKernel::new(function, windows)
-            .expect("looks at starts")
-            .eval(samples, &mut out);
+        let notes = RangeKernel::new(function, windows, Vec::new()).eval_started(samples, &mut out);
         let got = out.is_present(0).then(|| out.values()[0]);
         let same = match (got, expected) {
             (Some(a), Some(b)) => (a - b).abs() < 1e-9,
@@ -195,7 +189,9 @@ mod tests {
             "{}({values:?}, {ages:?}): {got:?}, not {expected:?}",
             function.as_str()
         );
-        assert_eq!(overlaps, overlapping, "{ages:?}");
+        let mut expected = Notes::default();
+        (0..overlapping).for_each(|_| expected.add(Notes::START_OVERLAP));
+        assert_eq!(notes, expected, "{ages:?}");
     }
 
     const UNKNOWN: i64 = i64::MAX;

@@ -163,6 +163,8 @@ impl RowMapper for Mapper {
             let result = match self.plan.function {
                 ValueFunction::Negate => Some(-value),
                 ValueFunction::Histogram(_) | ValueFunction::Floats => None,
+                // Samples have starts, values of anything but a selector have none.
+                ValueFunction::Named(InstantFunction::StartTimestamp) => None,
                 // Of anything but a selector, the time of a value is that of its step.
                 ValueFunction::Named(InstantFunction::Timestamp) => Some(seconds(self.plan.steps.time(step))),
                 ValueFunction::Named(function) => apply(function, value, |i| self.args.get(i).map(|a| a.at(step))),

@@ -7,8 +7,8 @@ use arrow_array::RecordBatch;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::{StreamExt, stream};
-use garner_storage::model::{METRIC_NAME, Signal, TenantId, TimeRange, Timestamp, is_stale};
-use garner_storage::scan::{BatchStream, HistogramSlice, SampleBatch, SeriesRequest};
+use garner_storage::model::{Labels, METRIC_NAME, Signal, TenantId, TimeRange, Timestamp, is_stale};
+use garner_storage::scan::{BatchStream, SampleBatch, SampleSlice, SeriesRequest};
 use serde::{Deserialize, Serialize};
 
 use super::exec::{Operator, Plan};
@@ -18,10 +18,12 @@ use super::wire::Parts;
 use super::wire::forms::{WireRequest, WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
+use crate::functions::annotate::Notes;
 use crate::functions::native::{self, mixed::MixedBuffer};
 use crate::functions::range::RangeKernel;
 use crate::functions::reach::{self, ReachKernel};
 use crate::functions::seconds::seconds;
+use crate::functions::starts::{Started, looks_at_starts};
 use crate::functions::window::{Reach, Windows, without_stale};
 use crate::functions::{RangeFunction, annotate};
 use crate::plan::Span;
@@ -37,6 +39,8 @@ pub enum SampleFunction {
     Newest,
     /// The time of the newest in seconds.
     NewestTime,
+    /// When the counting of the newest began, in seconds; 0 where that is not known.
+    NewestStart,
     /// The value between the samples around the end of each of these windows.
     Smoothed(Windows),
     /// A range function with its scalar parameters.
@@ -50,7 +54,7 @@ impl SampleFunction {
     pub fn keeps_name(&self) -> bool {
         match self {
             SampleFunction::Newest | SampleFunction::Smoothed(_) => true,
-            SampleFunction::NewestTime => false,
+            SampleFunction::NewestTime | SampleFunction::NewestStart => false,
             SampleFunction::Range(function, _) | SampleFunction::Reaching(function, ..) => function.keeps_name(),
         }
     }
@@ -58,7 +62,19 @@ impl SampleFunction {
     fn range_function(&self) -> Option<RangeFunction> {
         match self {
             SampleFunction::Range(function, _) | SampleFunction::Reaching(function, ..) => Some(*function),
-            SampleFunction::Newest | SampleFunction::NewestTime | SampleFunction::Smoothed(_) => None,
+            SampleFunction::Newest
+            | SampleFunction::NewestTime
+            | SampleFunction::NewestStart
+            | SampleFunction::Smoothed(_) => None,
+        }
+    }
+
+    /// Whether a range function looks at when counting began, where it is asked to.
+    fn may_look_at_starts(&self) -> bool {
+        match self {
+            SampleFunction::Range(function, _) => looks_at_starts(*function),
+            SampleFunction::Reaching(function, ..) => *function == RangeFunction::Resets,
+            _ => false,
         }
     }
 }
@@ -70,6 +86,8 @@ pub enum WireSampleFunction {
     Newest,
     /// [`SampleFunction::NewestTime`].
     NewestTime,
+    /// [`SampleFunction::NewestStart`].
+    NewestStart,
     /// [`SampleFunction::Smoothed`].
     Smoothed(Windows),
     /// [`SampleFunction::Range`].
@@ -118,6 +136,7 @@ impl Operator for Samples {
         match &self.function {
             SampleFunction::Newest => f.write_str("newest")?,
             SampleFunction::NewestTime => f.write_str("timestamp")?,
+            SampleFunction::NewestStart => f.write_str("start_timestamp")?,
             SampleFunction::Smoothed(_) => f.write_str("smoothed")?,
             SampleFunction::Range(function, _) => f.write_str(function.as_str())?,
             SampleFunction::Reaching(function, reach, _) => write!(f, "{} {reach:?}", function.as_str())?,
@@ -171,6 +190,7 @@ impl Operator for Samples {
         let function = match &self.function {
             SampleFunction::Newest => WireSampleFunction::Newest,
             SampleFunction::NewestTime => WireSampleFunction::NewestTime,
+            SampleFunction::NewestStart => WireSampleFunction::NewestStart,
             SampleFunction::Smoothed(bounds) => WireSampleFunction::Smoothed(*bounds),
             SampleFunction::Range(function, params) => {
                 WireSampleFunction::Range(*function, params.iter().map(scalar_to_wire).collect())
@@ -198,6 +218,7 @@ impl Operator for Samples {
         let function = match function {
             WireSampleFunction::Newest => SampleFunction::Newest,
             WireSampleFunction::NewestTime => SampleFunction::NewestTime,
+            WireSampleFunction::NewestStart => SampleFunction::NewestStart,
             WireSampleFunction::Smoothed(bounds) => SampleFunction::Smoothed(bounds),
             WireSampleFunction::Range(function, params) => SampleFunction::Range(function, parts.scalars(params)?),
             WireSampleFunction::Reaching(function, reach, bounds) => SampleFunction::Reaching(function, reach, bounds),
@@ -260,7 +281,7 @@ async fn start(
             bounds: *bounds,
         }),
         SampleFunction::Smoothed(bounds) => Kernel::Smoothed(*bounds),
-        SampleFunction::Newest | SampleFunction::NewestTime => Kernel::Newest,
+        SampleFunction::Newest | SampleFunction::NewestTime | SampleFunction::NewestStart => Kernel::Newest,
     };
     let steps = plan.windows.steps.len();
     Ok(Leaf {
@@ -275,8 +296,8 @@ async fn start(
                 plan.function.range_function(),
                 Some(RangeFunction::Rate | RangeFunction::Increase)
             ),
-            times: Vec::new(),
-            values: Vec::new(),
+            looks_at_starts: query.promql().use_start_timestamps && plan.function.may_look_at_starts(),
+            fresh: Fresh::default(),
             label_bytes: Vec::new(),
             checked_name: Vec::new(),
             mixed: MixedBuffer::default(),
@@ -333,6 +354,68 @@ enum Kernel {
     Reaching(ReachKernel),
 }
 
+/// Samples of one series without staleness markers, where it has some.
+#[derive(Default)]
+struct Fresh {
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    starts: Vec<Timestamp>,
+}
+
+impl Fresh {
+    fn started<'a>(&'a mut self, samples: SampleSlice<'a>) -> Started<'a> {
+        let SampleSlice {
+            timestamps: times,
+            values,
+            start_times: starts,
+            ..
+        } = samples;
+        if !without_stale(times, values, &mut self.times, &mut self.values) {
+            return Started { times, values, starts };
+        }
+        self.starts.clear();
+        let fresh = starts.iter().zip(values).filter(|(_, value)| !is_stale(**value));
+        self.starts.extend(fresh.map(|(start, _)| *start));
+        Started {
+            times: &self.times,
+            values: &self.values,
+            starts: &self.starts,
+        }
+    }
+}
+
+/// What is told of the newest sample instead of its value.
+enum NewestOf<'a> {
+    Value,
+    Time(&'a [Timestamp]),
+    Start(&'a [Timestamp]),
+}
+
+impl<'a> NewestOf<'a> {
+    fn of(function: &SampleFunction, samples: SampleSlice<'a>) -> Self {
+        match function {
+            SampleFunction::NewestTime => NewestOf::Time(samples.timestamps),
+            SampleFunction::NewestStart => NewestOf::Start(samples.start_times),
+            _ => NewestOf::Value,
+        }
+    }
+
+    #[inline]
+    fn told(&self, row: usize) -> Option<f64> {
+        match self {
+            NewestOf::Value => None,
+            NewestOf::Time(times) => times.get(row).map(|time| seconds(*time)),
+            NewestOf::Start(starts) => Some(starts.get(row).map_or(0.0, |start| seconds(*start))),
+        }
+    }
+}
+
+/// Tells notes of a series.
+fn tell(notes: Notes, series: &Labels, query: &QueryContext, span: Span) {
+    let metric = labels::value_of(series.as_bytes(), METRIC_NAME.as_bytes());
+    notes.tell(labels::text(metric), query, span);
+}
+
 /// Scratch and parameters of a partition.
 struct Evaluator {
     plan: Samples,
@@ -341,8 +424,8 @@ struct Evaluator {
     builder: VectorBuilder,
     keeps_name: bool,
     wants_counter: bool,
-    times: Vec<Timestamp>,
-    values: Vec<f64>,
+    looks_at_starts: bool,
+    fresh: Fresh,
     label_bytes: Vec<u8>,
     checked_name: Vec<u8>,
     mixed: MixedBuffer,
@@ -351,11 +434,10 @@ struct Evaluator {
 impl Evaluator {
     fn eval(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
         self.row.clear();
-        let histograms = batch.histograms(series);
-        if histograms.is_empty() {
-            self.eval_floats(batch, series)?;
+        if batch.histograms(series).is_empty() {
+            self.eval_floats(batch, series, query)?;
         } else {
-            self.eval_mixed(batch, series, histograms, query)?;
+            self.eval_mixed(batch, series, query)?;
         }
         if self.row.is_empty() {
             return Ok(());
@@ -374,21 +456,34 @@ impl Evaluator {
         Ok(())
     }
 
-    fn eval_floats(&mut self, batch: &SampleBatch, series: usize) -> Result<(), QueryError> {
-        let (times, values) = batch.rows(series);
+    fn eval_floats(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
+        let samples = batch.samples(series);
+        let (times, values) = (samples.timestamps, samples.values);
         if let Kernel::Newest = self.kernel {
-            let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+            let of_newest = NewestOf::of(&self.plan.function, samples);
             let row = &mut self.row;
             self.plan.windows.for_each(times, |step, low, high| {
                 if low < high && !is_stale(values[high - 1]) {
-                    let time = times[high - 1];
-                    row.set(step, if newest_time { seconds(time) } else { values[high - 1] });
+                    row.set(step, of_newest.told(high - 1).unwrap_or(values[high - 1]));
                 }
             });
             return Ok(());
         }
-        let (times, values) = match without_stale(times, values, &mut self.times, &mut self.values) {
-            true => (&self.times[..], &self.values[..]),
+        if self.looks_at_starts && samples.start_times.iter().any(|start| *start != 0) {
+            let started = self.fresh.started(samples);
+            let notes = match &self.kernel {
+                Kernel::Range(kernel) => kernel.eval_started(started, &mut self.row),
+                Kernel::Reaching(kernel) => {
+                    kernel.eval_started(started, &mut self.row);
+                    Notes::default()
+                }
+                Kernel::Newest | Kernel::Smoothed(_) => Notes::default(),
+            };
+            tell(notes, &batch.series[series], query, self.plan.span);
+            return Ok(());
+        }
+        let (times, values) = match without_stale(times, values, &mut self.fresh.times, &mut self.fresh.values) {
+            true => (&self.fresh.times[..], &self.fresh.values[..]),
             false => (times, values),
         };
         match &mut self.kernel {
@@ -403,16 +498,10 @@ impl Evaluator {
     }
 
     /// As [`Evaluator::eval_floats`], of a series with native histograms.
-    fn eval_mixed(
-        &mut self,
-        batch: &SampleBatch,
-        series: usize,
-        histograms: HistogramSlice<'_>,
-        query: &QueryContext,
-    ) -> Result<(), QueryError> {
-        let (times, values) = batch.rows(series);
+    fn eval_mixed(&mut self, batch: &SampleBatch, series: usize, query: &QueryContext) -> Result<(), QueryError> {
+        let rows = batch.samples(series);
         let mut sizes = 0;
-        self.mixed.fill(times, values, histograms, |h| sizes += h.size_bytes());
+        self.mixed.fill(rows, self.looks_at_starts, |h| sizes += h.size_bytes());
         // A histogram counts as as many samples as fit into it (prometheus promql/value.go, `HPoint.size`).
         query.count_samples((sizes / SAMPLE_BYTES) as u64)?;
         if self.plan.counts_only {
@@ -421,7 +510,7 @@ impl Evaluator {
         let samples = self.mixed.samples();
         let notes = match &mut self.kernel {
             Kernel::Newest => {
-                self.newest_mixed(times, values);
+                self.newest_mixed(rows);
                 return Ok(());
             }
             Kernel::Range(kernel) => kernel.eval_mixed(&samples, &mut self.row)?,
@@ -430,13 +519,13 @@ impl Evaluator {
                 native::reach::interpolated(&samples, &self.plan.windows, bounds, &mut self.row)
             }
         };
-        let metric = labels::value_of(batch.series[series].as_bytes(), METRIC_NAME.as_bytes());
-        notes.tell(labels::text(metric), query, self.plan.span);
+        tell(notes, &batch.series[series], query, self.plan.span);
         Ok(())
     }
 
-    fn newest_mixed(&mut self, times: &[Timestamp], values: &[f64]) {
-        let newest_time = matches!(self.plan.function, SampleFunction::NewestTime);
+    fn newest_mixed(&mut self, rows: SampleSlice<'_>) {
+        let (times, values) = (rows.timestamps, rows.values);
+        let of_newest = NewestOf::of(&self.plan.function, rows);
         let samples = self.mixed.samples();
         let row = &mut self.row;
         self.plan.windows.for_each(times, |step, low, high| {
@@ -444,8 +533,11 @@ impl Evaluator {
                 return;
             }
             let time = times[high - 1];
+            if let Some(told) = of_newest.told(high - 1) {
+                row.set(step, told);
+                return;
+            }
             match samples.times.binary_search(&time) {
-                _ if newest_time => row.set(step, seconds(time)),
                 Ok(index) => row.set_histogram(step, Arc::clone(&samples.histograms[index])),
                 Err(_) => row.set(step, values[high - 1]),
             }

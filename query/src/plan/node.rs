@@ -228,6 +228,11 @@ pub enum Select {
         /// Width of the window; `None` means the engine's default.
         lookback_ns: Option<i64>,
     },
+    /// As `Instant`, but when the counting of the sample began, in seconds (`start_timestamp(x)`).
+    StartTimestamp {
+        /// Width of the window; `None` means the engine's default.
+        lookback_ns: Option<i64>,
+    },
     /// The value at the step between the samples around it (`x smoothed`), up to the engine's lookback on both sides.
     Smoothed,
     /// A function over the samples in `(t - range, t]`, staleness markers left out.

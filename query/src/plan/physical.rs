@@ -175,6 +175,7 @@ async fn plan_samples(
     let (windows, function) = match &node.select {
         Select::Instant { lookback_ns } => (lookback(lookback_ns), SampleFunction::Newest),
         Select::Timestamp { lookback_ns } => (lookback(lookback_ns), SampleFunction::NewestTime),
+        Select::StartTimestamp { lookback_ns } => (lookback(lookback_ns), SampleFunction::NewestStart),
         Select::Smoothed => {
             let points = node.windows(steps, 0);
             let windows = points.reaching(Reach::Smoothed, query.lookback_ns());

@@ -4,6 +4,7 @@
 
 mod corpus;
 mod experimental;
+mod starts;
 
 use std::sync::Arc;
 

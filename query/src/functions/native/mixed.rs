@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use garner_storage::model::{CounterReset, Histogram, Timestamp, is_stale};
-use garner_storage::scan::HistogramSlice;
+use garner_storage::scan::SampleSlice;
 
 use super::reset::was_reset;
 
@@ -18,6 +18,10 @@ pub struct MixedSamples<'a> {
     pub times: &'a [Timestamp],
     /// One a time.
     pub histograms: &'a [Arc<Histogram>],
+    /// When the counting of each float began; empty where starts are not looked at.
+    pub float_starts: &'a [Timestamp],
+    /// When the counting of each histogram began.
+    pub starts: &'a [Timestamp],
 }
 
 /// The samples of one series after the other.
@@ -27,6 +31,8 @@ pub struct MixedBuffer {
     floats: Vec<f64>,
     times: Vec<Timestamp>,
     histograms: Vec<Arc<Histogram>>,
+    float_starts: Vec<Timestamp>,
+    starts: Vec<Timestamp>,
 }
 
 impl MixedBuffer {
@@ -36,19 +42,17 @@ impl MixedBuffer {
         self.floats.clear();
         self.times.clear();
         self.histograms.clear();
+        self.float_starts.clear();
+        self.starts.clear();
     }
 
-    /// Takes the samples of a series as the store has them, and shows each histogram to `seen`.
-    pub fn fill(
-        &mut self,
-        times: &[Timestamp],
-        values: &[f64],
-        histograms: HistogramSlice<'_>,
-        mut seen: impl FnMut(&Histogram),
-    ) {
+    /// Takes the samples of a series as the store has them, with their start times where `looks_at_starts`, and shows each
+    /// histogram to `seen`.
+    pub fn fill(&mut self, samples: SampleSlice<'_>, looks_at_starts: bool, mut seen: impl FnMut(&Histogram)) {
         self.clear();
-        let mut rest = histograms.iter().peekable();
-        for (row, (time, value)) in times.iter().zip(values).enumerate() {
+        let mut rest = samples.histograms.iter().peekable();
+        let starts = if looks_at_starts { samples.start_times } else { &[] };
+        for (row, (time, value)) in samples.timestamps.iter().zip(samples.values).enumerate() {
             let histogram = rest.next_if(|(r, _)| *r == row).map(|(_, h)| h);
             if is_stale(*value) {
                 continue;
@@ -57,8 +61,12 @@ impl MixedBuffer {
                 Some(histogram) => {
                     seen(histogram);
                     self.push_histogram(*time, Arc::clone(histogram));
+                    self.starts.extend(starts.get(row));
                 }
-                None => self.push_float(*time, *value),
+                None => {
+                    self.push_float(*time, *value);
+                    self.float_starts.extend(starts.get(row));
+                }
             }
         }
     }
@@ -115,6 +123,8 @@ impl MixedBuffer {
             floats: &self.floats,
             times: &self.times,
             histograms: &self.histograms,
+            float_starts: &self.float_starts,
+            starts: &self.starts,
         }
     }
 }

@@ -15,9 +15,19 @@ use crate::functions::annotate::Notes;
 use crate::functions::range::{DELTA, INCREASE, RATE, RangeKernel};
 use crate::functions::rate::RateKind;
 use crate::functions::seconds::seconds;
+use crate::functions::starts::{Started, restarted};
 use crate::vector::RowBuffer;
 
 impl<'a> MixedSamples<'a> {
+    /// The floats, where starts are looked at.
+    pub(super) fn started_floats(&self) -> Option<Started<'a>> {
+        (!self.float_starts.is_empty()).then_some(Started {
+            times: self.float_times,
+            values: self.floats,
+            starts: self.float_starts,
+        })
+    }
+
     /// Parts of both.
     pub(super) fn part(&self, floats: (usize, usize), histograms: (usize, usize)) -> MixedSamples<'a> {
         MixedSamples {
@@ -25,6 +35,8 @@ impl<'a> MixedSamples<'a> {
             floats: &self.floats[floats.0..floats.1],
             times: &self.times[histograms.0..histograms.1],
             histograms: &self.histograms[histograms.0..histograms.1],
+            float_starts: self.float_starts.get(floats.0..floats.1).unwrap_or(&[]),
+            starts: self.starts.get(histograms.0..histograms.1).unwrap_or(&[]),
         }
     }
 }
@@ -33,12 +45,15 @@ impl RangeKernel {
     /// Evaluates every step of one series into `out`, and says what there is to tell of it.
     pub fn eval_mixed(&mut self, samples: &MixedSamples<'_>, out: &mut RowBuffer) -> Result<Notes, QueryError> {
         // Of floats first; windows with histograms are settled after.
-        self.eval(samples.float_times, samples.floats, out)?;
+        let mut notes = Notes::default();
+        match samples.started_floats() {
+            Some(floats) => notes.add(self.eval_started(floats, out)),
+            None => self.eval(samples.float_times, samples.floats, out)?,
+        }
         let windows = self.windows;
         let mut float_ranges = vec![(0, 0); windows.steps.len()];
         windows.for_each(samples.float_times, |step, low, high| float_ranges[step] = (low, high));
-        let marks = marks(self.function, samples.histograms);
-        let mut notes = Notes::default();
+        let marks = marks(self.function, samples);
         windows.for_each(samples.times, |step, low, high| {
             if low == high {
                 return;
@@ -57,9 +72,10 @@ impl RangeKernel {
 }
 
 /// What a function asks of each histogram and the one before it in the series: looked up once a sample, not once a window.
-pub(super) fn marks(function: RangeFunction, histograms: &[Arc<Histogram>]) -> Vec<bool> {
+pub(super) fn marks(function: RangeFunction, samples: &MixedSamples<'_>) -> Vec<bool> {
     let pairs = |differs: fn(&Histogram, &Histogram) -> bool| {
-        let rest = histograms.windows(2).map(|p| differs(&p[1], &p[0]));
+        let rest = samples.histograms.windows(2).enumerate();
+        let rest = rest.map(|(i, p)| restarted(samples.times, samples.starts, i + 1) || differs(&p[1], &p[0]));
         std::iter::once(false).chain(rest).collect()
     };
     match function {
@@ -101,6 +117,7 @@ impl Window<'_> {
             floats,
             times,
             histograms,
+            ..
         } = self.samples;
         let counts = (floats.len() + histograms.len()) as f64;
         match function {
@@ -114,6 +131,7 @@ impl Window<'_> {
                     times,
                     histograms,
                     resets: self.marks,
+                    starts: self.samples.starts,
                     start: self.start,
                     end: self.end,
                 };
@@ -150,7 +168,10 @@ impl Window<'_> {
                 out.set(self.step, last.map_or(f64::NAN, |t| seconds(*t)));
             }
             F::Changes | F::Resets => {
-                out.set(self.step, count_differences(&self.samples, self.marks, differs(function)));
+                out.set(
+                    self.step,
+                    count_differences(&self.samples, self.marks, differs(function)),
+                );
             }
             F::Deriv
             | F::PredictLinear
@@ -190,7 +211,9 @@ impl Window<'_> {
             [Point::Float(_), Point::Float(_), ..] => {}
             [Point::Histogram(last_time, last), Point::Histogram(time, before), ..] => {
                 out.unset(self.step);
-                if let Some(change) = between(before, last, last_time - time, kind, notes) {
+                let MixedSamples { times, starts, .. } = self.samples;
+                let restarted = restarted(times, starts, times.len() - 1);
+                if let Some(change) = between(before, last, last_time - time, restarted, kind, notes) {
                     out.set_histogram(self.step, Arc::new(change));
                 }
             }
@@ -228,7 +251,7 @@ pub(super) fn count_differences(samples: &MixedSamples<'_>, marks: &[bool], diff
         let differs = match before {
             None => false,
             Some(was_float) if was_float != is_float => true,
-            Some(true) => differs(floats[f], floats[f - 1]),
+            Some(true) => differs(floats[f], floats[f - 1]) || restarted(float_times, samples.float_starts, f),
             Some(false) => marks.get(h).copied().unwrap_or(false),
         };
         count += f64::from(u8::from(differs));

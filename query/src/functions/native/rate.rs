@@ -12,6 +12,7 @@ use super::scale::{div, mul};
 use crate::functions::annotate::Notes;
 use crate::functions::rate::{RateKind, extrapolation};
 use crate::functions::seconds::seconds;
+use crate::functions::starts::{any_overlaps, begun_inside};
 
 /// The histograms that one step sees, at least one.
 #[derive(Clone, Copy, Debug)]
@@ -22,23 +23,42 @@ pub struct HistogramWindow<'a> {
     pub histograms: &'a [Arc<Histogram>],
     /// Whether each was reset since the one before in its series.
     pub resets: &'a [bool],
+    /// When the counting of each began; empty where starts are not looked at.
+    pub starts: &'a [Timestamp],
     /// The window is `(start, end]`.
     pub start: Timestamp,
     /// Last instant inside.
     pub end: Timestamp,
 }
 
-/// The change over a window, extrapolated to its edges; nothing of fewer than two histograms, or where they do not go
-/// together.
+/// The change over a window, extrapolated to its edges; nothing of fewer than two histograms unless the series began inside,
+/// or where they do not go together.
 pub fn extrapolated(window: &HistogramWindow<'_>, kind: RateKind, notes: &mut Notes) -> Option<Histogram> {
-    if window.histograms.len() < 2 {
-        return None;
+    let HistogramWindow { times, starts, .. } = *window;
+    let first = &**window.histograms.first()?;
+    let begun = begun_inside(times, starts, window.start).filter(|_| kind.counter);
+    if kind.counter && any_overlaps(times, starts) {
+        notes.add(Notes::START_OVERLAP);
     }
-    let mut change = change(window, kind.counter, notes)?;
-    let first = window.histograms[0].count;
-    let factor = extrapolation(window.times, window.start, window.end, kind, first, change.count);
-    mul(&mut change, factor);
-    Some(change)
+    let mut out = match (window.histograms.len(), begun) {
+        (1, None) => return None,
+        (1, Some(_)) => first.clone(),
+        (_, None) => change(window, kind.counter, notes)?,
+        (_, Some(_)) => {
+            let mut out = change(window, kind.counter, notes)?;
+            let Ok(settled) = add(&mut out, first) else {
+                notes.add(Notes::MIXED_BUCKETS);
+                return None;
+            };
+            if settled.bounds_reconciled {
+                notes.add(Notes::RECONCILED_ADD);
+            }
+            out
+        }
+    };
+    let factor = extrapolation(times, window.start, window.end, kind, first.count, out.count, begun);
+    mul(&mut out, factor);
+    Some(out)
 }
 
 /// The last histogram less the first, and what was lost by resets between them.
@@ -114,11 +134,12 @@ fn change(window: &HistogramWindow<'_>, counter: bool, notes: &mut Notes) -> Opt
     Some(out)
 }
 
-/// The change between two histograms `interval_ns` apart.
+/// The change between two histograms `interval_ns` apart; `restarted` says that the counting began anew between them.
 pub fn between(
     before: &Histogram,
     last: &Histogram,
     interval_ns: i64,
+    restarted: bool,
     kind: RateKind,
     notes: &mut Notes,
 ) -> Option<Histogram> {
@@ -132,7 +153,7 @@ pub fn between(
     };
     notes.add(told);
     let mut out = last.clone();
-    if !kind.counter || !was_reset(last, before) {
+    if !kind.counter || !(restarted || was_reset(last, before)) {
         let Ok(settled) = sub(&mut out, before) else {
             notes.add(Notes::MIXED_BUCKETS);
             return None;

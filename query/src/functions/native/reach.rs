@@ -21,9 +21,12 @@ use crate::vector::RowBuffer;
 impl ReachKernel {
     /// Evaluates every step of one series into `out`, and says what there is to tell of it.
     pub fn eval_mixed(&self, samples: &MixedSamples<'_>, out: &mut RowBuffer) -> Notes {
-        self.eval(samples.float_times, samples.floats, out);
+        match samples.started_floats() {
+            Some(floats) => self.eval_started(floats, out),
+            None => self.eval(samples.float_times, samples.floats, out),
+        }
         let float_ranges = ranges(&self.windows, samples.float_times);
-        let marks = marks(self.function, samples.histograms);
+        let marks = marks(self.function, samples);
         let mut notes = Notes::default();
         self.windows.for_each(samples.times, |step, low, high| {
             if low == high {
@@ -63,12 +66,7 @@ impl ReachKernel {
 }
 
 /// The value of a smoothed instant selector at each step.
-pub fn interpolated(
-    samples: &MixedSamples<'_>,
-    windows: &Windows,
-    bounds: &Windows,
-    out: &mut RowBuffer,
-) -> Notes {
+pub fn interpolated(samples: &MixedSamples<'_>, windows: &Windows, bounds: &Windows, out: &mut RowBuffer) -> Notes {
     crate::functions::reach::interpolated(samples.float_times, samples.floats, windows, bounds, out);
     let float_ranges = ranges(windows, samples.float_times);
     let mut notes = Notes::default();
@@ -245,7 +243,11 @@ impl Seen<'_> {
             _ => histogram -= 1,
         }
         let part = samples.part((float, samples.floats.len()), (histogram, samples.times.len()));
-        Some(count_differences(&part, self.marks.get(histogram..).unwrap_or(&[]), differs(function)))
+        Some(count_differences(
+            &part,
+            self.marks.get(histogram..).unwrap_or(&[]),
+            differs(function),
+        ))
     }
 }
 

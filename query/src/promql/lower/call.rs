@@ -106,10 +106,13 @@ pub(super) fn lower_call(request: &LowerRequest, call: &Call) -> Result<Lowered,
     if let Some(constant) = query_constant(request, name) {
         return lower_part(request, &constant);
     }
-    if name == "timestamp"
-        && let Some(Expr::Vector(selector)) = call.args.first().map(Expr::unwrap_parens)
-    {
-        return instant(request, selector, Select::Timestamp { lookback_ns: None });
+    if let Some(Expr::Vector(selector)) = call.args.first().map(Expr::unwrap_parens) {
+        let lookback_ns = None;
+        match name {
+            "timestamp" => return instant(request, selector, Select::Timestamp { lookback_ns }),
+            "start_timestamp" => return instant(request, selector, Select::StartTimestamp { lookback_ns }),
+            _ => {}
+        }
     }
     if name == "info" {
         return lower_info(request, call);

@@ -109,7 +109,7 @@ pub(super) fn instant(
         span: plan_span(selector.range),
     };
     let fixed = node.at_ns.is_some();
-    if fixed && matches!(node.select, Select::Timestamp { .. }) {
+    if fixed && matches!(node.select, Select::Timestamp { .. } | Select::StartTimestamp { .. }) {
         // Upstream overwrites the offset where `timestamp` meets an `@` (rangeEvalTimestampFunctionOverVectorSelector).
         node.offset_ns = 0;
     }

@@ -97,6 +97,7 @@ fn draw_samples(node: &SamplesNode) -> String {
     match &node.select {
         Select::Instant { .. } => format!("{{{matchers}}}{place}"),
         Select::Timestamp { .. } => format!("time of {{{matchers}}}{place}"),
+        Select::StartTimestamp { .. } => format!("start of {{{matchers}}}{place}"),
         Select::Smoothed => format!("{{{matchers}}} smoothed{place}"),
         Select::Range {
             range_ns,
