@@ -85,6 +85,19 @@ fn push_value(out: &mut String, depth: usize, value: &RawValue) {
             out.push('\n');
         }
         RawValue::List(items) if items.is_empty() => out.push_str(": []\n"),
+        RawValue::Tables(tables) if tables.is_empty() => out.push_str(": []\n"),
+        RawValue::Tables(tables) => {
+            out.push_str(":\n");
+            for table in tables {
+                for (at, (key, text)) in table.iter().enumerate() {
+                    push_indented(out, depth + 1, if at == 0 { "- " } else { "  " });
+                    out.push_str(key);
+                    out.push_str(": ");
+                    push_scalar(out, text);
+                    out.push('\n');
+                }
+            }
+        }
         RawValue::List(items) => {
             out.push_str(":\n");
             for item in items {

@@ -305,6 +305,7 @@ impl LeafPlan for LabelReplace {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
     use crate::logql::ast::Expr;

@@ -776,8 +776,7 @@ async fn deletes_outlive_merges_while_they_can_be_taken_back_and_are_carried_out
     check(&storage, "hidden", true).await;
     storage.compact_all().await.unwrap();
     check(&storage, "merged", true).await;
-    let covered =
-        |storage: &Storage| -> u64 { storage.deletes(&a, Signal::Logs).iter().map(|d| d.covered as u64).sum() };
+    let covered = |storage: &Storage| -> u64 { storage.deletes(&a, Signal::Logs).iter().map(|d| d.covered).sum() };
     assert!(covered(&storage) > 0, "they are inherited");
     storage
         .cancel_delete(&a, Signal::Logs, taken_back[0].id, false)

@@ -110,7 +110,7 @@ mod tests {
         check(len, &[0..10, 10..w, w - 5..w + 5, w..w + 9], &[0..w, w..2 * w - 5]).await;
         check(len, &[len - 10..len, 5..6], &[len - 10..len, 5..w + 5]).await;
         check(len, &[0..w + 9, w..w + 9, w + 5..w + 10], &[0..w + 9, w + 9..2 * w + 5]).await;
-        check(w, &[w - 10..w, 0..10, 10..w - 10], &[0..w]).await;
+        check(w, &[w - 10..w, 0..10, 10..w - 10], std::slice::from_ref(&(0..w))).await;
         // Three places side by side; a fourth takes the place of the one that was not used for longest.
         let (a, b, c, d) = (0, 2 * w, 4 * w, 6 * w);
         let one = |at: u64| at..at + 1;

@@ -166,7 +166,8 @@ impl Seen<'_> {
             true => self.between(last - 1).at(self.end, counter, notes)?,
             false => Histogram::clone(&histograms[last]),
         };
-        if !counter && !(is_gauge(&left) && is_gauge(&right)) {
+        let both_gauges = is_gauge(&left) && is_gauge(&right);
+        if !counter && !both_gauges {
             notes.add(Notes::NOT_GAUGE);
         }
         let mut out = right.clone();

@@ -1,5 +1,5 @@
 //! The arithmetic of native histograms, case by case and by properties.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -91,6 +91,7 @@ fn power_of_ten(exponent: i64) -> BigInt {
 }
 
 #[cfg(test)]
+#[allow(clippy::approx_constant, clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

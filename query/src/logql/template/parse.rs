@@ -283,10 +283,10 @@ impl<'a> Parser<'a> {
         self.ranges -= usize::from(branch == Branch::Range);
         let mut other = Vec::new();
         if end == End::Else {
-            let chained = match (branch, self.peek().kind) {
-                (Branch::If, Kind::Keyword(Keyword::If)) | (Branch::With, Kind::Keyword(Keyword::With)) => true,
-                _ => false,
-            };
+            let chained = matches!(
+                (branch, self.peek().kind),
+                (Branch::If, Kind::Keyword(Keyword::If)) | (Branch::With, Kind::Keyword(Keyword::With))
+            );
             if chained {
                 self.next();
                 other.push(self.deeper(|parser| parser.branch(branch))?);

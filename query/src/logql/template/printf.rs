@@ -592,6 +592,7 @@ fn push_text(verb: char, text: &[u8], spec: &Spec, out: &mut Vec<u8>) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::approx_constant, clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -170,7 +170,7 @@ impl Value {
             Value::Int(n) | Value::Long(n) => *n,
             Value::Byte(n) => i64::from(*n),
             // As the processors that Loki runs on: what does not fit is the least number.
-            Value::Float(f) if *f >= 9.223_372_036_854_775_8e18 || f.is_nan() => i64::MIN,
+            Value::Float(f) if *f >= 9.223_372_036_854_776e18 || f.is_nan() => i64::MIN,
             Value::Float(f) => *f as i64,
             Value::Bool(b) => i64::from(*b),
             Value::Text(t) => parse_int(std::str::from_utf8(t).unwrap_or_default()),
