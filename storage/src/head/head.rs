@@ -89,11 +89,12 @@ impl Head {
         let head = &mut *guard;
         let grown = match (&mut head.store, rows) {
             (Store::Samples(store), Rows::Samples(rows)) => {
-                head.side.append(rows, store)
-                    + match &rows.histograms {
-                        none if none.is_empty() => store.append(rows),
-                        _ => store.append(&rows.numbers()),
-                    }
+                let side = head.side.append(rows, store);
+                let numbers = match &rows.histograms {
+                    none if none.is_empty() => store.append(rows),
+                    _ => store.append(&rows.numbers()),
+                };
+                (side + numbers) as i64
             }
             (Store::Logs(store), Rows::Logs(rows)) => store.append(rows),
             // The types of SampleAppend and LogAppend, and replay's check of a record's signal, keep this from happening.
@@ -107,7 +108,11 @@ impl Head {
             head.since.get_or_insert(now);
         }
         drop(guard);
-        self.memory.lock().grow(grown as u64);
+        let mut memory = self.memory.lock();
+        match u64::try_from(grown) {
+            Ok(bytes) => memory.grow(bytes),
+            Err(_) => memory.shrink(grown.unsigned_abs()),
+        }
     }
 
     /// Whether no row came yet. Exemplars and metadata may have, see [`Head::has_loose`].

@@ -1,26 +1,30 @@
 //! Log entries of the streams of one head.
 //!
-//! A stream is a list of closed blocks and one open block. Closed blocks never change and are shared with readers, so a
+//! A stream is a list of packed blocks and one open block. Packed blocks never change and are shared with readers, so a
 //! read copies at most one open block a stream while it keeps appends out.
 
 use std::sync::Arc;
 
 use crate::model::{Labels, TimeRange};
 
+use super::log_block::{LogBlock, PackScratch, PackedBlock};
 use super::rows::{LogRows, MetadataTable};
 
-/// Line bytes at which a block is closed: what a read may copy per stream under the lock, and what a grown vector wastes.
-const MAX_OPEN_BLOCK_BYTES: usize = 128 << 10;
-/// Rows at which a block is closed, for streams of tiny lines.
+/// Line bytes at which a block is packed: what a read may copy per stream under the lock, and what a grown vector wastes.
+const MAX_OPEN_BLOCK_BYTES: usize = 64 << 10;
+/// Rows at which a block is packed, for streams of tiny lines.
 const MAX_OPEN_BLOCK_ROWS: usize = 4096;
-/// Bytes a row takes besides its line: time, line end and two metadata codes.
-const ROW_BYTES: usize = 20;
 
 /// Entries of every stream of a head, by series id.
 #[derive(Debug, Default)]
 pub(super) struct LogStore {
     streams: Vec<LogStream>,
     metadata: MetadataTable,
+    scratch: PackScratch,
+    /// Bytes of all open blocks.
+    open_bytes: usize,
+    /// Bytes of everything else.
+    bytes: usize,
     pub rows: u64,
     pub line_bytes: u64,
 }
@@ -28,55 +32,61 @@ pub(super) struct LogStore {
 /// Entries of one stream in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct LogStream {
-    closed: Vec<Arc<LogBlock>>,
+    packed: Vec<Arc<PackedBlock>>,
     open: LogBlock,
     first: i64,
     last: i64,
     rows: u64,
 }
 
-/// Some entries of one stream in order of arrival.
-#[derive(Debug, Default, Clone)]
-pub(super) struct LogBlock {
-    pub times: Vec<i64>,
-    pub line_ends: Vec<u32>,
-    pub bytes: Vec<u8>,
-    pub metadata: Vec<u32>,
-    pub derived: Vec<u32>,
-    /// Bounds of `times`.
-    first: i64,
-    last: i64,
+/// Some rows of a stream, as a read finds them.
+#[derive(Debug)]
+pub(super) enum LogPiece {
+    Packed(Arc<PackedBlock>),
+    Open(LogBlock),
+}
+
+impl LogPiece {
+    /// Bounds of the rows.
+    pub fn range(&self) -> TimeRange {
+        match self {
+            LogPiece::Packed(block) => block.range(),
+            LogPiece::Open(block) => block.range(),
+        }
+    }
 }
 
 impl LogStore {
-    /// Adds rows; returns how many bytes the store grew.
-    pub fn append(&mut self, rows: &LogRows) -> usize {
-        let mut grown = 0;
+    /// Adds rows; returns by how many bytes the store grew, or shrank.
+    pub fn append(&mut self, rows: &LogRows) -> i64 {
+        let before = self.bytes + self.open_bytes;
         if let Some(most) = rows.series.iter().max()
             && self.streams.len() <= *most as usize
         {
             let before = self.streams.capacity();
             self.streams.resize_with(*most as usize + 1, LogStream::default);
-            grown += (self.streams.capacity() - before) * size_of::<LogStream>();
+            self.bytes += (self.streams.capacity() - before) * size_of::<LogStream>();
         }
-        let codes: Vec<u32> = rows
-            .metadata_sets
-            .iter()
-            .map(|set| {
-                let (code, bytes) = self.metadata.intern(set);
-                grown += bytes;
-                code
-            })
-            .collect();
+        let mut codes = Vec::with_capacity(rows.metadata_sets.len());
+        for set in &rows.metadata_sets {
+            let (code, bytes) = self.metadata.intern(set);
+            self.bytes += bytes;
+            codes.push(code);
+        }
         let code = |local: u32| codes.get(local as usize).copied().unwrap_or(0);
         for row in 0..rows.times.len() {
             let stream = &mut self.streams[rows.series[row] as usize];
+            let open = stream.open.size_bytes();
+            if let Some(packed) = stream.make_room(rows.line(row).len(), &mut self.scratch) {
+                self.bytes += packed;
+            }
             let (metadata, derived) = (code(rows.metadata[row]), code(rows.derived[row]));
-            grown += stream.push(rows.times[row], rows.line(row), metadata, derived);
+            stream.push(rows.times[row], rows.line(row), metadata, derived);
+            self.open_bytes = self.open_bytes + stream.open.size_bytes() - open;
         }
         self.rows += rows.times.len() as u64;
         self.line_bytes += rows.bytes.len() as u64;
-        grown
+        (self.bytes + self.open_bytes) as i64 - before as i64
     }
 
     pub fn get(&self, id: u32) -> Option<&LogStream> {
@@ -89,26 +99,28 @@ impl LogStore {
 }
 
 impl LogStream {
-    fn push(&mut self, time: i64, line: &[u8], metadata: u32, derived: u32) -> usize {
+    /// Packs the open block where a line of `len` bytes does not fit any more; returns how many bytes that takes.
+    fn make_room(&mut self, len: usize, scratch: &mut PackScratch) -> Option<usize> {
+        let full = self.open.bytes.len() + len > MAX_OPEN_BLOCK_BYTES || self.open.times.len() >= MAX_OPEN_BLOCK_ROWS;
+        if self.open.times.is_empty() || !full {
+            return None;
+        }
+        let before = self.packed.capacity();
+        // The next one begins small: a stream that has gone quiet shall not hold what a busy one needs.
+        let block = Arc::new(std::mem::take(&mut self.open).pack(scratch));
+        let bytes = block.size_bytes();
+        self.packed.push(block);
+        Some(bytes + (self.packed.capacity() - before) * size_of::<Arc<PackedBlock>>())
+    }
+
+    fn push(&mut self, time: i64, line: &[u8], metadata: u32, derived: u32) {
         if self.rows == 0 {
             (self.first, self.last) = (time, time);
         }
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         self.rows += 1;
-        let mut saved = 0;
-        let full = self.open.bytes.len() + line.len() > MAX_OPEN_BLOCK_BYTES;
-        if !self.open.times.is_empty() && (full || self.open.times.len() >= MAX_OPEN_BLOCK_ROWS) {
-            let before = self.open.size_bytes();
-            let mut block = std::mem::take(&mut self.open);
-            block.shrink();
-            saved = before - block.size_bytes();
-            self.closed.push(Arc::new(block));
-        }
-        let before = self.open.size_bytes();
         self.open.push(time, line, metadata, derived);
-        // Saving more than one row takes is left out of the account until the head goes: it errs on the safe side.
-        (self.open.size_bytes() - before).saturating_sub(saved)
     }
 
     pub fn range(&self) -> TimeRange {
@@ -119,54 +131,13 @@ impl LogStream {
         self.rows
     }
 
-    /// Blocks that may have rows in `range`, in order of arrival; the open one is copied.
-    pub fn blocks(&self, range: TimeRange) -> Vec<Arc<LogBlock>> {
-        let mut blocks: Vec<Arc<LogBlock>> = self
-            .closed
-            .iter()
-            .filter(|b| b.range().overlaps(&range))
-            .cloned()
-            .collect();
+    /// Pieces that may have rows in `range`, in order of arrival; the open block is copied.
+    pub fn pieces(&self, range: TimeRange) -> Vec<LogPiece> {
+        let packed = self.packed.iter().filter(|block| block.range().overlaps(&range));
+        let mut pieces: Vec<LogPiece> = packed.cloned().map(LogPiece::Packed).collect();
         if !self.open.times.is_empty() && self.open.range().overlaps(&range) {
-            blocks.push(Arc::new(self.open.clone()));
+            pieces.push(LogPiece::Open(self.open.clone()));
         }
-        blocks
-    }
-}
-
-impl LogBlock {
-    fn push(&mut self, time: i64, line: &[u8], metadata: u32, derived: u32) {
-        if self.times.is_empty() {
-            (self.first, self.last) = (time, time);
-        }
-        self.first = self.first.min(time);
-        self.last = self.last.max(time);
-        self.times.push(time);
-        self.bytes.extend_from_slice(line);
-        self.line_ends.push(self.bytes.len() as u32);
-        self.metadata.push(metadata);
-        self.derived.push(derived);
-    }
-
-    fn shrink(&mut self) {
-        self.times.shrink_to_fit();
-        self.line_ends.shrink_to_fit();
-        self.bytes.shrink_to_fit();
-        self.metadata.shrink_to_fit();
-        self.derived.shrink_to_fit();
-    }
-
-    fn size_bytes(&self) -> usize {
-        self.times.capacity() * ROW_BYTES + self.bytes.capacity()
-    }
-
-    fn range(&self) -> TimeRange {
-        TimeRange::closed(self.first, self.last)
-    }
-
-    /// The line of row `row`.
-    pub fn line(&self, row: usize) -> &[u8] {
-        let start = if row == 0 { 0 } else { self.line_ends[row - 1] as usize };
-        &self.bytes[start..self.line_ends[row] as usize]
+        pieces
     }
 }

@@ -3,19 +3,16 @@
 //! A series' ordinal is its id in the index. Ids follow arrival, not the order of series, so any order of ordinals is
 //! answered as it was asked.
 
-use std::sync::Arc;
-
-use arrow_array::BinaryArray;
-use arrow_array::builder::BinaryBuilder;
 use async_trait::async_trait;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use super::head::{Head, Store};
-use super::logs::LogBlock;
+use super::logs::LogPiece;
+use super::read_logs::LogReader;
 use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, TimeRange};
-use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries, dedup};
+use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries};
 
 /// Series read under one hold of the lock, so that a large read lets appends through in between.
 const MAX_SERIES_PER_LOCK: usize = 1024;
@@ -166,16 +163,16 @@ impl Head {
     pub fn logs_of(&self, ids: &[u32], range: TimeRange, columns: LogColumns) -> Result<LogRows> {
         let mut reader = LogReader::new(columns);
         for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
-            let blocks: Vec<Vec<Arc<LogBlock>>> = {
+            let streams: Vec<Vec<LogPiece>> = {
                 let head = self.read();
-                let blocks = |id: &u32| match &head.store {
-                    Store::Logs(store) => store.get(*id).map_or_else(Vec::new, |s| s.blocks(range)),
+                let pieces = |id: &u32| match &head.store {
+                    Store::Logs(store) => store.get(*id).map_or_else(Vec::new, |s| s.pieces(range)),
                     Store::Samples(_) => Vec::new(),
                 };
-                chunk.iter().map(blocks).collect()
+                chunk.iter().map(pieces).collect()
             };
-            for blocks in blocks {
-                reader.add_stream(self, &blocks, range)?;
+            for pieces in streams {
+                reader.add_stream(self, pieces, range)?;
             }
         }
         Ok(reader.finish())
@@ -208,130 +205,13 @@ impl Head {
     }
 }
 
-/// Collects the rows of one answer, stream by stream.
-struct LogReader {
-    columns: LogColumns,
-    rows: LogRows,
-    lines: BinaryBuilder,
-    line_bytes: usize,
-    /// Code in the head → code in the answer.
-    codes: HashMap<u32, u32, ahash::RandomState>,
-}
-
-impl LogReader {
-    fn new(columns: LogColumns) -> Self {
-        LogReader {
-            columns,
-            rows: LogRows {
-                offsets: vec![0],
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            },
-            lines: BinaryBuilder::new(),
-            line_bytes: 0,
-            codes: HashMap::default(),
-        }
-    }
-
-    /// Adds the rows of one stream: sorted by time, entries of one nanosecond in order of arrival, equal ones once.
-    fn add_stream(&mut self, head: &Head, blocks: &[Arc<LogBlock>], range: TimeRange) -> Result<()> {
-        let mut found: Vec<(i64, &LogBlock, usize)> = Vec::new();
-        for block in blocks {
-            let rows = block.times.iter().enumerate();
-            found.extend(
-                rows.filter(|(_, t)| range.contains(**t))
-                    .map(|(row, t)| (*t, &**block, row)),
-            );
-        }
-        if !found.is_sorted_by_key(|(time, ..)| *time) {
-            found.sort_by_key(|(time, ..)| *time);
-        }
-        let times: Vec<i64> = found.iter().map(|(time, ..)| *time).collect();
-        let sets = self.learn_codes(head, &found, has_equal_times(&times));
-        let duplicates = dedup::duplicate_entries(&times, |row| {
-            let (_, block, at) = found[row];
-            let set: &[u8] = sets.get(&block.metadata[at]).map_or(&[], |s| s.as_bytes());
-            (block.line(at), set)
-        });
-        let mut skip = duplicates.iter().peekable();
-        for (row, (time, block, at)) in found.iter().enumerate() {
-            if skip.next_if(|d| **d as usize == row).is_some() {
-                continue;
-            }
-            let line = block.line(*at);
-            self.rows.timestamps.push(*time);
-            self.rows.line_lengths.push(line.len() as u32);
-            if self.columns.lines {
-                // Arrow's offsets are 31 bits; slabs of a scan stay far below.
-                self.line_bytes += line.len();
-                if self.line_bytes > i32::MAX as usize {
-                    return Err(too_much());
-                }
-                self.lines.append_value(line);
-            }
-            if self.columns.metadata {
-                self.rows.metadata.push(self.codes[&block.metadata[*at]]);
-                self.rows.derived.push(self.codes[&block.derived[*at]]);
-            }
-        }
-        self.rows.offsets.push(offset(self.rows.timestamps.len())?);
-        Ok(())
-    }
-
-    /// Gives codes of the answer to the head's codes in `found`; returns the sets to compare with, where any must be.
-    fn learn_codes(
-        &mut self,
-        head: &Head,
-        found: &[(i64, &LogBlock, usize)],
-        compared: bool,
-    ) -> HashMap<u32, Labels, ahash::RandomState> {
-        let mut sets = HashMap::default();
-        if !self.columns.metadata && !compared {
-            return sets;
-        }
-        let guard = head.read();
-        let Store::Logs(store) = &guard.store else { return sets };
-        for (_, block, at) in found {
-            if compared {
-                let code = block.metadata[*at];
-                sets.entry(code).or_insert_with(|| store.metadata_set(code));
-            }
-            if self.columns.metadata {
-                for code in [block.metadata[*at], block.derived[*at]] {
-                    self.codes.entry(code).or_insert_with(|| {
-                        self.rows.metadata_sets.push(store.metadata_set(code));
-                        self.rows.metadata_sets.len() as u32 - 1
-                    });
-                }
-            }
-        }
-        sets
-    }
-
-    fn finish(mut self) -> LogRows {
-        if self.columns.lines {
-            let lines: BinaryArray = self.lines.finish();
-            self.rows.lines = Some(lines);
-        }
-        self.rows
-    }
-}
-
-fn offset(rows: usize) -> Result<u32> {
+pub(super) fn offset(rows: usize) -> Result<u32> {
     u32::try_from(rows).map_err(|_| too_much())
 }
 
-fn too_much() -> Error {
+pub(super) fn too_much() -> Error {
     Error::new(
         ErrorKind::Limit,
         "one read of recent rows holds more than 2^32 rows or 2 GB of lines; narrow the time range",
     )
-}
-
-fn has_equal_times(sorted: &[i64]) -> bool {
-    sorted.windows(2).any(|w| w[0] == w[1])
 }

@@ -5,6 +5,7 @@ use crate::head::{LogRows, Rows, SampleRows};
 use crate::model::{Labels, Signal, TenantId, TimeRange};
 
 use super::record::{MAX_BODY_BYTES, RecordKind};
+use super::scratch::{Scratch, with_scratch};
 use super::side::{put_side, take_side};
 
 /// What stands before the compressed part of every body.
@@ -37,19 +38,24 @@ impl RowsBody {
 
 /// The body of a rows record.
 pub fn encode_rows(tenant: &TenantId, rows: &Rows) -> Result<RowsBody> {
-    let mut raw = Vec::with_capacity(raw_size(rows));
+    with_scratch(|scratch| encode_rows_with(tenant, rows, scratch))
+}
+
+fn encode_rows_with(tenant: &TenantId, rows: &Rows, scratch: &mut Scratch) -> Result<RowsBody> {
+    let raw = &mut scratch.raw;
+    raw.reserve(raw_size(rows));
     let mut kind = RecordKind::Rows;
     let signal = match rows {
         Rows::Samples(rows) => {
-            put_samples(&mut raw, rows);
+            put_samples(raw, rows);
             if !rows.is_plain() {
                 kind = RecordKind::RowsAndMore;
-                put_side(&mut raw, rows);
+                put_side(raw, rows);
             }
             Signal::Metrics
         }
         Rows::Logs(rows) => {
-            put_logs(&mut raw, rows);
+            put_logs(raw, rows);
             Signal::Logs
         }
     };
@@ -70,25 +76,26 @@ pub fn encode_rows(tenant: &TenantId, rows: &Rows) -> Result<RowsBody> {
     };
     Ok(RowsBody {
         kind,
-        bytes: compressed(&head, &raw),
+        bytes: compressed(&head, raw, &mut scratch.compressed),
     })
 }
 
 /// The body of a series record.
 pub(super) fn encode_series(tenant: &TenantId, signal: Signal, series: &[(u32, Labels)]) -> Vec<u8> {
-    let mut raw = Vec::with_capacity(series.iter().map(|(_, l)| l.size_bytes() + 8).sum());
-    put_varint(&mut raw, series.len() as u64);
-    for (id, labels) in series {
-        put_varint(&mut raw, u64::from(*id));
-        put_varint(&mut raw, labels.size_bytes() as u64);
-        raw.extend_from_slice(labels.as_bytes());
-    }
-    let head = BodyHead {
-        tenant: tenant.clone(),
-        signal,
-        range: TimeRange::new(0, 0),
-    };
-    compressed(&head, &raw)
+    with_scratch(|Scratch { raw, compressed: room }| {
+        put_varint(raw, series.len() as u64);
+        for (id, labels) in series {
+            put_varint(raw, u64::from(*id));
+            put_varint(raw, labels.size_bytes() as u64);
+            raw.extend_from_slice(labels.as_bytes());
+        }
+        let head = BodyHead {
+            tenant: tenant.clone(),
+            signal,
+            range: TimeRange::new(0, 0),
+        };
+        compressed(&head, raw, room)
+    })
 }
 
 /// Splits a body into its head and the decompressed rest.
@@ -134,8 +141,15 @@ pub(super) fn decode_series(raw: &[u8]) -> Result<Vec<(u32, Labels)>, BadBody> {
     Ok(series)
 }
 
-fn compressed(head: &BodyHead, raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + lz4_flex::block::get_maximum_output_size(raw.len()));
+/// The body of `head` and the rows, as long as it must be; `room` is compressed into.
+fn compressed(head: &BodyHead, raw: &[u8], room: &mut Vec<u8>) -> Vec<u8> {
+    let most = lz4_flex::block::get_maximum_output_size(raw.len());
+    if room.len() < most {
+        room.resize(most, 0);
+    }
+    // The room is as large as lz4 can ever need, so this cannot fail.
+    let written = lz4_flex::block::compress_into(raw, room).unwrap_or(0);
+    let mut out = Vec::with_capacity(64 + head.tenant.as_str().len() + written);
     let tenant = head.tenant.as_str().as_bytes();
     put_varint(&mut out, tenant.len() as u64);
     out.extend_from_slice(tenant);
@@ -143,11 +157,7 @@ fn compressed(head: &BodyHead, raw: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&head.range.start.to_le_bytes());
     out.extend_from_slice(&head.range.end.to_le_bytes());
     put_varint(&mut out, raw.len() as u64);
-    let start = out.len();
-    out.resize(start + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
-    // The output is as large as lz4 can ever need, so this cannot fail.
-    let written = lz4_flex::block::compress_into(raw, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
+    out.extend_from_slice(&room[..written]);
     out
 }
 

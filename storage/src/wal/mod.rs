@@ -11,6 +11,7 @@ mod files;
 mod pace;
 mod record;
 mod replay;
+mod scratch;
 mod side;
 #[cfg(test)]
 mod tests;
