@@ -12,6 +12,7 @@ use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
 use crate::object::Bucket;
 use crate::retention::RetentionSettings;
+use crate::wal::WalThread;
 
 /// When an append is durable, `wal.sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct StorageConfig {
     pub data_dir: PathBuf,
     /// When an append is durable.
     pub wal_sync: WalSync,
+    /// Who writes the WAL: a thread of its own in a server.
+    pub wal_thread: WalThread,
     /// Size at which a WAL file is closed and the next begun. Disk space comes back in whole files; each file repeats the
     /// labels of the series it uses, so smaller files write more.
     pub wal_file_bytes: u64,
@@ -75,6 +78,7 @@ impl StorageConfig {
         StorageConfig {
             data_dir: data_dir.into(),
             wal_sync: WalSync::Always,
+            wal_thread: WalThread::Own,
             wal_file_bytes: 64 << 20,
             wal_max_bytes: 2 << 30,
             metrics_flush_age: Duration::from_secs(30 * 60),

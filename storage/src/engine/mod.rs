@@ -41,6 +41,7 @@ mod upkeep;
 #[cfg(test)]
 mod upkeep_tests;
 
+pub use crate::wal::WalThread;
 pub use append::{LogAppend, SampleAppend, SeriesRef};
 pub use config::{Components, StorageConfig, WalSync};
 pub use deletes::DeleteRequest;

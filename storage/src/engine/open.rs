@@ -120,6 +120,7 @@ fn replay_wal(shared: &Arc<Shared>) -> Result<()> {
             WalSync::Interval(interval) => Some(interval),
         },
         max_file_bytes: shared.config.wal_file_bytes,
+        thread: shared.config.wal_thread,
     };
     let wal = Wal::start(files, settings, replayed.files, next_number)?;
     wal.truncate(&|lane| shared.committed(lane))?;

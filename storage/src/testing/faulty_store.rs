@@ -50,6 +50,16 @@ enum Fate {
 }
 
 impl State {
+    /// Waits as long as a request takes, then says what becomes of it.
+    async fn arrive(&self) -> Fate {
+        let latency_max = *self.latency_max.lock();
+        if !latency_max.is_zero() {
+            let latency = self.rng.lock().random_range(Duration::ZERO..=latency_max);
+            tokio::time::sleep(latency).await;
+        }
+        self.draw()
+    }
+
     fn draw(&self) -> Fate {
         let faults = *self.faults.lock();
         let point: f64 = self.rng.lock().random();
@@ -75,6 +85,7 @@ impl FaultyStore {
             state: Arc::new(State {
                 rng: Mutex::new(StdRng::seed_from_u64(seed)),
                 faults: Mutex::default(),
+                latency_max: Mutex::default(),
                 injected: AtomicU64::new(0),
                 ignores_conditions: AtomicBool::new(false),
             }),
@@ -89,6 +100,11 @@ impl FaultyStore {
     /// From now on writes over an object although it was asked to create it only where there is none.
     pub fn ignore_conditions(&self) {
         self.state.ignores_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets every put, get and part of a large object take up to this long from now on.
+    pub fn set_latency(&self, max: Duration) {
+        *self.state.latency_max.lock() = max;
     }
 
     /// How many faults were injected.
@@ -135,7 +151,11 @@ impl ObjectStore for FaultyStore {
         if self.state.ignores_conditions.load(Ordering::Relaxed) {
             options.mode = PutMode::Overwrite;
         }
-        fated(self.state.draw(), self.inner.put_opts(location, payload, options)).await
+        fated(
+            self.state.arrive().await,
+            self.inner.put_opts(location, payload, options),
+        )
+        .await
     }
 
     async fn put_multipart_opts(
@@ -147,7 +167,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        fated(self.state.draw(), self.inner.get_opts(location, options)).await
+        fated(self.state.arrive().await, self.inner.get_opts(location, options)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -185,7 +205,7 @@ impl MultipartStore for FaultyStore {
     }
 
     async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
-        fated(self.state.draw(), self.inner.put_part(path, id, part_idx, data)).await
+        fated(self.state.arrive().await, self.inner.put_part(path, id, part_idx, data)).await
     }
 
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {

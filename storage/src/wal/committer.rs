@@ -46,6 +46,7 @@ pub trait PendingRows: Send + Sync + Debug {
 }
 
 /// Rows that are durable: dropping this makes them visible.
+#[derive(Debug)]
 struct Durable(Box<dyn PendingRows>);
 
 impl Drop for Durable {
@@ -54,9 +55,21 @@ impl Drop for Durable {
     }
 }
 
+#[derive(Debug)]
 struct Request {
     rows: Box<dyn PendingRows>,
     answer: oneshot::Sender<Result<Durable>>,
+}
+
+/// Who writes what has queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WalThread {
+    /// A thread of the log's own; appends that wait at one time share a sync.
+    #[default]
+    Own,
+    /// Each append writes its own group before it first yields. It blocks its caller, and what happens depends on no other
+    /// thread: for simulations.
+    Caller,
 }
 
 /// How the log is written.
@@ -68,6 +81,8 @@ pub struct WalSettings {
     pub sync_interval: Option<Duration>,
     /// Size at which the next file is begun.
     pub max_file_bytes: u64,
+    /// Who writes.
+    pub thread: WalThread,
 }
 
 /// Counters since the start.
@@ -100,8 +115,19 @@ struct WalShared {
 #[derive(Debug)]
 pub struct Wal {
     shared: Arc<WalShared>,
-    queue: Mutex<Option<Sender<Request>>>,
+    queue: Mutex<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where appends go.
+#[derive(Debug)]
+enum Queue {
+    /// To the log's thread.
+    Thread(Sender<Request>),
+    /// Into the log, on the caller's thread.
+    Direct(Box<Committer>),
+    /// Nowhere: the log is closed.
+    Closed,
 }
 
 impl Wal {
@@ -131,21 +157,27 @@ impl Wal {
             groups: AtomicU64::default(),
             errors: AtomicU64::default(),
         });
-        let (sender, receiver) = channel();
         let committer = Committer {
             shared: shared.clone(),
             writer,
             sync_interval: settings.sync_interval,
             pace: Pace::default(),
         };
-        let thread = std::thread::Builder::new()
-            .name("garner-wal".into())
-            .spawn(move || committer.run(&receiver))
-            .map_err(|e| Error::with_source(ErrorKind::Unavailable, "cannot start the WAL thread", e))?;
+        let (queue, thread) = match settings.thread {
+            WalThread::Caller => (Queue::Direct(Box::new(committer)), None),
+            WalThread::Own => {
+                let (sender, receiver) = channel();
+                let thread = std::thread::Builder::new()
+                    .name("garner-wal".into())
+                    .spawn(move || committer.run(&receiver))
+                    .map_err(|e| Error::with_source(ErrorKind::Unavailable, "cannot start the WAL thread", e))?;
+                (Queue::Thread(sender), Some(thread))
+            }
+        };
         Ok(Wal {
             shared,
-            queue: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            queue: Mutex::new(queue),
+            thread: Mutex::new(thread),
         })
     }
 
@@ -153,10 +185,15 @@ impl Wal {
     pub async fn append(&self, rows: Box<dyn PendingRows>) -> Result<()> {
         let closed = || Error::new(ErrorKind::Closed, "the WAL is closed");
         let (answer, outcome) = oneshot::channel();
-        {
-            let queue = self.queue.lock();
-            let sender = queue.as_ref().ok_or_else(closed)?;
-            sender.send(Request { rows, answer }).map_err(|_| closed())?;
+        let request = Request { rows, answer };
+        match &mut *self.queue.lock() {
+            Queue::Thread(sender) => sender.send(request).map_err(|_| closed())?,
+            Queue::Direct(committer) => {
+                let mut group = Group::default();
+                group.add(request);
+                committer.commit(group);
+            }
+            Queue::Closed => return Err(closed()),
         }
         let durable = outcome.await.map_err(|_| closed())??;
         drop(durable);
@@ -213,7 +250,11 @@ impl Wal {
 
     /// Writes what is queued and ends the thread; later appends fail with [`ErrorKind::Closed`]. Blocks.
     pub fn close(&self) {
-        drop(self.queue.lock().take());
+        let queue = std::mem::replace(&mut *self.queue.lock(), Queue::Closed);
+        match queue {
+            Queue::Direct(committer) => committer.finish(),
+            Queue::Thread(_) | Queue::Closed => {}
+        }
         if let Some(thread) = self.thread.lock().take()
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
@@ -245,6 +286,7 @@ impl Group {
     }
 }
 
+#[derive(Debug)]
 struct Committer {
     shared: Arc<WalShared>,
     writer: LogWriter,
@@ -275,6 +317,10 @@ impl Committer {
             }
             self.pace.note(written, arrived.len(), took);
         }
+        self.finish();
+    }
+
+    fn finish(mut self) {
         self.sync();
         // Nothing is written any more: the last file may go like every other.
         self.shared.set.close_last();

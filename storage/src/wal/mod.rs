@@ -17,7 +17,7 @@ mod side;
 mod tests;
 mod writer;
 
-pub use committer::{PendingRows, Wal, WalSettings};
+pub use committer::{PendingRows, Wal, WalSettings, WalThread};
 pub use files::LaneKey;
 pub use replay::{ReplayedRows, replay};
 

@@ -86,6 +86,7 @@ impl Fixture {
             dir: PathBuf::from(DIR),
             sync_interval: None,
             max_file_bytes: self.max_file_bytes,
+            thread: WalThread::Own,
         };
         Wal::start(self.files(), settings, replayed.files, replayed.last_number + 1).unwrap()
     }
