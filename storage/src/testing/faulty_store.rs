@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -38,6 +39,7 @@ pub struct FaultyStore {
 struct State {
     rng: Mutex<StdRng>,
     faults: Mutex<Faults>,
+    latency_max: Mutex<Duration>,
     injected: AtomicU64,
     ignores_conditions: AtomicBool,
 }
