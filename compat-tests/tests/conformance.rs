@@ -14,12 +14,12 @@ use garner_compat_tests::garner::{Garner, Options};
 /// over remote write 2.
 const PROMQL_FLOORS: [(&str, usize, usize); 3] = [
     ("core", 553, 553),
-    ("experimental", 295, 304),
-    ("native_histograms", 121, 121),
+    ("experimental", 351, 378),
+    ("native_histograms", 490, 490),
 ];
 /// The same of the compliance queries.
 const COMPLIANCE_FLOORS: (usize, usize) = (656, 656);
-const LOGQL_FLOOR: usize = 1224;
+const LOGQL_FLOOR: usize = 1225;
 
 fn suites() -> Result<Option<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");

@@ -164,7 +164,7 @@ pub enum VectorPlan {
         /// Labels that are read.
         sources: Vec<Arc<str>>,
     },
-    /// `absent(v)`, and `absent_over_time(x[r])` as the absence of `present_over_time(x[r])`: one element with `labels` and
+    /// `absent(v)`, and `absent_over_time(x[r])` as the absence of `last_over_time(x[r])`: one element with `labels` and
     /// value 1 at the steps where the input has no element.
     Absent {
         /// What should be there.

@@ -253,7 +253,8 @@ impl Wal {
         let queue = std::mem::replace(&mut *self.queue.lock(), Queue::Closed);
         match queue {
             Queue::Direct(committer) => committer.finish(),
-            Queue::Thread(_) | Queue::Closed => {}
+            // The sender must go before the thread is waited for: its end is what ends the thread.
+            gone @ (Queue::Thread(_) | Queue::Closed) => drop(gone),
         }
         if let Some(thread) = self.thread.lock().take()
             && thread.thread().id() != std::thread::current().id()

@@ -203,7 +203,9 @@ fn special_function(args: &mut Args<'_>) -> Result<VectorPlan, QueryError> {
             input: args.take(0)?,
         },
         "absent_over_time" => {
-            let present = range_function(args, RangeFunction::PresentOverTime)?;
+            // Present where there is a newest sample; a function that keeps names, since series that differ in nothing else
+            // are no error here (prometheus `promql/engine.go`, the case of `absent_over_time` in `eval`).
+            let present = range_function(args, RangeFunction::LastOverTime)?;
             VectorPlan::Absent {
                 labels: absent_labels(args.written(0)?),
                 input: Box::new(present),

@@ -218,7 +218,7 @@ fn functions_with_shapes_of_their_own() {
         r#"absent({x="1",y="2",y="3",z!="4",__name__="a"}, {x="1"})"#
     });
     check("absent_over_time(a{x=\"1\"}[1m])", {
-        r#"absent(present_over_time({x="1",__name__="a"}[60]), {x="1"})"#
+        r#"absent(last_over_time({x="1",__name__="a"}[60]), {x="1"})"#
     });
     check("absent(sum(a))", &format!("absent(sum({A}), {{}})"));
     check(
