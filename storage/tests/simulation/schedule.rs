@@ -137,8 +137,7 @@ pub fn run(seed: u64) -> Tally {
         check_all(&world, "after everything was carried out").await;
         world.storage.close(Duration::from_secs(60)).await.unwrap();
     });
-    let done = tally.lock().unwrap().clone();
-    done
+    tally.lock().unwrap().clone()
 }
 
 fn with_runtime(work: impl Future<Output = ()>) {
