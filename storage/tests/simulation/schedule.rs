@@ -12,7 +12,7 @@ use garner_storage::testing::{Faults, StoreFixture};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::actors::{CANCEL_PERIOD, CAST, World, act, check};
+use crate::actors::{CANCEL_PERIOD, CAST, DELETION_GRACE, World, act, check};
 use crate::ledger::{Ledger, RETENTION_B, RETENTION_SHORT, SHORT_SERIES};
 
 /// How often what happened.
@@ -75,6 +75,7 @@ fn fixture(seed: u64) -> StoreFixture {
     fixture.config.wal_thread = WalThread::Caller;
     fixture.config.wal_file_bytes = 2_000;
     fixture.config.background_upkeep = false;
+    fixture.config.deletion_grace = DELETION_GRACE;
     let short = StreamRule {
         matchers: vec![LabelMatcher::new("__name__", MatchOp::Equal, SHORT_SERIES).unwrap()],
         priority: 1,
