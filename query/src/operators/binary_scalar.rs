@@ -40,9 +40,10 @@ pub struct BinaryScalar {
 }
 
 impl BinaryScalar {
-    /// Whether the result is no longer the metric it was.
+    /// Whether the result is no longer the metric it was. Neither a comparison that filters nor a trim makes another one of it
+    /// (prometheus promql/engine.go, `changesMetricSchema`).
     pub fn drops_name(op: BinaryOp, return_bool: bool) -> bool {
-        return_bool || !op.is_comparison()
+        return_bool || !(op.is_comparison() || op.is_trim())
     }
 }
 

@@ -284,6 +284,8 @@ fn operators_take_histograms() {
     check("g != bool g", "{} 0");
     check("g and f or on () h", "{__name__=g} {count:10, sum:10, (1,2]:10}");
     check("histogram_count(g </ 4) + histogram_sum(c >/ 2)", "{} 30");
+    // A trimmed histogram is still of its metric.
+    check("g </ Inf", "{__name__=g} {count:10, sum:10, (1,2]:10}");
     check_told(
         "g + f",
         "",
