@@ -15,8 +15,10 @@ unit:
 	$(CARGO) test --workspace --exclude garner-compat-tests
 
 # Real Prometheus, node_exporter and S3 server; kill -9 of the real binary; the conformance suites where they are at hand.
+# The server is built with the same selection as the unit tests: another one has other features, and builds every
+# dependency a second time.
 compat:
-	$(CARGO) build --bin garner
+	$(CARGO) build --workspace --exclude garner-compat-tests --all-targets
 	$(CARGO) test -p garner-compat-tests -- --test-threads 1 --nocapture
 
 setup:
