@@ -1,4 +1,4 @@
-//! `garner-bench [--small | --full] [--only metrics | ingest | memory | day | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
+//! `garner-bench [--small | --full] [--only metrics | ingest | memory | day | upkeep | logs] [--out FILE]`: garner and its peers on the same seeded data, one after the other, in
 //! one run; prints a table and writes it to FILE.
 //!
 //! Peers run where they are found: VictoriaMetrics by `BENCH_VICTORIAMETRICS` or as Debian's `victoria-metrics`,
@@ -6,6 +6,7 @@
 //! from the operating system from the first write until its background work is quiet. `BENCH_KEEP=FOLDER` leaves the
 //! servers' data in FOLDER.
 
+mod at_rest;
 mod fleet;
 mod lines;
 mod load;
@@ -16,6 +17,7 @@ mod metric_queries;
 mod metrics;
 mod report;
 mod server;
+mod upkeep;
 mod writers;
 
 use std::path::PathBuf;
@@ -67,7 +69,7 @@ fn main() -> Result<()> {
             "--out" => out = arguments.next().map(PathBuf::from),
             other => {
                 bail!(
-                    "unknown argument {other}: expected --small, --full, --only metrics, ingest, memory, day or logs, --out FILE"
+                    "unknown argument {other}: expected --small, --full, --only metrics, ingest, memory, day, upkeep or logs, --out FILE"
                 )
             }
         }
@@ -85,6 +87,9 @@ fn main() -> Result<()> {
     }
     if wanted("day") {
         metrics::run_day(size, &mut report)?;
+    }
+    if wanted("upkeep") {
+        upkeep::run(size, &mut report)?;
     }
     if wanted("logs") {
         logs::run(size, &mut report)?;

@@ -7,11 +7,12 @@ use garner_compat_tests::http::Client;
 use garner_compat_tests::write::{Series, accepted, remote_write};
 
 use crate::Size;
+use crate::at_rest;
 use crate::fleet::{BASE_MS, INTERVAL_MS, SERIES_PER_TARGET};
 use crate::load::under_load;
 use crate::metric_queries::{JOIN, QUESTIONS, Question, write_uids};
 use crate::report::Report;
-use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, metric_peers};
+use crate::server::{Program, Server, compact, data_folder, latency, metric_peers};
 use crate::writers::Writers;
 
 /// Requests of the small-query row.
@@ -85,12 +86,7 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let samples = fill(&server, size, report)?;
     compact(&server, report)?;
     server.stop()?;
-    let bytes = disk_bytes(&folder.join("data"))? as f64;
-    report.set(
-        name,
-        "bytes per sample at rest, compacted, everything in the data folder",
-        format!("{:.3}", bytes / samples),
-    );
+    at_rest::report(program, &folder, samples, report)?;
 
     let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
@@ -136,13 +132,13 @@ pub fn run_day(size: Size, report: &mut Report) -> Result<()> {
         ..size
     };
     for program in std::iter::once(Program::Garner).chain(metric_peers()) {
-        let done = at_rest(&program, size, report).with_context(|| format!("a day of metrics on {}", program.name()));
+        let done = one_day(&program, size, report).with_context(|| format!("a day of metrics on {}", program.name()));
         report.settle(&program, done)?;
     }
     Ok(())
 }
 
-fn at_rest(program: &Program, size: Size, report: &mut Report) -> Result<()> {
+fn one_day(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let (folder, _temporary) = data_folder("day", program)?;
     let (server, _) = Server::start(program, &folder)?;
     let samples = ingest(&server.client(), size)? as f64;
@@ -152,13 +148,7 @@ fn at_rest(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     server.wait_quiet()?;
     compact(&server, report)?;
     server.stop()?;
-    let bytes = disk_bytes(&folder.join("data"))? as f64;
-    report.set(
-        program.name(),
-        "bytes per sample at rest, compacted, everything in the data folder",
-        format!("{:.3}", bytes / samples),
-    );
-    Ok(())
+    at_rest::report(program, &folder, samples, report)
 }
 
 /// Instant queries over at most 10 series on one kept connection: CPU of the server per request.

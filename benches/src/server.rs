@@ -18,6 +18,8 @@ const TICKS: f64 = 100.0;
 const QUIET_CPU: f64 = 0.02;
 /// ... over this long.
 const QUIET_FOR: Duration = Duration::from_secs(3);
+/// Longest wait for a compaction of everything.
+const COMPACTION_LIMIT: Duration = Duration::from_secs(900);
 /// No server gets longer than this to become quiet.
 const QUIET_LIMIT: Duration = Duration::from_secs(180);
 
@@ -147,10 +149,17 @@ pub struct Server {
 impl Server {
     /// Starts `program` over `folder`; also how long it took to be ready.
     pub fn start(program: &Program, folder: &Path) -> Result<(Server, Duration)> {
+        Server::start_with(program, folder, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_with(program: &Program, folder: &Path, variables: &[(&str, &str)]) -> Result<(Server, Duration)> {
         let port = free_port()?;
         std::fs::create_dir_all(folder)?;
         let started = Instant::now();
-        let process = Process::start(program.name(), program.command(folder, port)?, &folder.join("log"))?;
+        let mut command = program.command(folder, port)?;
+        command.envs(variables.iter().copied());
+        let process = Process::start(program.name(), command, &folder.join("log"))?;
         let mut server = Server {
             program: program.clone(),
             port,
@@ -194,6 +203,13 @@ impl Server {
         self.memory().mb(name)
     }
 
+    /// The value of a metric without labels on garner's own page.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.client().get("/metrics", &[])?.text();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no metric {name}"))?.parse()?)
+    }
+
     /// Waits until background work is quiet; false where the limit passed first.
     pub fn wait_quiet(&self) -> Result<bool> {
         let start = Instant::now();
@@ -235,7 +251,7 @@ pub fn compact(server: &Server, report: &mut Report) -> Result<()> {
         _ => return Ok(()),
     };
     let before = server.cpu_seconds()?;
-    let answer = server.client().post(path, &[], b"")?;
+    let answer = Client::with_timeout(server.port, COMPACTION_LIMIT).post(path, &[], b"")?;
     ensure!(
         answer.status < 300,
         "{path} answered {}: {}",

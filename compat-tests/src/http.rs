@@ -40,9 +40,14 @@ impl Answer {
 impl Client {
     /// A client of `http://127.0.0.1:port`.
     pub fn new(port: u16) -> Client {
+        Client::with_timeout(port, Duration::from_secs(60))
+    }
+
+    /// The same for requests that may take long.
+    pub fn with_timeout(port: u16, timeout: Duration) -> Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(timeout))
             .build();
         Client {
             agent: config.into(),
