@@ -159,6 +159,20 @@ fn push_exponent_float(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(format!("{mantissa}e{sign}{exponent:0>2}").as_bytes());
 }
 
+/// An object of strings, in the order given.
+pub fn push_pairs(out: &mut Vec<u8>, pairs: &[(String, String)]) {
+    out.push(b'{');
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_string(out, name);
+        out.push(b':');
+        push_string(out, value);
+    }
+    out.push(b'}');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

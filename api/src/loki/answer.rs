@@ -7,7 +7,7 @@ use garner_storage::model::{Labels, NANOS_PER_MILLI, Timestamp};
 use http::HeaderValue;
 
 use super::stats::push_stats;
-use crate::json::{push_int, push_labels, push_plain_float, push_seconds, push_string, push_strings};
+use crate::json::{push_int, push_labels, push_pairs, push_plain_float, push_seconds, push_string, push_strings};
 use crate::server::{Encode, SERVER_TIMING};
 
 /// Bytes that the query read, for platforms that bill by it. Loki has the figure in the body only.
@@ -216,19 +216,6 @@ fn push_category(out: &mut Vec<u8>, name: &str, pairs: &[(String, String)], firs
     push_string(out, name);
     out.push(b':');
     push_pairs(out, pairs);
-}
-
-fn push_pairs(out: &mut Vec<u8>, pairs: &[(String, String)]) {
-    out.push(b'{');
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        push_string(out, name);
-        out.push(b':');
-        push_string(out, value);
-    }
-    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use garner_query::logql::output::LogStream;
 use garner_storage::engine::Dropped;
 
-use crate::json::{push_int, push_labels, push_string, push_strings};
+use crate::json::{push_int, push_labels, push_pairs, push_string, push_strings};
 
 /// Bytes of lines after which a frame ends, where another stream follows.
 const FRAME_BYTES: usize = 1 << 20;
@@ -74,19 +74,6 @@ pub fn encode_frame(streams: &[LogStream], dropped: &Dropped, flags: &[String], 
     out.push(b'}');
     // What is written is text already; a frame must be.
     String::from_utf8(out).unwrap_or_default()
-}
-
-fn push_pairs(out: &mut Vec<u8>, pairs: &[(String, String)]) {
-    out.push(b'{');
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        push_string(out, name);
-        out.push(b':');
-        push_string(out, value);
-    }
-    out.push(b'}');
 }
 
 #[cfg(test)]

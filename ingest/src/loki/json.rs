@@ -20,6 +20,14 @@ impl From<JsonError> for IngestError {
 /// Walks a push body that is already decompressed. Returns the number of streams. What follows the first JSON value is
 /// ignored, as in Loki.
 pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> Result<usize, IngestError> {
+    streams(body, |value, entry| stream(value, entry, visitor))
+}
+
+/// Hands each element of `streams` to `visit`; the number of them. Both forms of the body share this frame.
+pub(super) fn streams<'a>(
+    body: &'a [u8],
+    mut visit: impl FnMut(Value<'a>, &mut Entry<'a>) -> Result<(), IngestError>,
+) -> Result<usize, IngestError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(IngestError::bad_request("EOF"));
     }
@@ -35,7 +43,7 @@ pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> 
         }
         walk_array(value.raw, |value| {
             streams += 1;
-            stream(value, &mut entry, visitor)
+            visit(value, &mut entry)
         })
     })?;
     Ok(streams)

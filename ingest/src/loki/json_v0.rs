@@ -5,33 +5,15 @@
 use std::borrow::Cow;
 
 use super::entry::{Entry, EntryTime, PushVisitor};
-use super::json::{metadata, string, walk_array, walk_object};
+use super::json::{self, metadata, string, walk_array, walk_object};
 use super::labels::StreamLabels;
 use crate::error::IngestError;
-use crate::json_scan::{self, Kind, Value};
+use crate::json_scan::{Kind, Value};
 use crate::text::{go_quote, parse_rfc3339, truncate_chars};
 
 /// Walks a push body that is already decompressed. Returns the number of streams.
 pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> Result<usize, IngestError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(IngestError::bad_request("EOF"));
-    }
-    let request = json_scan::value(body)?;
-    let mut streams = 0;
-    let mut entry = Entry::default();
-    if request.kind == Kind::Null {
-        return Ok(0);
-    }
-    walk_object(request.raw, |key, value| {
-        if !key.eq_ignore_ascii_case(b"streams") || value.kind == Kind::Null {
-            return Ok(());
-        }
-        walk_array(value.raw, |value| {
-            streams += 1;
-            stream(value, &mut entry, visitor)
-        })
-    })?;
-    Ok(streams)
+    json::streams(body, |value, entry| stream(value, entry, visitor))
 }
 
 fn stream<'a>(value: Value<'a>, entry: &mut Entry<'a>, visitor: &mut impl PushVisitor<'a>) -> Result<(), IngestError> {
