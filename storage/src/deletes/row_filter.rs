@@ -1,5 +1,5 @@
-//! What the tombstones of a segment hide, ready to be asked row by row: the one place that decides it, for scans and for
-//! compaction.
+//! What tombstones and retention hide of a source, ready to be asked row by row: the one place that decides it, for scans
+//! and for compaction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use super::entry_filter::{EntryFilter, EntryFilterCompiler, EntryRef, StreamFilt
 use super::tombstone::{Tombstone, TombstoneId};
 use crate::error::Result;
 use crate::model::{Labels, TimeRange, Timestamp};
+use crate::retention::SeriesCutoffs;
 
-/// Several tombstones as one filter. Cheap to clone.
+/// Several tombstones as one filter, or what has expired. Cheap to clone.
 ///
 /// ```text
 /// let filter = RowFilter::new(covering, compiler)?;
@@ -19,7 +20,10 @@ use crate::model::{Labels, TimeRange, Timestamp};
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct RowFilter(Arc<[Part]>);
+pub struct RowFilter {
+    parts: Arc<[Part]>,
+    expired: Option<Arc<SeriesCutoffs>>,
+}
 
 struct Part {
     tombstone: Arc<Tombstone>,
@@ -38,23 +42,34 @@ impl RowFilter {
             })
         };
         let parts: Result<Vec<Part>> = tombstones.iter().map(part).collect();
-        Ok(RowFilter(parts?.into()))
+        Ok(RowFilter {
+            parts: parts?.into(),
+            expired: None,
+        })
+    }
+
+    /// The filter of rows that have expired.
+    pub(crate) fn expired(cutoffs: Arc<SeriesCutoffs>) -> RowFilter {
+        RowFilter {
+            expired: Some(cutoffs),
+            ..RowFilter::default()
+        }
     }
 
     /// The tombstones, in the order given.
     pub fn ids(&self) -> Vec<TombstoneId> {
-        self.0.iter().map(|part| part.tombstone.id).collect()
+        self.parts.iter().map(|part| part.tombstone.id).collect()
     }
 
     /// Whether nothing is hidden.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.parts.is_empty() && self.expired.is_none()
     }
 
     /// What is hidden of the series with these labels; `None` where nothing is.
     pub fn of_series(&self, labels: &Labels) -> Option<SeriesFilter> {
         let mut series = SeriesFilter::default();
-        for part in self.0.iter() {
+        for part in self.parts.iter() {
             if !part.tombstone.matchers.iter().all(|m| m.matches_labels(labels)) {
                 continue;
             }
@@ -62,6 +77,9 @@ impl RowFilter {
                 None => series.hidden.push(part.tombstone.range),
                 Some(filter) => series.filtered.push((part.tombstone.range, filter.of_stream(labels))),
             }
+        }
+        if let Some(cutoffs) = &self.expired {
+            series.hidden.push(TimeRange::new(Timestamp::MIN, cutoffs.of(labels)));
         }
         if series.hidden.is_empty() && series.filtered.is_empty() {
             return None;
@@ -73,8 +91,9 @@ impl RowFilter {
 
 impl fmt::Debug for RowFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|part| part.tombstone.id))
+        f.debug_struct("RowFilter")
+            .field("tombstones", &self.ids())
+            .field("expired", &self.expired.is_some())
             .finish()
     }
 }

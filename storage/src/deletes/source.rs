@@ -1,4 +1,4 @@
-//! A segment under tombstones as a source of a view: the same rows without the hidden ones.
+//! A source under tombstones, or with expired rows, as a source of a view: the same rows without the hidden ones.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const ALL_COLUMNS: LogColumns = LogColumns {
 
 /// The rows of `source` that `filter` leaves, for one view.
 ///
-/// Series that no tombstone touches are passed on as they are, statistics and all. Of touched ones nothing is answered from
+/// Series that the filter does not touch are passed on as they are, statistics and all. Of touched ones nothing is answered from
 /// statistics but bounds and estimates. Label names and values come from the series that are left.
 #[derive(Debug)]
 pub(crate) struct CoveredSource {
@@ -37,7 +37,7 @@ pub(crate) struct CoveredSource {
 #[derive(Debug, Default)]
 struct Selected {
     ordinals: RoaringBitmap,
-    /// Series that a tombstone touches.
+    /// Series that the filter touches.
     touched: HashMap<u32, Labels, ahash::RandomState>,
 }
 
@@ -80,7 +80,7 @@ impl CoveredSource {
             } else if !selected.ordinals.contains(*ordinal) {
                 return Err(Error::new(
                     ErrorKind::Internal,
-                    "rows of a series under a delete were asked for without selecting it",
+                    "rows of a series under a filter were asked for without selecting it",
                 ));
             }
         }

@@ -582,6 +582,69 @@ async fn series_of_a_shorter_period_are_left_out_when_a_segment_is_written_again
     );
 }
 
+/// The rows that reads of a store must answer where `app` (of logs) and `__name__` (of metrics) decide the period.
+fn is_kept(now: i64) -> impl Fn(&Labels, i64) -> bool {
+    move |labels, time| {
+        let short = matches!(
+            labels.get("app").or(labels.get("__name__")),
+            Some("s0" | "s1" | "s2" | "m0" | "m1")
+        );
+        time >= now - if short { 10 * DAY } else { 40 * DAY }
+    }
+}
+
+#[tokio::test]
+async fn reads_hide_rows_past_the_period_of_their_own_series_at_once() {
+    let mut fixture = StoreFixture::new(18);
+    let mut rules = days(40);
+    for (label, value) in [("app", "s[0-2]"), ("__name__", "m[01]")] {
+        rules.streams.push(StreamRule {
+            matchers: vec![LabelMatcher::new(label, MatchOp::Regex, value).unwrap()],
+            priority: 1,
+            period: Duration::from_secs(10 * 24 * 3600),
+        });
+    }
+    fixture.config.retention = Arc::new(RetentionSettings {
+        defaults: [rules.clone(), rules],
+        ..Default::default()
+    });
+    let (storage, mut written) = filled(&fixture, 18, 60, 4).await;
+    let mut rng = StdRng::seed_from_u64(19);
+    // Some of it in a head.
+    written.write(&storage, &mut rng, 60).await;
+    let now = || crate::clock::Clock::now(&fixture.clock);
+    for _ in 0..4 {
+        written.check_those(&storage, "flushed and head", is_kept(now())).await;
+        fixture.clock.advance(Duration::from_secs(24 * 3600 + 1800));
+    }
+    storage.flush().await.unwrap();
+    storage.compact_all().await.unwrap();
+    written.check_those(&storage, "compacted", is_kept(now())).await;
+    // Merged segments hold each entry once, so that volumes are exact, and nothing of them has been left out since.
+    fixture.clock.advance(Duration::from_secs(24 * 3600 + 1800));
+    let mut expected: BTreeMap<(TenantId, String), u64> = BTreeMap::new();
+    let kept = is_kept(now());
+    for (tenant, entry) in written.entries.iter().filter(|(_, e)| kept(&e.stream, e.time)) {
+        *expected.entry((tenant.clone(), entry.stream.to_string())).or_default() += 1;
+    }
+    let mut counted = BTreeMap::new();
+    for name in ["a", "b"] {
+        let request = SeriesRequest {
+            signal: Signal::Logs,
+            matchers: Vec::new(),
+            range: TimeRange::ALL,
+        };
+        let view = storage.view(&tenant(name)).unwrap();
+        let selection = view.select_logs(&request, &scan_context()).await.unwrap();
+        for volume in selection.volumes(DAY).await.unwrap() {
+            let key = (tenant(name), volume.labels.to_string());
+            *counted.entry(key).or_default() += volume.total().rows;
+        }
+    }
+    assert!(expected.len() > 6 && expected.values().sum::<u64>() < written.entries.len() as u64);
+    assert_eq!(counted, expected);
+}
+
 #[tokio::test]
 async fn the_oldest_segments_go_where_the_store_is_over_its_limit() {
     let mut fixture = StoreFixture::new(9);

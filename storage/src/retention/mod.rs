@@ -2,7 +2,8 @@
 //!
 //! [`rules`] says when a row of a series expires; [`plan`] which segments hold nothing but expired rows or are over the
 //! store's limit, and which are worth writing again without theirs. What has expired is not answered from the moment it
-//! has, whatever is still stored: scans begin at the cutoff.
+//! has, whatever is still stored: scans begin at the cutoff of the tenant's signal, and where series have cutoffs of their own,
+//! sources that reach before one are read through a filter.
 
 mod plan;
 #[cfg(test)]
@@ -10,5 +11,5 @@ mod plan_tests;
 mod rules;
 
 pub(crate) use plan::{drops, half_expired, newly_expired_periods, worth_writing_again};
-pub(crate) use rules::RetentionAt;
+pub(crate) use rules::{RetentionAt, SeriesCutoffs};
 pub use rules::{RetentionRules, RetentionSettings, StreamRule};

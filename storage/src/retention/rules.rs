@@ -107,8 +107,38 @@ impl RetentionAt {
         periods.into_iter().map(|period| self.before(period)).collect()
     }
 
+    /// The cutoff of each series of a tenant's signal; `None` where they all have the same.
+    pub fn by_series(&self, tenant: &TenantId, signal: Signal) -> Option<SeriesCutoffs> {
+        self.differs_by_series(tenant, signal).then(|| SeriesCutoffs {
+            retention: self.clone(),
+            tenant: tenant.clone(),
+            signal,
+        })
+    }
+
     fn before(&self, period: Option<i64>) -> Timestamp {
         period.map_or(Timestamp::MIN, |period| self.now.saturating_sub(period))
+    }
+}
+
+/// What has expired of a tenant's signal whose series have different periods.
+#[derive(Clone, Debug)]
+pub(crate) struct SeriesCutoffs {
+    retention: RetentionAt,
+    tenant: TenantId,
+    signal: Signal,
+}
+
+impl SeriesCutoffs {
+    /// Rows of the series before this time have expired.
+    pub fn of(&self, labels: &Labels) -> Timestamp {
+        self.retention.cutoff(&self.tenant, self.signal, labels)
+    }
+
+    /// Of no series has a row at or after this time expired.
+    pub fn latest(&self) -> Timestamp {
+        let cutoffs = self.retention.cutoffs(&self.tenant, self.signal);
+        cutoffs.first().copied().unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -11,6 +11,7 @@ use super::selection::{Selection, all_answers, overlapping};
 use super::{LogSelection, SampleSelection, ScanContext, SeriesRequest, SeriesSource, StoreView};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal, Timestamp};
+use crate::retention::SeriesCutoffs;
 
 /// Newest sources that are asked for metric metadata: senders repeat theirs all the time.
 const MAX_METADATA_SOURCES: usize = 64;
@@ -25,6 +26,8 @@ pub struct MergedView {
     logs: Vec<Arc<dyn SeriesSource>>,
     /// Rows before this have expired, by [`Signal::code`].
     cutoffs: [Option<Timestamp>; 2],
+    /// Exemplars of a series before its own cutoff have expired.
+    exemplar_cutoffs: Option<Arc<SeriesCutoffs>>,
 }
 
 impl MergedView {
@@ -34,12 +37,20 @@ impl MergedView {
             metrics,
             logs,
             cutoffs: [None; 2],
+            exemplar_cutoffs: None,
         }
     }
 
     /// Answers nothing of `signal` from before `cutoff`.
     pub fn with_cutoff(mut self, signal: Signal, cutoff: Timestamp) -> Self {
         self.cutoffs[usize::from(signal.code())] = Some(cutoff);
+        self
+    }
+
+    /// Answers no exemplar of a series from before its own cutoff. Those of rows are the sources' matter; exemplars may lie
+    /// outside the bounds by which a source is known to hold nothing that has expired.
+    pub(crate) fn with_exemplar_cutoffs(mut self, cutoffs: Arc<SeriesCutoffs>) -> Self {
+        self.exemplar_cutoffs = Some(cutoffs);
         self
     }
 
@@ -117,7 +128,14 @@ impl StoreView for MergedView {
             .map(|s| s.exemplars(&request.matchers, request.range, scan))
             .collect();
         let mut merged: BTreeMap<SeriesKey, Vec<Exemplar>> = BTreeMap::new();
-        for (labels, exemplars) in all_answers(asked).await?.into_iter().flatten() {
+        for (labels, mut exemplars) in all_answers(asked).await?.into_iter().flatten() {
+            if let Some(cutoffs) = &self.exemplar_cutoffs {
+                let cutoff = cutoffs.of(&labels);
+                exemplars.retain(|exemplar| exemplar.time >= cutoff);
+            }
+            if exemplars.is_empty() {
+                continue;
+            }
             merged.entry(SeriesKey(labels)).or_default().extend(exemplars);
         }
         let series = merged.into_iter().map(|(key, mut exemplars)| {
