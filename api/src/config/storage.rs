@@ -199,7 +199,7 @@ impl StorageSettings {
                 &BOOL,
                 "true",
                 "Merge segments, drop what has expired and delete replaced objects in the background. Without it they pile \
-                 up, and only `POST /garner/api/v1/admin/compact` does so.",
+                 up, and only `POST /garner/api/v1/admin/compact` and Prometheus' `clean_tombstones` do so.",
             )?,
             compaction_bytes_per_second: from.get(
                 "compaction.max_rate",

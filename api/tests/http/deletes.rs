@@ -67,6 +67,25 @@ async fn deleted_samples_are_gone_at_once_and_new_ones_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cleaning_tombstones_removes_deleted_samples_from_the_store() {
+    let server = with_samples("[compaction]\nenabled = false").await;
+    let storage = &server.app.storage;
+    server.post_form(DELETE, &[("match[]", "up")]).await.expect(204);
+    let tenant = TenantId::new("fake").unwrap();
+    let covered = || storage.deletes(&tenant, Signal::Metrics)[0].covered;
+    assert_eq!((covered(), storage.stats().segment_rows), (1, 30));
+    for _ in 0..2 {
+        let reply = server.post_form("/api/v1/admin/tsdb/clean_tombstones", &[]).await;
+        reply.expect_text(204, "");
+    }
+    while covered() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(storage.stats().segment_rows, 10, "those of `down` are left");
+    assert_eq!(counts(&server, ALL).await, [0, 0, 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delete_reaches_no_other_tenant() {
     let server = with_samples("").await;
     let form = "match[]=up";

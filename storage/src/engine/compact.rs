@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use hashbrown::HashSet;
 
 use super::jobs::{RoundPlan, memory_cap, next_round};
 use super::shared::Shared;
 use super::stats::Readiness;
+use super::step::{Outcome, step};
 use super::upkeep::{Replacement, RoundProgress, UpkeepReport, UpkeepState};
 use crate::catalog::CommitRequest;
 use crate::compaction::{Depth, Job, MergeContext, MergeFailure, Merged, Pace, merge};
@@ -20,35 +22,29 @@ use crate::segment::SegmentId;
 
 /// Rounds wait while more than so many percent of the memory limit are in use.
 const MAX_MEMORY_PERCENT: u64 = 85;
+
 /// Runs one round; `None` where there is nothing to do. It goes on to its end even when the caller stops waiting.
 ///
 /// A job that fails does not come again for a while, so that the others have their turn. Errors are those that concern them
 /// all: the bucket or memory is not there, the store closes.
-pub(super) async fn compact_once(shared: &Arc<Shared>, depth: Depth, paced: bool) -> Result<Option<UpkeepReport>> {
-    let owned = shared.clone();
-    let round = shared.components.background.spawn(async move {
-        let mut state = owned.upkeep.lock().await;
-        let begun = owned.components.clock.now();
-        let outcome = run(&owned, &mut state, depth, paced).await;
-        let nanos = owned.components.clock.now().saturating_sub(begun);
-        let mut totals = owned.upkept.lock();
-        totals.running = None;
-        totals.compaction_time += Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
-        match &outcome {
-            Ok(Some(report)) => totals.done.add(report),
-            Ok(None) => {}
-            Err(error) => {
-                totals.done.add(&UpkeepReport::failure(error));
-                tracing::warn!(%error, "compaction failed; it is tried again later");
-            }
-        }
-        outcome
-    });
-    let stopped = |e| Error::with_source(ErrorKind::Closed, "the runtime stopped", e);
-    round.await.map_err(stopped)?
+pub(super) async fn compact_once(shared: &Arc<Shared>, depth: Depth, paced: bool) -> Outcome {
+    step(shared, "compaction failed", move |shared, state| {
+        timed(shared, state, depth, paced).boxed()
+    })
+    .await
 }
 
-async fn run(shared: &Arc<Shared>, state: &mut UpkeepState, depth: Depth, paced: bool) -> Result<Option<UpkeepReport>> {
+async fn timed(shared: &Arc<Shared>, state: &mut UpkeepState, depth: Depth, paced: bool) -> Outcome {
+    let begun = shared.components.clock.now();
+    let outcome = run(shared, state, depth, paced).await;
+    let nanos = shared.components.clock.now().saturating_sub(begun);
+    let mut totals = shared.upkept.lock();
+    totals.running = None;
+    totals.compaction_time += Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    outcome
+}
+
+async fn run(shared: &Arc<Shared>, state: &mut UpkeepState, depth: Depth, paced: bool) -> Outcome {
     if let Some(report) = settle_unsettled(shared, state).await? {
         return Ok(Some(report));
     }

@@ -1,5 +1,6 @@
 //! The task that compacts, expires and deletes, and the same steps on demand.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -93,6 +94,34 @@ impl Storage {
     pub async fn compact_once(&self, depth: Depth) -> Result<Option<UpkeepReport>> {
         self.0.check_writable()?;
         compact_once(&self.0, depth, false).await
+    }
+
+    /// Begins to remove for good what deletes hide that cannot be cancelled any more, with all else that is due, and returns
+    /// at once. Asked again meanwhile, it goes through all once more.
+    pub fn clean_deletes(&self) -> Result<()> {
+        self.0.check_writable()?;
+        if self.0.asked_for_upkeep.fetch_add(1, Ordering::AcqRel) > 0 {
+            return Ok(());
+        }
+        let shared = self.0.clone();
+        self.0.components.background.spawn(async move {
+            loop {
+                let seen = shared.asked_for_upkeep.load(Ordering::Acquire);
+                if let Err(error) = cycle(&shared).await {
+                    tracing::warn!(%error, "deleted rows are not all removed yet; the next cycle goes on with them");
+                    shared.asked_for_upkeep.store(0, Ordering::Release);
+                    return;
+                }
+                let counter = &shared.asked_for_upkeep;
+                if counter
+                    .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire)
+                    .is_ok()
+                {
+                    return;
+                }
+            }
+        });
+        Ok(())
     }
 
     /// One step of retention: drops segments that have expired, or looks through some for expired series, which compaction

@@ -34,6 +34,7 @@ mod shared;
 #[cfg(test)]
 mod side_tests;
 mod stats;
+mod step;
 mod storage;
 #[cfg(test)]
 mod tests;

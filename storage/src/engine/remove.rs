@@ -6,60 +6,35 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::compact::settle_unsettled;
 use super::shared::Shared;
+use super::step::{Outcome, step};
 use super::upkeep::{UpkeepReport, UpkeepState};
 use crate::catalog::CommitRequest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::object::paths;
 
 /// Objects deleted between two commits.
 const MAX_DELETIONS: usize = 1000;
 /// Deletions under way at one time.
 const PARALLEL_DELETIONS: usize = 8;
+/// The log line of a step that failed.
+const FAILED: &str = "deleting objects failed";
 
 /// Deletes the objects whose grace period is over; `None` where there is none. It goes on to its end even when the caller
 /// stops waiting.
-pub(super) async fn remove_once(shared: &Arc<Shared>) -> Result<Option<UpkeepReport>> {
-    step(shared, |shared, state| {
-        async move { remove_pending(&shared, state).await }.boxed()
-    })
-    .await
+pub(super) async fn remove_once(shared: &Arc<Shared>) -> Outcome {
+    step(shared, FAILED, |shared, state| remove_pending(shared, state).boxed()).await
 }
 
 /// Deletes objects that no commit ever named and none can name any more; `None` where there is none, or it was looked
 /// lately.
-pub(super) async fn sweep_once(shared: &Arc<Shared>, now_due: bool) -> Result<Option<UpkeepReport>> {
-    step(shared, move |shared, state| {
-        async move { sweep_orphans(&shared, state, now_due).await }.boxed()
+pub(super) async fn sweep_once(shared: &Arc<Shared>, now_due: bool) -> Outcome {
+    step(shared, FAILED, move |shared, state| {
+        sweep_orphans(shared, state, now_due).boxed()
     })
     .await
 }
 
-async fn step<F>(shared: &Arc<Shared>, act: F) -> Result<Option<UpkeepReport>>
-where
-    F: for<'a> FnOnce(Arc<Shared>, &'a mut UpkeepState) -> futures::future::BoxFuture<'a, Result<Option<UpkeepReport>>>
-        + Send
-        + 'static,
-{
-    let owned = shared.clone();
-    let step = shared.components.background.spawn(async move {
-        let mut state = owned.upkeep.lock().await;
-        let outcome = act(owned.clone(), &mut state).await;
-        let mut totals = owned.upkept.lock();
-        match &outcome {
-            Ok(Some(report)) => totals.done.add(report),
-            Ok(None) => {}
-            Err(error) => {
-                totals.done.add(&UpkeepReport::failure(error));
-                tracing::warn!(%error, "deleting objects failed; it is tried again later");
-            }
-        }
-        outcome
-    });
-    let stopped = |e| Error::with_source(ErrorKind::Closed, "the runtime stopped", e);
-    step.await.map_err(stopped)?
-}
-
-async fn remove_pending(shared: &Arc<Shared>, state: &mut UpkeepState) -> Result<Option<UpkeepReport>> {
+async fn remove_pending(shared: &Arc<Shared>, state: &mut UpkeepState) -> Outcome {
     if let Some(report) = settle_unsettled(shared, state).await? {
         return Ok(Some(report));
     }
@@ -123,7 +98,7 @@ async fn delete_all(shared: &Arc<Shared>, objects: Vec<Arc<str>>) -> (Vec<Arc<st
 /// The age of an object is what its name says, by the clock of its writer; it only keeps work under way from being undone.
 /// That nothing is deleted which somebody still commits is by the horizon: from its commit on, a commit that names an object
 /// below it is refused, and one that came before is in the state that the horizon's commit returned.
-async fn sweep_orphans(shared: &Arc<Shared>, state: &mut UpkeepState, now_due: bool) -> Result<Option<UpkeepReport>> {
+async fn sweep_orphans(shared: &Arc<Shared>, state: &mut UpkeepState, now_due: bool) -> Outcome {
     let now = shared.components.clock.now();
     let age = i64::try_from(shared.config.orphan_age.as_nanos()).unwrap_or(i64::MAX);
     let lately = state.swept_at.is_some_and(|at| now.saturating_sub(at) < age / 4);

@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::clear::clear_some;
 use super::compact::{commit, settle_unsettled};
 use super::shared::Shared;
+use super::step::{Outcome, step};
 use super::upkeep::{Replacement, UpkeepReport, UpkeepState};
 use crate::catalog::CommitRequest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::retention::{RetentionAt, drops, newly_expired_periods, worth_writing_again};
 use crate::scan::ScanContext;
 use crate::segment::{SegmentMeta, WholeSegment};
@@ -24,27 +27,11 @@ const LOOK_SERIES: u32 = 4096;
 const LOOK_MEMORY_BYTES: u64 = 256 << 20;
 
 /// One step of retention; `None` where there is nothing to do. It goes on to its end even when the caller stops waiting.
-pub(super) async fn retain_once(shared: &Arc<Shared>) -> Result<Option<UpkeepReport>> {
-    let owned = shared.clone();
-    let step = shared.components.background.spawn(async move {
-        let mut state = owned.upkeep.lock().await;
-        let outcome = run(&owned, &mut state).await;
-        let mut totals = owned.upkept.lock();
-        match &outcome {
-            Ok(Some(report)) => totals.done.add(report),
-            Ok(None) => {}
-            Err(error) => {
-                totals.done.add(&UpkeepReport::failure(error));
-                tracing::warn!(%error, "retention failed; it is tried again later");
-            }
-        }
-        outcome
-    });
-    let stopped = |e| Error::with_source(ErrorKind::Closed, "the runtime stopped", e);
-    step.await.map_err(stopped)?
+pub(super) async fn retain_once(shared: &Arc<Shared>) -> Outcome {
+    step(shared, "retention failed", |shared, state| run(shared, state).boxed()).await
 }
 
-async fn run(shared: &Arc<Shared>, state: &mut UpkeepState) -> Result<Option<UpkeepReport>> {
+async fn run(shared: &Arc<Shared>, state: &mut UpkeepState) -> Outcome {
     if let Some(report) = settle_unsettled(shared, state).await? {
         return Ok(Some(report));
     }

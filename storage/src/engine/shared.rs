@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub views_at: AtomicU64,
     /// One step of compaction, retention or removal at a time.
     pub upkeep: tokio::sync::Mutex<UpkeepState>,
+    /// How often upkeep was asked for since it last began for that; see [`super::Storage::clean_deletes`].
+    pub asked_for_upkeep: AtomicU64,
     /// What they did so far.
     pub upkept: Mutex<UpkeepTotals>,
     /// Makes names unique: random at the start of a run, then counting.
@@ -96,6 +98,7 @@ impl Shared {
             arriving: Mutex::default(),
             views_at: AtomicU64::default(),
             upkeep: tokio::sync::Mutex::default(),
+            asked_for_upkeep: AtomicU64::default(),
             upkept: Mutex::default(),
             next_number: AtomicU64::new(first_number),
             wake: Arc::default(),
