@@ -88,6 +88,15 @@ impl Client {
         answer(request.send(body)?)
     }
 
+    /// DELETE with query parameters.
+    pub fn delete(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        for (name, value) in params {
+            request = request.query(name, value);
+        }
+        answer(request.call()?)
+    }
+
     /// `data` of a JSON answer with status "success".
     pub fn data(&self, path: &str, params: &[(&str, &str)]) -> Result<Value> {
         let json = self

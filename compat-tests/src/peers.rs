@@ -79,8 +79,28 @@ pub const S3_ACCESS_KEY: &str = "garner-test";
 /// Secret key of the S3 server.
 pub const S3_SECRET_KEY: &str = "garner-test-secret";
 
+/// A real S3 server with one bucket `garner`.
+pub struct S3Server {
+    /// Its process.
+    pub process: Process,
+    /// Its S3 port.
+    pub port: u16,
+    filer: Client,
+}
+
+impl S3Server {
+    /// Loses all objects whose path begins with `folder/`, behind the back of whoever uses the bucket.
+    pub fn lose_folder(&self, folder: &str) -> Result<()> {
+        let answer = self
+            .filer
+            .delete(&format!("/buckets/garner/{folder}"), &[("recursive", "true")])?;
+        anyhow::ensure!(answer.status < 300, "{}: {}", answer.status, answer.text());
+        Ok(())
+    }
+}
+
 /// Starts SeaweedFS as an S3 server with one bucket `garner`.
-pub fn s3_server(folder: &Path) -> Result<Peer> {
+pub fn s3_server(folder: &Path) -> Result<S3Server> {
     let peers: PathBuf = match std::env::var_os("TEST_PEERS_DIR").filter(|d| !d.is_empty()) {
         Some(dir) => dir.into(),
         None => {
@@ -126,14 +146,10 @@ pub fn s3_server(folder: &Path) -> Result<Peer> {
             format!("-filer.port.grpc={}", free_port()?),
         ])
         .args([format!("-s3.port={port}"), format!("-s3.port.grpc={}", free_port()?)]);
-    let mut peer = Peer {
-        process: Process::start("weed", command, &folder.join("weed.log"))?,
-        port,
-    };
-    let filer = Client::new(filer);
-    let client = peer.client();
+    let mut process = Process::start("weed", command, &folder.join("weed.log"))?;
+    let (filer, client) = (Client::new(filer), Client::new(port));
     // A bucket is a folder below /buckets of the filer; an unsigned list answers 403 once the gateway is up.
-    peer.process.wait_until(READY_LIMIT, || {
+    process.wait_until(READY_LIMIT, || {
         filer
             .post("/buckets/garner/", &[], b"")
             .is_ok_and(|a| a.status < 300 || a.status == 409)
@@ -141,5 +157,5 @@ pub fn s3_server(folder: &Path) -> Result<Peer> {
                 .get("/garner", &[])
                 .is_ok_and(|a| a.status == 403 || a.status == 200)
     })?;
-    Ok(peer)
+    Ok(S3Server { process, port, filer })
 }

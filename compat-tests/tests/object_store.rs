@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use garner_compat_tests::garner::{Garner, Options};
+use garner_compat_tests::garner::{self, Garner, Options};
 use garner_compat_tests::http::Client;
 use garner_compat_tests::peers::{self, S3_ACCESS_KEY, S3_SECRET_KEY};
 use garner_compat_tests::write::{Series, Stream, accepted, push, remote_write};
@@ -142,6 +142,62 @@ fn an_empty_folder_answers_the_same_from_the_bucket() -> Result<()> {
         answers(&garner.client())?,
         "from the bucket, with an empty folder"
     );
+    Ok(())
+}
+
+/// Runs a command of the binary on the bucket; its exit status and what it printed.
+fn tool(args: &[&str], data: &Path, options: &Options) -> Result<(Option<i32>, String)> {
+    let output = garner::command()?
+        .args(args)
+        .args(["--data-dir".as_ref(), data.as_os_str()])
+        .args(&options.args)
+        .envs(options.env.iter().cloned())
+        .output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+#[test]
+fn a_real_bucket_is_checked_and_a_lost_catalog_rebuilt() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let s3 = peers::s3_server(folder.path())?;
+    let (options, data) = (s3_options(s3.port, "kept"), folder.path().join("data"));
+    let (status, text) = tool(&["storage", "check"], &data, &options)?;
+    assert_eq!(status, Some(0), "{text}");
+    for step in [
+        "ok     write in parts, read back",
+        "ok     create only",
+        "single_writer = false",
+    ] {
+        assert!(text.contains(step), "no {step:?} in\n{text}");
+    }
+
+    let mut garner = Garner::start(&data, &options)?;
+    write_some(&garner.client(), "a")?;
+    garner.flush()?;
+    write_some(&garner.client(), "b")?;
+    garner.flush()?;
+    let before = answers(&garner.client())?;
+    assert_full(&before);
+    let (status, text) = tool(&["fsck"], &data, &options)?;
+    assert_eq!(status, Some(3), "a server holds the folder: {text}");
+    assert_eq!(garner.process.terminate(Duration::from_secs(30))?, Some(0));
+    let (status, text) = tool(&["fsck"], &data, &options)?;
+    assert_eq!(status, Some(0), "{text}");
+    // Both batches have 20 series of 100 samples and 10 streams of 100 lines.
+    assert!(text.contains(" 6000 rows, ") && text.contains("no faults"), "{text}");
+
+    s3.lose_folder("kept/v1/catalog")?;
+    let (_, text) = tool(&["fsck"], &data, &options)?;
+    assert!(text.contains("orphan: v1/segments/"), "{text}");
+    let (status, text) = tool(&["fsck", "--rebuild"], &data, &options)?;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(
+        text.contains("rebuilt the catalog") && text.contains(" 6000 rows, "),
+        "{text}"
+    );
+    let garner = Garner::start(&data, &options)?;
+    assert_eq!(before, answers(&garner.client())?, "from a rebuilt catalog");
     Ok(())
 }
 

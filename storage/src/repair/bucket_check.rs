@@ -10,10 +10,12 @@ use super::progress::Progress;
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::paths::CHECK_PREFIX;
-use crate::object::{Bucket, PutOutcome};
+use crate::object::{Bucket, ObjectWriter, PutOutcome};
 
 /// Bytes of the object that is read by ranges.
 const OBJECT_BYTES: usize = 4 << 20;
+/// Bytes of the second part of the object that is written in parts.
+const SECOND_PART_BYTES: usize = 300_000;
 /// Objects that are listed. More than the thousand that S3 lists on one page would cost more than they tell.
 const LISTED: usize = 12;
 /// Creates of one object at the same time, and how often that is tried.
@@ -60,7 +62,7 @@ impl BucketCheck {
     }
 }
 
-/// Tries everything below a folder of its own, named by `run`, which is removed again. Takes a few megabytes of traffic.
+/// Tries everything below a folder of its own, named by `run`, which is removed again. Takes a few dozen megabytes of traffic.
 pub async fn check_bucket(bucket: &Bucket, clock: &SharedClock, run: u128, progress: &dyn Progress) -> BucketCheck {
     let folder = format!("{CHECK_PREFIX}/{run:032x}");
     let mut check = Run {
@@ -70,7 +72,7 @@ pub async fn check_bucket(bucket: &Bucket, clock: &SharedClock, run: u128, progr
         folder,
         steps: Vec::new(),
     };
-    progress.stage("checking the object store", 7);
+    progress.stage("checking the object store", 8);
     let body: Bytes = (0..OBJECT_BYTES)
         .map(|i| (i * 31 % 251) as u8)
         .collect::<Vec<u8>>()
@@ -79,6 +81,7 @@ pub async fn check_bucket(bucket: &Bucket, clock: &SharedClock, run: u128, progr
     if check.step("put, read back", check.put_and_get(&body)).await.is_some() {
         check.step("write over, read back", check.overwrite()).await;
         check.step("read by ranges", check.ranges(&body)).await;
+        check.step("write in parts, read back, give up", check.parts()).await;
         check.step("list", check.list()).await;
         check.step("delete", check.delete()).await;
     }
@@ -173,6 +176,39 @@ impl Run<'_> {
         }
     }
 
+    fn parts(&self) -> impl Future<Output = Result<()>> + use<> {
+        let (bucket, path, given_up) = (self.bucket.clone(), self.path("parts"), self.path("given-up"));
+        async move {
+            // Two parts, the second of them short.
+            let body: Vec<u8> = (0..ObjectWriter::MAX_HELD_BYTES as usize + SECOND_PART_BYTES)
+                .map(|i| (i * 37 % 241) as u8)
+                .collect();
+            let mut writer = bucket.writer(&path);
+            writer.write(&body).await?;
+            expect_missing(
+                &bucket,
+                &path,
+                "an object whose parts are not put together yet can be read",
+            )
+            .await?;
+            writer.finish().await?;
+            let len = body.len() as u64;
+            let border = ObjectWriter::MAX_HELD_BYTES;
+            for range in [0..len, border - 100..border + 100] {
+                let found = bucket.get_range(&path, range.clone()).await?;
+                let expected = &body[range.start as usize..range.end as usize];
+                expect(
+                    found == expected,
+                    "an object written in parts has other bytes than the parts had",
+                )?;
+            }
+            let mut writer = bucket.writer(&given_up);
+            writer.write(&body).await?;
+            writer.abort().await;
+            expect_missing(&bucket, &given_up, "an object whose parts were given up can be read").await
+        }
+    }
+
     fn list(&self) -> impl Future<Output = Result<()>> + use<> {
         let (bucket, folder) = (self.bucket.clone(), self.path("listed"));
         async move {
@@ -209,11 +245,7 @@ impl Run<'_> {
             bucket.delete(&path).await?;
             // Twice: an answer may be lost.
             bucket.delete(&path).await?;
-            match bucket.get(&path).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
-                Ok(_) => Err(wrong("a deleted object can still be read")),
-            }
+            expect_missing(&bucket, &path, "a deleted object can still be read").await
         }
     }
 
@@ -279,6 +311,14 @@ impl Run<'_> {
             }
             Ok(())
         }
+    }
+}
+
+async fn expect_missing(bucket: &Bucket, path: &str, otherwise: &str) -> Result<()> {
+    match bucket.get_range(path, 0..1).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(wrong(otherwise)),
     }
 }
 

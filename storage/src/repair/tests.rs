@@ -299,4 +299,9 @@ async fn a_bucket_is_tried_and_cleaned_up() {
     assert_eq!(check.conditional_create, ConditionalCreate::Ignored);
     assert_eq!(check.faults().count(), 1, "{check:?}");
     assert!(bucket.list("v1", None).await.unwrap().is_empty());
+    store.lose_parts();
+    let check = check_bucket(&bucket, &clock, 9, &NoProgress).await;
+    let faults: Vec<&str> = check.faults().map(|step| step.name).collect();
+    assert_eq!(faults.len(), 2, "{check:?}");
+    assert!(faults[0].starts_with("write in parts"), "{check:?}");
 }

@@ -42,6 +42,7 @@ struct State {
     latency_max: Mutex<Duration>,
     injected: AtomicU64,
     ignores_conditions: AtomicBool,
+    loses_parts: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -90,6 +91,7 @@ impl FaultyStore {
                 latency_max: Mutex::default(),
                 injected: AtomicU64::new(0),
                 ignores_conditions: AtomicBool::new(false),
+                loses_parts: AtomicBool::new(false),
             }),
         }
     }
@@ -102,6 +104,11 @@ impl FaultyStore {
     /// From now on writes over an object although it was asked to create it only where there is none.
     pub fn ignore_conditions(&self) {
         self.state.ignores_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on keeps only the first part of objects that are written in parts.
+    pub fn lose_parts(&self) {
+        self.state.loses_parts.store(true, Ordering::Relaxed);
     }
 
     /// Lets every put, get and part of a large object take up to this long from now on.
@@ -206,7 +213,10 @@ impl MultipartStore for FaultyStore {
         fated(self.state.draw(), self.inner.create_multipart(path)).await
     }
 
-    async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
+    async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, mut data: PutPayload) -> Result<PartId> {
+        if part_idx > 0 && self.state.loses_parts.load(Ordering::Relaxed) {
+            data = PutPayload::new();
+        }
         fated(self.state.arrive().await, self.inner.put_part(path, id, part_idx, data)).await
     }
 
