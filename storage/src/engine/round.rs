@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::mpsc;
+
 use super::lane::Lane;
 use super::log_again::log_again;
 use super::shared::Shared;
 use super::stats::FlushSummary;
 use crate::catalog::CommitRequest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flush::{BuiltObject, SealedLane, build};
+use crate::flush::{SealedLane, build};
 use crate::memory::MemoryUse;
+use crate::object::ObjectWriter;
+use crate::segment::SegmentMeta;
+
+/// Pieces of an object between the thread that builds it and the bucket.
+const MAX_PIECES_WAITING: usize = 2;
 
 /// What rounds hand on to the next.
 #[derive(Debug, Default)]
@@ -161,18 +168,12 @@ async fn store(shared: &Arc<Shared>, summary: &mut FlushSummary) -> Result<Optio
     }
     let now = shared.components.clock.now();
     let path = shared.new_object_path();
-    let object = build_apart(shared, sealed, path.clone(), now).await?;
-    shared.components.fail_points.pass("flush.built").await?;
-    let mut memory = shared.components.accountant.reservation(MemoryUse::Background);
-    // The bytes are there already, and getting rid of them frees far more.
-    memory.grow(object.bytes.len() as u64);
-    let bytes = object.bytes.len() as u64;
+    let (segments, bytes) = put_object(shared, sealed, path, now).await?;
     if bytes > 0 {
-        shared.components.bucket.put(&path, object.bytes.into()).await?;
         summary.objects += 1;
     }
-    let rows = object.segments.iter().map(|m| m.rows).sum();
-    request.add = object.segments;
+    let rows = segments.iter().map(|m| m.rows).sum();
+    request.add = segments;
     Ok(Some(Round {
         request,
         lanes,
@@ -181,13 +182,64 @@ async fn store(shared: &Arc<Shared>, summary: &mut FlushSummary) -> Result<Optio
     }))
 }
 
-async fn build_apart(shared: &Arc<Shared>, sealed: Vec<SealedLane>, path: Arc<str>, now: i64) -> Result<BuiltObject> {
-    let built = shared
-        .components
-        .background
-        .spawn_blocking(move || build(&sealed, &path, now));
+/// Builds the object on a thread of its own and sends it to the bucket meanwhile, so that it is never whole in memory. Gives
+/// its segments and bytes; without segments there is no object.
+async fn put_object(
+    shared: &Arc<Shared>,
+    sealed: Vec<SealedLane>,
+    path: Arc<str>,
+    now: i64,
+) -> Result<(Vec<SegmentMeta>, u64)> {
+    let mut writer = shared.components.bucket.writer(&path);
+    let (sender, mut pieces) = mpsc::channel::<(Vec<u8>, usize)>(MAX_PIECES_WAITING);
+    let building = shared.components.background.spawn_blocking(move || {
+        let mut send = |bytes: Vec<u8>, held: usize| {
+            let given_up = |_| Error::new(ErrorKind::Unavailable, "the object of the flush was given up");
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            sender.blocking_send((bytes, held)).map_err(given_up)
+        };
+        build(&sealed, &path, now, &mut send)
+    });
+    let written = write_pieces(shared, &mut writer, &mut pieces).await;
+    // Where nobody takes further pieces, building them ends.
+    drop(pieces);
     let failed = |e| Error::with_source(ErrorKind::Internal, "building segments failed", e);
-    built.await.map_err(failed)?
+    let built = building.await.map_err(failed).flatten();
+    let segments = match written.and(built) {
+        Ok(segments) => segments,
+        Err(error) => {
+            writer.abort().await;
+            return Err(error);
+        }
+    };
+    if let Err(error) = shared.components.fail_points.pass("flush.built").await {
+        writer.abort().await;
+        return Err(error);
+    }
+    let bytes = match segments.is_empty() {
+        true => 0,
+        false => writer.finish().await?,
+    };
+    Ok((segments, bytes))
+}
+
+async fn write_pieces(
+    shared: &Shared,
+    writer: &mut ObjectWriter,
+    pieces: &mut mpsc::Receiver<(Vec<u8>, usize)>,
+) -> Result<()> {
+    let mut memory = shared.components.accountant.reservation(MemoryUse::Background);
+    while let Some((bytes, held)) = pieces.recv().await {
+        // It is there already, and getting rid of it frees far more.
+        let sent = writer.len() + bytes.len() as u64;
+        let now = held as u64 + bytes.len() as u64 + sent.min(ObjectWriter::MAX_HELD_BYTES);
+        memory.grow(now.saturating_sub(memory.bytes()));
+        memory.shrink(memory.bytes().saturating_sub(now));
+        writer.write(&bytes).await?;
+    }
+    Ok(())
 }
 
 /// Commits a stored round and swaps the views of its lanes.

@@ -1,16 +1,17 @@
 //! Builds the object of one flush round.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::output::{Output, Send};
+use super::windows::{HeadRows, MAX_WAITING_BYTES, Pass, runs_by_window, write_windows};
 use crate::error::Result;
 use crate::head::Head;
-use crate::model::{Signal, TenantId, TimeRange, Timestamp, Window};
+use crate::model::{Signal, TenantId, TimeRange, Timestamp};
 use crate::scan::LogColumns;
-use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentMeta};
+use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentMeta};
 
-/// Series of samples read from a head at a time: the head is compressed, what is read is not.
-const SERIES_PER_READ: usize = 64;
+/// Line bytes of one stream read from a head at a time, about.
+const LINE_BYTES_PER_READ: u64 = 4 << 20;
 
 /// Sealed heads of one (tenant, signal).
 #[derive(Debug, Clone)]
@@ -24,111 +25,126 @@ pub struct SealedLane {
     pub heads: Vec<Arc<Head>>,
 }
 
-/// The object of a round, not yet stored.
-#[derive(Debug)]
-pub struct BuiltObject {
-    /// Its bytes: the segments one behind the other.
-    pub bytes: Vec<u8>,
-    /// Its segments.
-    pub segments: Vec<SegmentMeta>,
+/// Sorts and encodes all rows of `lanes` into segments of the object at `path`, whose bytes go to `send` piece by piece as
+/// they are final: what it holds itself does not grow with the rows. CPU work: not for an async thread.
+pub fn build<'a>(
+    lanes: &[SealedLane],
+    path: &Arc<str>,
+    now: Timestamp,
+    send: &'a mut Send<'a>,
+) -> Result<Vec<SegmentMeta>> {
+    build_within(lanes, path, now, MAX_WAITING_BYTES, send)
 }
 
-/// Sorts and encodes all rows of `lanes` into segments of the object at `path`. CPU work: not for an async thread.
-pub fn build(lanes: &[SealedLane], path: &Arc<str>, now: Timestamp) -> Result<BuiltObject> {
-    let mut object = BuiltObject {
-        bytes: Vec::new(),
-        segments: Vec::new(),
-    };
+/// As [`build`]; windows of one head that wait for the first may hold `max_waiting_bytes`.
+pub(super) fn build_within<'a>(
+    lanes: &[SealedLane],
+    path: &Arc<str>,
+    now: Timestamp,
+    max_waiting_bytes: usize,
+    send: &'a mut Send<'a>,
+) -> Result<Vec<SegmentMeta>> {
+    let mut out = Output::new(path.clone(), send);
     for lane in lanes {
         for head in &lane.heads {
-            let segments = match lane.signal {
-                Signal::Metrics => sample_segments(&lane.tenant, head, now)?,
-                Signal::Logs => log_segments(&lane.tenant, head, now)?,
-            };
-            for segment in segments {
-                let offset = object.bytes.len() as u64;
-                object.segments.push(segment.meta.at(path.clone(), offset));
-                match object.bytes.is_empty() {
-                    // The usual one of a round is not copied.
-                    true => object.bytes = segment.bytes,
-                    false => object.bytes.extend_from_slice(&segment.bytes),
+            let ids = head.series_in_order();
+            match lane.signal {
+                Signal::Metrics => {
+                    let writer = || SampleSegmentWriter::new(lane.tenant.clone(), 0);
+                    write_windows(&Samples { head, ids, now }, &writer, now, max_waiting_bytes, &mut out)?;
+                }
+                Signal::Logs => {
+                    let writer = || LogSegmentWriter::new(lane.tenant.clone(), 0);
+                    write_windows(&Logs { head, ids, now }, &writer, now, max_waiting_bytes, &mut out)?;
                 }
             }
         }
     }
-    Ok(object)
+    Ok(out.into_segments())
 }
 
-fn sample_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {
-    let mut writers: BTreeMap<i64, SampleSegmentWriter> = BTreeMap::new();
-    for ids in head.series_in_order().chunks(SERIES_PER_READ) {
-        let rows = head.samples_of(ids, TimeRange::ALL)?;
-        for (at, id) in ids.iter().enumerate() {
-            let labels = head.index().labels(*id).unwrap_or_default();
+struct Samples<'a> {
+    head: &'a Head,
+    ids: Vec<u32>,
+    now: Timestamp,
+}
+
+impl HeadRows<SampleSegmentWriter> for Samples<'_> {
+    fn places(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    fn write(&self, places: &[u32], range: TimeRange, pass: &mut Pass<'_, '_, SampleSegmentWriter>) -> Result<()> {
+        let ids: Vec<u32> = places.iter().map(|place| self.ids[*place as usize]).collect();
+        let rows = self.head.samples_of(&ids, range)?;
+        for (at, (place, id)) in places.iter().zip(&ids).enumerate() {
+            let labels = self.head.index().labels(*id).unwrap_or_default();
             let samples = rows.samples(at);
-            for (start, run) in windows(samples.timestamps, now) {
-                let writer = writers
-                    .entry(start)
-                    .or_insert_with(|| SampleSegmentWriter::new(tenant.clone(), 0));
-                writer.push_samples(&labels, &samples.slice(run))?;
+            for (window, run) in runs_by_window(samples.timestamps, self.now) {
+                if let Some(writer) = pass.writer(*place, window) {
+                    writer.push_samples(&labels, &samples.slice(run))?;
+                }
             }
         }
+        Ok(())
     }
-    for (labels, exemplars) in head.exemplars_of(&[], TimeRange::ALL) {
-        let times: Vec<i64> = exemplars.iter().map(|e| e.time).collect();
-        for (start, run) in windows(&times, now) {
-            if let Some(writer) = nearest(&mut writers, start) {
-                writer.push_exemplars(&labels, &exemplars[run]);
+
+    fn complete(&self, known: &[i64], pass: &mut Pass<'_, '_, SampleSegmentWriter>) {
+        for (labels, exemplars) in self.head.exemplars_of(&[], TimeRange::ALL) {
+            let times: Vec<i64> = exemplars.iter().map(|e| e.time).collect();
+            for (window, run) in runs_by_window(&times, self.now) {
+                if let Some(writer) = nearest(known, window).and_then(|window| pass.open_writer(window)) {
+                    writer.push_exemplars(&labels, &exemplars[run]);
+                }
             }
         }
-    }
-    // Senders repeat it, so the newest segment is where it is looked for first.
-    if let Some(mut newest) = writers.last_entry() {
-        newest.get_mut().add_metadata(&head.metadata());
-    }
-    let segments = writers.into_values().filter_map(|w| w.finish().transpose());
-    segments.collect()
-}
-
-/// The writer of the window that begins at `start`, or of the one closest to it: exemplars need not have samples in theirs.
-fn nearest(writers: &mut BTreeMap<i64, SampleSegmentWriter>, start: i64) -> Option<&mut SampleSegmentWriter> {
-    let distance = |key: &i64| key.abs_diff(start);
-    let before = writers.range(..=start).next_back().map(|(key, _)| *key);
-    let after = writers.range(start..).next().map(|(key, _)| *key);
-    let key = before.into_iter().chain(after).min_by_key(distance)?;
-    writers.get_mut(&key)
-}
-
-fn log_segments(tenant: &TenantId, head: &Head, now: Timestamp) -> Result<Vec<SegmentBytes>> {
-    let columns = LogColumns {
-        lines: true,
-        metadata: true,
-    };
-    let mut writers: BTreeMap<i64, LogSegmentWriter> = BTreeMap::new();
-    for id in head.series_in_order() {
-        let labels = head.index().labels(id).unwrap_or_default();
-        let rows = head.logs_of(&[id], TimeRange::ALL, columns)?;
-        for (start, run) in windows(&rows.timestamps, now) {
-            let writer = writers
-                .entry(start)
-                .or_insert_with(|| LogSegmentWriter::new(tenant.clone(), 0));
-            writer.push_series(&labels, &rows, run)?;
+        // Senders repeat it, so the newest segment is where it is looked for first.
+        if let Some(writer) = known.last().and_then(|newest| pass.open_writer(*newest)) {
+            writer.add_metadata(&self.head.metadata());
         }
     }
-    let segments = writers.into_values().filter_map(|w| w.finish().transpose());
-    segments.collect()
 }
 
-/// Cuts ascending times into runs of one window each: (start of the window, rows).
-fn windows(times: &[i64], now: Timestamp) -> Vec<(i64, std::ops::Range<usize>)> {
-    let mut runs = Vec::new();
-    let mut from = 0;
-    while from < times.len() {
-        let window = Window::of(times[from], now).range;
-        // A run has at least its first row: at the very end of time a window cannot hold it.
-        let len = times[from..].partition_point(|t| window.contains(*t)).max(1);
-        runs.push((window.start, from..from + len));
-        from += len;
+/// Of `windows` (ascending) `window`, or the one closest to it: exemplars need not have samples in theirs.
+fn nearest(windows: &[i64], window: i64) -> Option<i64> {
+    let at = windows.partition_point(|start| *start <= window);
+    let before = at.checked_sub(1).and_then(|at| windows.get(at));
+    let around = before.into_iter().chain(windows.get(at));
+    around.copied().min_by_key(|start| start.abs_diff(window))
+}
+
+struct Logs<'a> {
+    head: &'a Head,
+    ids: Vec<u32>,
+    now: Timestamp,
+}
+
+impl HeadRows<LogSegmentWriter> for Logs<'_> {
+    fn places(&self) -> u32 {
+        self.ids.len() as u32
     }
-    runs
+
+    fn write(&self, places: &[u32], range: TimeRange, pass: &mut Pass<'_, '_, LogSegmentWriter>) -> Result<()> {
+        let columns = LogColumns {
+            lines: true,
+            metadata: true,
+        };
+        for place in places {
+            let id = self.ids[*place as usize];
+            let labels = self.head.index().labels(id).unwrap_or_default();
+            // A stream can be all there is, so it comes in pieces of time.
+            for piece in self.head.log_pieces(id, range, LINE_BYTES_PER_READ) {
+                let rows = self.head.logs_of(&[id], piece, columns)?;
+                for (window, run) in runs_by_window(&rows.timestamps, self.now) {
+                    if let Some(writer) = pass.writer(*place, window) {
+                        writer.push_series(&labels, &rows, run)?;
+                    }
+                }
+                pass.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&self, _known: &[i64], _pass: &mut Pass<'_, '_, LogSegmentWriter>) {}
 }

@@ -131,6 +131,28 @@ impl LogStream {
         self.rows
     }
 
+    /// Consecutive ranges that hold all rows inside `range`, each of about `bytes` bytes of lines; rows of one time are never
+    /// apart.
+    pub fn cut(&self, range: TimeRange, bytes: u64) -> Vec<TimeRange> {
+        let per_block = MAX_OPEN_BLOCK_BYTES as u64;
+        let all = self.packed.iter().map(|block| block.range());
+        let mut starts: Vec<i64> = all.filter(|own| own.overlaps(&range)).map(|own| own.start).collect();
+        starts.sort_unstable();
+        let mut cuts: Vec<i64> = starts
+            .into_iter()
+            .step_by((bytes / per_block).max(1) as usize)
+            .collect();
+        cuts.retain(|cut| *cut > range.start);
+        cuts.dedup();
+        let mut ranges = Vec::with_capacity(cuts.len() + 1);
+        let mut from = range.start;
+        for to in cuts.into_iter().chain([range.end]) {
+            ranges.push(TimeRange::new(from, to));
+            from = to;
+        }
+        ranges
+    }
+
     /// Pieces that may have rows in `range`, in order of arrival; the open block is copied.
     pub fn pieces(&self, range: TimeRange) -> Vec<LogPiece> {
         let packed = self.packed.iter().filter(|block| block.range().overlaps(&range));

@@ -178,6 +178,14 @@ impl Head {
         Ok(reader.finish())
     }
 
+    /// Ranges of time in which the entries of stream `id` inside `range` come in pieces of about `bytes` bytes of lines.
+    pub fn log_pieces(&self, id: u32, range: TimeRange, bytes: u64) -> Vec<TimeRange> {
+        match &self.read().store {
+            Store::Logs(store) => store.get(id).map_or_else(Vec::new, |stream| stream.cut(range, bytes)),
+            Store::Samples(_) => Vec::new(),
+        }
+    }
+
     fn select_now(&self, matchers: &[LabelMatcher], range: TimeRange) -> Vec<SourceSeries> {
         let ids = self.index().matching(matchers);
         let mut found: Vec<SourceSeries> = {
