@@ -5,6 +5,7 @@
 //! share one fdatasync; [`replay`] reads the files back at start; whole files are removed once the catalog holds all rows
 //! in them.
 
+mod ahead;
 mod body;
 mod committer;
 mod files;

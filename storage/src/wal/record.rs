@@ -112,26 +112,26 @@ pub(super) fn push_record(out: &mut Vec<u8>, file: u64, offset: u64, kind: Recor
 pub(super) struct Record<'a> {
     pub kind: RecordKind,
     pub body: &'a [u8],
-    /// Offset after it.
-    pub end: usize,
 }
 
-/// The record at `offset` of `bytes`, which are the content of file `file`; `None` where it is cut off or damaged.
-pub(super) fn read_record(bytes: &[u8], file: u64, offset: usize) -> Option<Record<'_>> {
-    let header = bytes.get(offset..offset.checked_add(RECORD_HEADER_LEN)?)?;
-    let len = u32_at(header, 0) as usize;
-    if len > MAX_BODY_BYTES {
+/// Bytes of the record with this header, header included; `None` where no record can be so long.
+pub(super) fn record_len(header: &[u8]) -> Option<usize> {
+    let len = u32_at(header.get(..RECORD_HEADER_LEN)?, 0) as usize;
+    (len <= MAX_BODY_BYTES).then_some(RECORD_HEADER_LEN + len)
+}
+
+/// The record of exactly these bytes, which stand at `offset` of file `file`; `None` where it is cut off or damaged.
+pub(super) fn read_record(bytes: &[u8], file: u64, offset: u64) -> Option<Record<'_>> {
+    if record_len(bytes)? != bytes.len() {
         return None;
     }
-    let start = offset + RECORD_HEADER_LEN;
-    let body = bytes.get(start..start + len)?;
-    if u64_at(header, 8) != checksum(file, offset as u64, &header[..8], body) {
+    let (header, body) = bytes.split_at(RECORD_HEADER_LEN);
+    if u64_at(header, 8) != checksum(file, offset, &header[..8], body) {
         return None;
     }
     Some(Record {
         kind: RecordKind::from_code(header[4])?,
         body,
-        end: start + len,
     })
 }
 
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_whole_at_its_place_or_not_at_all() {
-        let mut file = vec![0; 10];
+        let mut file = Vec::new();
         push_record(&mut file, 3, 10, RecordKind::Rows, b"body");
         let read = read_record(&file, 3, 10);
         assert_eq!(
@@ -186,17 +186,20 @@ mod tests {
             Some(Record {
                 kind: RecordKind::Rows,
                 body: b"body",
-                end: file.len()
             })
         );
+        assert_eq!(record_len(&file), Some(file.len()));
         assert_eq!(read_record(&file, 4, 10), None, "another file");
-        for end in 10..file.len() {
+        assert_eq!(read_record(&file, 3, 11), None, "another place");
+        for end in 0..file.len() {
             assert_eq!(read_record(&file[..end], 3, 10), None, "cut at {end}");
         }
-        for at in 10..file.len() {
+        for at in 0..file.len() {
             let mut damaged = file.clone();
             damaged[at] ^= 0x40;
             assert_eq!(read_record(&damaged, 3, 10), None, "byte {at}");
         }
+        file[..4].copy_from_slice(&(MAX_BODY_BYTES as u32 + 1).to_le_bytes());
+        assert_eq!(record_len(&file), None);
     }
 }

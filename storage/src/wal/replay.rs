@@ -4,9 +4,12 @@ use std::path::Path;
 
 use hashbrown::HashMap;
 
+use super::ahead::ReadAhead;
 use super::body::{BadBody, decode_rows, decode_series, open_body, open_head};
 use super::files::{LaneKey, WalFileInfo, file_path, list_files};
-use super::record::{BadHeader, FILE_HEADER_LEN, FileHeader, RecordKind, VERSION, read_record};
+use super::record::{
+    BadHeader, FILE_HEADER_LEN, FileHeader, RECORD_HEADER_LEN, RecordKind, VERSION, read_record, record_len,
+};
 use crate::catalog::WalPosition;
 use crate::engine::ReplaySummary;
 use crate::error::{Error, ErrorKind, Result};
@@ -61,9 +64,10 @@ pub fn replay(
     let mut replayed = Replayed::default();
     for link in chain(files, dir, &mut replayed)? {
         let path = file_path(dir, link.number);
-        let bytes = files
-            .read(&path)
-            .map_err(|e| disk_error("cannot read WAL file", &path, e))?;
+        let len = files
+            .info(&path)
+            .map_err(|e| disk_error("cannot read WAL file", &path, e))?
+            .len;
         let mut reader = FileReader {
             path: &path,
             number: link.number,
@@ -74,16 +78,16 @@ pub fn replay(
             series: HashMap::default(),
             summary: &mut replayed.summary,
         };
-        let good = link.good_len.map_or(bytes.len(), |len| bytes.len().min(len as usize));
-        let end = reader.read(&bytes[..good], from, sink)?;
+        let good = link.good_len.map_or(len, |good| len.min(good));
+        let end = reader.read(&mut ReadAhead::new(files, &path, good), from, sink)?;
         let mut info = reader.info;
-        info.len = end as u64;
-        let short = link.good_len.is_some_and(|len| (end as u64) < len);
+        info.len = end;
+        let short = link.good_len.is_some_and(|good| end < good);
         if end < good || short {
-            repair(files, &path, &link, end, bytes.len(), &mut replayed.summary)?;
+            repair(files, &path, &link, end, len, &mut replayed.summary)?;
         }
         replayed.summary.files += 1;
-        replayed.summary.bytes += end as u64;
+        replayed.summary.bytes += end;
         replayed.files.push(info);
     }
     if let Some(last) = replayed.files.last() {
@@ -166,14 +170,14 @@ fn repair(
     files: &SharedFiles,
     path: &Path,
     link: &Chain,
-    end: usize,
-    len: usize,
+    end: u64,
+    len: u64,
     summary: &mut ReplaySummary,
 ) -> Result<()> {
     if link.good_len.is_some() {
         return Err(corrupt(path, end, "a record is damaged or missing"));
     }
-    let torn = (len - end) as u64;
+    let torn = len.saturating_sub(end);
     summary.torn_bytes += torn;
     if !link.last {
         // Its follower is gone, and files go oldest first: all of this one is in segments.
@@ -184,7 +188,7 @@ fn repair(
     let mut file = files
         .open_append(path)
         .map_err(|e| disk_error("cannot open WAL file", path, e))?;
-    file.truncate(end as u64)
+    file.truncate(end)
         .map_err(|e| disk_error("cannot cut the torn end off WAL file", path, e))
 }
 
@@ -207,19 +211,23 @@ impl FileReader<'_> {
     /// Reads records up to the first that is not whole; returns the offset behind the last good one.
     fn read(
         &mut self,
-        bytes: &[u8],
+        file: &mut ReadAhead<'_>,
         from: &dyn Fn(&LaneKey) -> Option<WalPosition>,
         sink: &mut dyn FnMut(ReplayedRows<'_>) -> Result<()>,
-    ) -> Result<usize> {
-        let mut offset = FILE_HEADER_LEN;
-        while let Some(record) = read_record(bytes, self.number, offset) {
+    ) -> Result<u64> {
+        let mut offset = FILE_HEADER_LEN as u64;
+        while let Some(header) = file.get(offset, RECORD_HEADER_LEN)?
+            && let Some(len) = record_len(&header)
+            && let Some(bytes) = file.get(offset, len)?
+            && let Some(record) = read_record(&bytes, self.number, offset)
+        {
             match record.kind {
                 RecordKind::Series => self.define(record.body).map_err(|e| self.bad(offset, e))?,
                 kind => self.rows(kind, record.body, offset, from, sink)?,
             }
-            offset = record.end;
+            offset += len as u64;
         }
-        Ok(offset.min(bytes.len().max(FILE_HEADER_LEN)))
+        Ok(offset)
     }
 
     fn define(&mut self, body: &[u8]) -> Result<(), BadBody> {
@@ -234,16 +242,16 @@ impl FileReader<'_> {
         &mut self,
         kind: RecordKind,
         body: &[u8],
-        offset: usize,
+        offset: u64,
         from: &dyn Fn(&LaneKey) -> Option<WalPosition>,
         sink: &mut dyn FnMut(ReplayedRows<'_>) -> Result<()>,
     ) -> Result<()> {
         let head = open_head(body).map_err(|e| self.bad(offset, e))?;
         let lane = (head.tenant, head.signal);
-        self.info.note(&lane, offset as u64, head.range);
+        self.info.note(&lane, offset, head.range);
         let position = WalPosition {
             file: self.number,
-            offset: offset as u64,
+            offset,
         };
         if from(&lane).is_some_and(|committed| position < committed) {
             self.summary.records_flushed_before += 1;
@@ -267,19 +275,19 @@ impl FileReader<'_> {
             rows,
             position: WalPosition {
                 file: self.number,
-                offset: offset as u64 + 1,
+                offset: offset + 1,
             },
             series: &definitions.series,
             definitions: definitions.count,
         })
     }
 
-    fn bad(&self, offset: usize, error: BadBody) -> Error {
+    fn bad(&self, offset: u64, error: BadBody) -> Error {
         corrupt(self.path, offset, &error.to_string())
     }
 }
 
-fn corrupt(path: &Path, offset: usize, what: &str) -> Error {
+fn corrupt(path: &Path, offset: u64, what: &str) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!(
