@@ -12,7 +12,8 @@ use crate::object::paths::{self, CatalogObject};
 
 /// Deltas read at the same time.
 const PARALLEL_DELTAS: usize = 16;
-/// How often a listing is repeated when objects vanish under it (they were removed below a newer checkpoint).
+/// How often a listing is repeated when objects vanish under it (they were removed below a newer checkpoint), or when it
+/// lacks one between others: a folder is not listed at one moment, so of two deltas made meanwhile it may name the second only.
 const MAX_LISTINGS: u32 = 5;
 
 /// What a listing found, by version.
@@ -41,16 +42,37 @@ pub(super) async fn load(bucket: &Bucket, known: &CatalogState) -> Result<Catalo
     loop {
         listings += 1;
         let listing = list(bucket, known.version()).await?;
+        let again = listings < MAX_LISTINGS;
         match advance(bucket, known, &listing).await {
-            Err(error) if error.kind() == ErrorKind::NotFound && listings < MAX_LISTINGS => {
+            Ok(Advanced::To(state)) => return Ok(*state),
+            Ok(Advanced::Gap(version)) if again => {
+                tracing::debug!(version, "a listing of the catalog lacks a version; listing again");
+            }
+            Ok(Advanced::Gap(version)) => return Err(missing(version)),
+            Err(error) if error.kind() == ErrorKind::NotFound && again => {
                 tracing::debug!(%error, "the catalog moved while it was read; listing again");
             }
-            done => return done,
+            Err(error) => return Err(error),
         }
     }
 }
 
-async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Result<CatalogState> {
+fn missing(version: u64) -> Error {
+    let message = format!(
+        "catalog object {} is missing, but later ones exist; restore it or rebuild the catalog from the segments",
+        paths::catalog_delta(version)
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// Where a listing leads.
+enum Advanced {
+    To(Box<CatalogState>),
+    /// It lacks this version and has later ones.
+    Gap(u64),
+}
+
+async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Result<Advanced> {
     let next = known.version().next().0;
     let newest = listing.deltas.keys().next_back().copied().unwrap_or(0);
     let contiguous = newest < next || (next..=newest).all(|v| listing.deltas.contains_key(&v));
@@ -62,13 +84,8 @@ async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Re
         newest_checkpoint(bucket, known, listing).await?
     };
     let from = base.version().next().0;
-    let missing = (from..=newest).find(|v| !listing.deltas.contains_key(v));
-    if let Some(version) = missing {
-        let message = format!(
-            "catalog object {} is missing, but version {newest} exists; restore it or rebuild the catalog from the segments",
-            paths::catalog_delta(version)
-        );
-        return Err(Error::new(ErrorKind::Corrupt, message));
+    if let Some(version) = (from..=newest).find(|v| !listing.deltas.contains_key(v)) {
+        return Ok(Advanced::Gap(version));
     }
     let wanted: Vec<u64> = (from..=newest).collect();
     let mut deltas = futures::stream::iter(wanted)
@@ -80,7 +97,7 @@ async fn advance(bucket: &Bucket, known: &CatalogState, listing: &Listing) -> Re
         let request = delta.into_request().map_err(|reason| stored::corrupt(&path, reason))?;
         state = state.apply(&request, at);
     }
-    Ok(state)
+    Ok(Advanced::To(Box::new(state)))
 }
 
 /// The newest checkpoint that can be read, or `known` where none is newer. A damaged one is passed over: the deltas

@@ -43,6 +43,7 @@ struct State {
     injected: AtomicU64,
     ignores_conditions: AtomicBool,
     loses_parts: AtomicBool,
+    hidden: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,6 +93,7 @@ impl FaultyStore {
                 injected: AtomicU64::new(0),
                 ignores_conditions: AtomicBool::new(false),
                 loses_parts: AtomicBool::new(false),
+                hidden: Mutex::default(),
             }),
         }
     }
@@ -109,6 +111,11 @@ impl FaultyStore {
     /// From now on keeps only the first part of objects that are written in parts.
     pub fn lose_parts(&self) {
         self.state.loses_parts.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves this object out of the next listing.
+    pub fn hide_from_next_listing(&self, path: &str) {
+        *self.state.hidden.lock() = Some(path.to_string());
     }
 
     /// Lets every put, get and part of a large object take up to this long from now on.
@@ -193,7 +200,16 @@ impl ObjectStore for FaultyStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.state.draw() {
-            Fate::Fine => self.inner.list(prefix),
+            Fate::Fine => match self.state.hidden.lock().take() {
+                None => self.inner.list(prefix),
+                Some(hidden) => {
+                    let shown = move |meta: &Result<ObjectMeta>| {
+                        let is_hidden = meta.as_ref().is_ok_and(|meta| meta.location.as_ref() == hidden);
+                        std::future::ready(!is_hidden)
+                    };
+                    self.inner.list(prefix).filter(shown).boxed()
+                }
+            },
             _ => futures::stream::once(async { Err(injected("refused")) }).boxed(),
         }
     }
