@@ -131,6 +131,9 @@ pub fn s3_server(folder: &Path) -> Result<S3Server> {
             "-s3",
             "-filer",
             "-volume.max=20",
+            // On by default, each on one port for all.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
         ])
         .arg("-master.volumeSizeLimitMB=64")
         .arg(format!("-dir={}", data.display()))
