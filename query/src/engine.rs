@@ -145,10 +145,7 @@ impl Engine {
         Ok(QueryContext::new(QueryContextParts {
             tenant: tenant.clone(),
             view: self.0.reader.view(tenant)?,
-            scan: ScanContext {
-                memory: self.0.accountant.query(limits.max_query_memory_bytes),
-                stats: Arc::default(),
-            },
+            scan: ScanContext::new(self.0.accountant.query(limits.max_query_memory_bytes), Arc::default()),
             clock: Arc::clone(&self.0.clock),
             timeout,
             lookback_ns: i64::try_from(lookback.as_nanos()).unwrap_or(i64::MAX),

@@ -101,10 +101,10 @@ impl App {
 
     /// What scans of a request share that the engine does not run.
     pub fn scan_context(&self) -> ScanContext {
-        ScanContext {
-            memory: self.accountant.query(self.settings.logs.max_query_memory_bytes),
-            stats: Arc::default(),
-        }
+        ScanContext::new(
+            self.accountant.query(self.settings.logs.max_query_memory_bytes),
+            Arc::default(),
+        )
     }
 
     /// Where log pushes go.

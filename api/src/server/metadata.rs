@@ -80,10 +80,7 @@ impl MetadataQuery {
     }
 
     fn scan(&self) -> ScanContext {
-        ScanContext {
-            memory: self.memory.clone(),
-            stats: Arc::clone(&self.stats),
-        }
+        ScanContext::new(self.memory.clone(), Arc::clone(&self.stats))
     }
 
     /// The series, each once, in the store's order.

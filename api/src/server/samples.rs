@@ -21,10 +21,10 @@ impl SampleQuery {
     pub fn new(app: &App, tenant: &TenantId) -> Result<Self, Failure> {
         Ok(SampleQuery {
             view: app.storage.view(tenant)?,
-            scan: ScanContext {
-                memory: app.accountant.query(app.settings.logs.max_query_memory_bytes),
-                stats: Arc::new(ScanStats::default()),
-            },
+            scan: ScanContext::new(
+                app.accountant.query(app.settings.logs.max_query_memory_bytes),
+                Arc::new(ScanStats::default()),
+            ),
         })
     }
 

@@ -88,10 +88,7 @@ async fn merge_job(
     out: &mut ObjectWriter,
     merged: &mut Merged,
 ) -> Result<()> {
-    let scan = ScanContext {
-        memory: context.memory.clone(),
-        stats: Arc::default(),
-    };
+    let scan = ScanContext::passing(context.memory.clone(), Arc::default());
     open(context, job, &scan, opened).await?;
     let mut inputs: Vec<Input> = Vec::with_capacity(opened.len());
     for (number, segment) in opened.iter().enumerate() {

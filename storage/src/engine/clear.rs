@@ -69,10 +69,10 @@ pub(super) async fn clear_some(shared: &Arc<Shared>, upkeep: &mut UpkeepState) -
 
 /// Whether the segment has a series with rows that the tombstone may hide.
 async fn hides_some(shared: &Shared, meta: &Arc<SegmentMeta>, tombstone: &Tombstone) -> Result<bool> {
-    let scan = ScanContext {
-        memory: shared.components.accountant.background(LOOK_MEMORY_BYTES),
-        stats: Arc::default(),
-    };
+    let scan = ScanContext::new(
+        shared.components.accountant.background(LOOK_MEMORY_BYTES),
+        Arc::default(),
+    );
     let bucket = shared.components.bucket.clone();
     let reader = SegmentReader::new(bucket, Arc::clone(meta), shared.tails.clone());
     let found = reader.select(&tombstone.matchers, tombstone.range, &scan).await?;

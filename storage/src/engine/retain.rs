@@ -104,10 +104,10 @@ async fn look_through(shared: &Arc<Shared>, state: &mut UpkeepState, retention: 
 
 /// Rows of series of which everything in the segment has expired.
 async fn expired_rows(shared: &Shared, meta: &Arc<SegmentMeta>, retention: &RetentionAt) -> Result<u64> {
-    let scan = ScanContext {
-        memory: shared.components.accountant.background(LOOK_MEMORY_BYTES),
-        stats: Arc::default(),
-    };
+    let scan = ScanContext::passing(
+        shared.components.accountant.background(LOOK_MEMORY_BYTES),
+        Arc::default(),
+    );
     let segment = WholeSegment::open(shared.components.bucket.clone(), Arc::clone(meta), &scan).await?;
     let mut expired = 0;
     let mut at = 0;

@@ -10,9 +10,10 @@ use crate::error::ErrorKind;
 use crate::file::{OsFiles, SharedFiles};
 use crate::flush::{FailAction, FailPoints};
 use crate::memory::MemoryAccountant;
-use crate::model::{LabelMatcher, Labels, MatchOp, TenantId, TimeRange};
+use crate::model::{LabelMatcher, Labels, MatchOp, Signal, TenantId, TimeRange};
 use crate::object::{Bucket, DurableLocalStore, RetryPolicy};
-use crate::testing::{Entry, StoreFixture, read_entries, read_samples};
+use crate::scan::{SeriesRequest, StoreReader};
+use crate::testing::{Entry, StoreFixture, read_entries, read_samples, scan_context};
 
 /// Stream, time, line, metadata.
 type LogRow<'a> = (&'a str, i64, &'a str, &'a [(&'a str, &'a str)]);
@@ -437,4 +438,52 @@ async fn wait_for(storage: &Storage, condition: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(condition(), "waited in vain");
+}
+
+#[tokio::test]
+async fn label_sets_of_many_segments_are_held_once_in_a_query() {
+    let fixture = StoreFixture::new(41);
+    let storage = fixture.open().await.unwrap();
+    let tenant = TenantId::new("a").unwrap();
+    let labels = |i: usize| {
+        let host = format!("a-host-with-a-rather-long-name-{i:04}.example.org");
+        Labels::from_pairs([("__name__", "up"), ("instance", host.as_str())])
+    };
+    let peak = async |segments: usize| {
+        let scan = scan_context();
+        let request = SeriesRequest {
+            signal: Signal::Metrics,
+            matchers: Vec::new(),
+            range: TimeRange::ALL,
+        };
+        let view = storage.view(&tenant).unwrap();
+        let selection = view.select_samples(&request, &scan).await.unwrap();
+        assert_eq!(
+            (selection.series_count(), selection.estimated_rows()),
+            (300, 300 * segments as u64)
+        );
+        (scan.labels.len(), scan.memory.peak_bytes())
+    };
+    let mut peaks = Vec::new();
+    for flush in 0..12 {
+        let mut append = storage.begin_samples(&tenant).await.unwrap();
+        for series in 0..300 {
+            let labels = labels(series);
+            let id = append.register(labels.fingerprint(), labels).unwrap();
+            append.push(id, 1_735_689_600_000_000_000 + flush * 1_000_000_000, 1.0);
+        }
+        append.commit().await.unwrap();
+        if flush < 11 {
+            // The last ones stay in the head.
+            storage.flush().await.unwrap();
+        }
+        peaks.push(peak(flush as usize + 1).await);
+    }
+    assert!(peaks[1..].iter().all(|(sets, _)| *sets == 300), "{peaks:?}");
+    let text = (0..300).map(|i| labels(i).size_bytes() as u64).sum::<u64>();
+    let (two, twelve) = (peaks[1].1, peaks[11].1);
+    assert!(
+        twelve - two < 10 * 300 * 150,
+        "each further segment costs its places only: {peaks:?} {text}"
+    );
 }

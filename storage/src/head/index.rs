@@ -17,6 +17,7 @@ use super::pairs::Pairs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
 use crate::model::{LabelMatcher, Labels};
+use crate::scan::LabelInterner;
 
 /// Bytes a series takes besides its labels: alias, entries of two tables, and its slot in a head.
 const SERIES_OVERHEAD_BYTES: usize = 128;
@@ -183,6 +184,18 @@ impl IndexInner {
     /// The labels of series `id`, empty where there is no such series. `scratch` saves an allocation.
     pub fn labels(&self, id: u32, scratch: &mut Vec<u8>) -> Labels {
         Labels::from_pair_bytes(self.pairs_of(id).map(|pair| self.pairs.bytes(pair)), scratch)
+    }
+
+    /// As [`IndexInner::labels`], where `interner` has the set, that.
+    pub fn interned_labels(&self, id: u32, scratch: &mut Vec<u8>, interner: &LabelInterner) -> Result<Labels> {
+        if !interner.keeps() {
+            return Ok(self.labels(id, scratch));
+        }
+        scratch.clear();
+        self.pairs_of(id)
+            .for_each(|pair| scratch.extend_from_slice(self.pairs.bytes(pair)));
+        let make = || Some(self.labels(id, &mut Vec::new()));
+        Ok(interner.get(scratch, make)?.unwrap_or_default())
     }
 
     /// The value that series `id` has for a name, by the name's number; `None` where it has none.

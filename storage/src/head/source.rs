@@ -12,7 +12,7 @@ use super::read_logs::LogReader;
 use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, TimeRange};
-use crate::scan::{LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries};
+use crate::scan::{LabelInterner, LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries};
 
 /// Series read under one hold of the lock, so that a large read lets appends through in between.
 const MAX_SERIES_PER_LOCK: usize = 1024;
@@ -29,9 +29,9 @@ impl SeriesSource for Head {
         &self,
         matchers: &[LabelMatcher],
         range: TimeRange,
-        _scan: &ScanContext,
+        scan: &ScanContext,
     ) -> Result<Vec<SourceSeries>> {
-        Ok(self.select_now(matchers, range))
+        self.select_now(matchers, range, &scan.labels)
     }
 
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, _scan: &ScanContext) -> Result<SampleColumns> {
@@ -186,7 +186,12 @@ impl Head {
         }
     }
 
-    fn select_now(&self, matchers: &[LabelMatcher], range: TimeRange) -> Vec<SourceSeries> {
+    fn select_now(
+        &self,
+        matchers: &[LabelMatcher],
+        range: TimeRange,
+        interner: &LabelInterner,
+    ) -> Result<Vec<SourceSeries>> {
         let ids = self.index().matching(matchers);
         let mut found: Vec<SourceSeries> = {
             let index = self.index().read();
@@ -194,14 +199,15 @@ impl Head {
             let mut scratch = Vec::new();
             let series = ids.into_iter().filter_map(|id| {
                 let (bounds, rows) = head.series(id).filter(|(bounds, _)| bounds.overlaps(&range))?;
-                Some(SourceSeries {
-                    labels: index.labels(id, &mut scratch),
+                let labels = index.interned_labels(id, &mut scratch, interner);
+                Some(labels.map(|labels| SourceSeries {
+                    labels,
                     ordinal: id,
                     range: bounds,
                     rows,
-                })
+                }))
             });
-            series.collect()
+            series.collect::<Result<_>>()?
         };
         if found.len() <= MAX_SORTED_BY_LABELS {
             found.sort_by_cached_key(|series| SeriesKey(series.labels.clone()));
@@ -209,7 +215,7 @@ impl Head {
             let order = self.index().order();
             found.sort_unstable_by_key(|series| order.rank[series.ordinal as usize]);
         }
-        found
+        Ok(found)
     }
 }
 

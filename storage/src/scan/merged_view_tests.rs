@@ -163,10 +163,7 @@ fn series(i: u8) -> Labels {
 
 fn context(limit_bytes: u64) -> (MemoryAccountant, ScanContext) {
     let account = MemoryAccountant::new(limit_bytes);
-    let scan = ScanContext {
-        memory: account.query(limit_bytes),
-        stats: Arc::default(),
-    };
+    let scan = ScanContext::new(account.query(limit_bytes), Arc::default());
     (account, scan)
 }
 

@@ -67,13 +67,23 @@ impl Selection {
         scan: &ScanContext,
     ) -> Result<Selection> {
         let sources = overlapping(sources, request.range);
+        // One source has each series once.
+        let asking = match sources.len() {
+            0 | 1 => &ScanContext::passing(scan.memory.clone(), Arc::clone(&scan.stats)),
+            _ => scan,
+        };
         let asked = sources
             .iter()
-            .map(|s| s.select(&request.matchers, request.range, scan))
+            .map(|s| s.select(&request.matchers, request.range, asking))
             .collect();
         let found = all_answers(asked).await?;
         let mut selection = Selection::empty(sources, request.range, scan);
-        let size_bytes = |s: &SourceSeries| size_of::<SourceSeries>() + size_of::<Part>() + s.labels.size_bytes() + 24;
+        // Interned ones are on the interner's account, once.
+        let labels = |s: &SourceSeries| match asking.labels.keeps() {
+            true => 0,
+            false => s.labels.size_bytes(),
+        };
+        let size_bytes = |s: &SourceSeries| size_of::<SourceSeries>() + size_of::<Part>() + labels(s) + 24;
         selection.memory.set(found.iter().flatten().map(size_bytes).sum())?;
         selection.merge(&found);
         Ok(selection)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
+use super::{LabelInterner, LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
 use crate::error::Result;
 use crate::memory::QueryMemory;
 use crate::model::{Exemplar, Labels, MetadataMap, TenantId, TimeRange};
@@ -60,6 +60,28 @@ pub struct ScanContext {
     pub memory: QueryMemory,
     /// The query's counters.
     pub stats: Arc<ScanStats>,
+    /// The label sets of the query's series, each once.
+    pub labels: LabelInterner,
+}
+
+impl ScanContext {
+    /// For one query, whose label sets are kept once until it ends.
+    pub fn new(memory: QueryMemory, stats: Arc<ScanStats>) -> Self {
+        ScanContext {
+            labels: LabelInterner::new(&memory),
+            memory,
+            stats,
+        }
+    }
+
+    /// For work that goes through series and lets them go again.
+    pub fn passing(memory: QueryMemory, stats: Arc<ScanStats>) -> Self {
+        ScanContext {
+            memory,
+            stats,
+            labels: LabelInterner::none(),
+        }
+    }
 }
 
 /// Metric series chosen for a scan.

@@ -205,12 +205,15 @@ impl SeriesSource for SegmentReader {
                     let Some(bounds) = bounds.reduce(|a, b| a.union(&b)).filter(|b| b.overlaps(&range)) else {
                         continue;
                     };
-                    let labels = group.table.labels(ordinal, &mut scratch).ok_or_else(|| {
-                        Error::new(
-                            ErrorKind::Corrupt,
-                            format!("{}: damaged labels of series {ordinal}", self.meta.place()),
-                        )
-                    })?;
+                    let labels = group
+                        .table
+                        .labels(ordinal, &mut scratch, &scan.labels)?
+                        .ok_or_else(|| {
+                            Error::new(
+                                ErrorKind::Corrupt,
+                                format!("{}: damaged labels of series {ordinal}", self.meta.place()),
+                            )
+                        })?;
                     out.push(SourceSeries {
                         labels,
                         ordinal,

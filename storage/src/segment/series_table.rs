@@ -15,6 +15,7 @@ use roaring::RoaringBitmap;
 use super::bytes::{Broken, MAX_RAW_BYTES, Parsed, pack, put_slice, unpack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Labels};
+use crate::scan::LabelInterner;
 
 /// Series of one message. Small enough that 16-bit codes name every value and that a reader of one series decodes little.
 pub(super) const GROUP_SERIES: usize = 8192;
@@ -150,12 +151,12 @@ impl SeriesMessage {
             .sum()
     }
 
-    /// The label set of `ordinal`, built into `scratch`; `None` outside the group.
-    pub fn labels(&self, ordinal: u32, scratch: &mut Vec<u8>) -> Option<Labels> {
-        let row = ordinal.checked_sub(self.first)? as usize;
-        if row >= self.rows {
-            return None;
-        }
+    /// The label set of `ordinal`, built into `scratch`; `None` outside the group. Where `interner` has it, no other is made.
+    pub fn labels(&self, ordinal: u32, scratch: &mut Vec<u8>, interner: &LabelInterner) -> Result<Option<Labels>> {
+        let row = ordinal.checked_sub(self.first).map(|row| row as usize);
+        let Some(row) = row.filter(|row| *row < self.rows) else {
+            return Ok(None);
+        };
         scratch.clear();
         for column in &self.columns {
             if column.codes.is_valid(row) {
@@ -164,7 +165,7 @@ impl SeriesMessage {
                 put_slice(scratch, value.as_bytes());
             }
         }
-        Labels::from_canonical(scratch).ok()
+        interner.get(scratch, || Labels::from_canonical(scratch).ok())
     }
 
     /// The value of label `name` of series `ordinal`.

@@ -153,10 +153,7 @@ fn parse(object: &[u8]) -> Parsed<SegmentSizes> {
 /// The sizes of a stored segment, by one read of its tail.
 pub(crate) async fn stored_sizes(bucket: &Bucket, meta: &Arc<SegmentMeta>) -> Result<SegmentSizes> {
     let memory = MemoryAccountant::new(u64::MAX >> 1);
-    let scan = ScanContext {
-        memory: memory.query(u64::MAX >> 1),
-        stats: Arc::default(),
-    };
+    let scan = ScanContext::passing(memory.query(u64::MAX >> 1), Arc::default());
     let cache = Arc::new(TailCache::new(memory, 0));
     let reader = SegmentReader::new(bucket.clone(), Arc::clone(meta), cache);
     let tail = reader.open_tail(&scan).await?;

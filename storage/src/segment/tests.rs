@@ -55,10 +55,7 @@ impl Fixture {
     }
 
     pub fn scan(&self) -> ScanContext {
-        ScanContext {
-            memory: self.account.query(1 << 30),
-            stats: Arc::new(ScanStats::default()),
-        }
+        ScanContext::passing(self.account.query(1 << 30), Arc::new(ScanStats::default()))
     }
 
     /// Puts `segment` into an object `name` behind other bytes.

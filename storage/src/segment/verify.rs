@@ -122,10 +122,7 @@ impl Checker<'_> {
         let footer = Footer::decode(&window).map_err(|broken| broken.at(self.meta.place()))?;
         self.sections(&footer).await?;
         // What no section can tell: whether they fit together.
-        let scan = ScanContext {
-            memory: self.memory.clone(),
-            stats: Arc::default(),
-        };
+        let scan = ScanContext::passing(self.memory.clone(), Arc::default());
         let cache = Arc::new(TailCache::new(MemoryAccountant::new(u64::MAX >> 1), u64::MAX >> 1));
         let reader = SegmentReader::new(self.bucket.clone(), Arc::clone(self.meta), cache);
         let tail = reader.open_tail(&scan).await?;

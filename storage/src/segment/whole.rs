@@ -48,10 +48,7 @@ impl WholeSegment {
     /// Opens the segment; `Corrupt` or `NotFound` where it cannot be read.
     pub async fn open(bucket: Bucket, meta: Arc<SegmentMeta>, scan: &ScanContext) -> Result<WholeSegment> {
         let stats = Arc::new(ScanStats::default());
-        let own = ScanContext {
-            memory: scan.memory.clone(),
-            stats: Arc::clone(&stats),
-        };
+        let own = ScanContext::passing(scan.memory.clone(), Arc::clone(&stats));
         let cache_bytes = MAX_CACHE_BYTES.min(meta.len.saturating_mul(OPENED_FACTOR));
         let reader = SegmentReader::open_whole(bucket, meta, cache_bytes, &own).await?;
         let tail = reader.pinned().cloned().ok_or_else(|| {
@@ -121,7 +118,7 @@ impl WholeSegment {
             let (Some(range), rows) = self.with_histograms(ordinal, range, rows) else {
                 continue;
             };
-            let labels = group.table.labels(ordinal, &mut scratch);
+            let labels = group.table.labels(ordinal, &mut scratch, &own.labels)?;
             let labels = labels.ok_or_else(|| damaged(format!("labels of series {ordinal}")))?;
             out.push(SourceSeries {
                 labels,
@@ -184,10 +181,7 @@ impl WholeSegment {
     }
 
     fn own(&self, scan: &ScanContext) -> ScanContext {
-        ScanContext {
-            memory: scan.memory.clone(),
-            stats: Arc::clone(&self.stats),
-        }
+        ScanContext::passing(scan.memory.clone(), Arc::clone(&self.stats))
     }
 
     /// Remembers damage: an error of the segment's, or something that was passed over.
