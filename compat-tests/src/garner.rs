@@ -1,5 +1,6 @@
 //! A garner server as a process.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -34,7 +35,13 @@ pub fn binary() -> Result<PathBuf> {
 /// The binary to be started without the variables of these tests: they are no settings, and an unknown one would rightly
 /// stop the server.
 pub fn command() -> Result<Command> {
-    let mut command = Command::new(binary()?);
+    command_via(&[])
+}
+
+fn command_via(via: &[String]) -> Result<Command> {
+    let mut words = via.iter().map(OsString::from).chain([binary()?.into()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GARNER_") {
             command.env_remove(name);
@@ -50,6 +57,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// A program and its first arguments, which is given the server's command and becomes it.
+    pub via: Vec<String>,
 }
 
 /// A running server.
@@ -74,7 +83,7 @@ impl Garner {
     /// Starts a server and does not wait.
     pub fn spawn(data_dir: &Path, options: &Options) -> Result<Garner> {
         let port = free_port()?;
-        let mut command = command()?;
+        let mut command = command_via(&options.via)?;
         command
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{port}")])

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use ureq::http::{HeaderMap, Response};
 
 /// A client of one server.
 #[derive(Clone)]
@@ -13,16 +14,23 @@ pub struct Client {
     tenant: Option<String>,
 }
 
-/// Status and body of an answer.
+/// Status, headers and body of an answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// A header's text, empty where it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -66,7 +74,15 @@ impl Client {
 
     /// GET with query parameters.
     pub fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer> {
+        self.get_with(path, params, &[])
+    }
+
+    /// GET with query parameters and headers.
+    pub fn get_with(&self, path: &str, params: &[(&str, &str)], headers: &[(&str, &str)]) -> Result<Answer> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         for (name, value) in params {
             request = request.query(name, value);
         }
@@ -110,8 +126,11 @@ impl Client {
     }
 }
 
-fn answer(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
-    let status = response.status().as_u16();
+fn answer(mut response: Response<ureq::Body>) -> Result<Answer> {
     let body = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
-    Ok(Answer { status, body })
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: std::mem::take(response.headers_mut()),
+        body,
+    })
 }

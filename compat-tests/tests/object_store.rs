@@ -27,6 +27,7 @@ fn s3_options(port: u16, prefix: &str) -> Options {
         ]
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .to_vec(),
+        ..Options::default()
     }
 }
 

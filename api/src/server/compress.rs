@@ -1,4 +1,5 @@
-//! Compressed answers of Prometheus' API for clients that take them (prometheus `util/httputil/compression.go`).
+//! Compressed answers for clients that take them: those of Prometheus' API (prometheus `util/httputil/compression.go`) and of
+//! Loki's reads (loki `pkg/loki/modules.go`, `querier.compress-http-responses`, on by default).
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -15,6 +16,8 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::cors::is_browsers_api;
 
+/// What of Loki's API is no read: a tail is no answer, and one to a push is empty.
+const LOKI_WITHOUT: [&str; 2] = ["push", "tail"];
 /// Answers below this are one packet either way.
 const MIN_BYTES: u64 = 1_400;
 
@@ -71,9 +74,18 @@ fn packer(headers: &HeaderMap) -> Option<Packer> {
     accepted.split(',').find_map(|encoding| Packer::new(encoding.trim()))
 }
 
-/// Compresses what is answered below `/api/v1/`.
+/// Whether a path belongs to Loki's reads.
+fn is_loki_read(path: &str) -> bool {
+    let below = path
+        .strip_prefix("/loki/api/v1/")
+        .or_else(|| path.strip_prefix("/api/prom/"));
+    below.is_some_and(|endpoint| !LOKI_WITHOUT.contains(&endpoint))
+}
+
+/// Compresses what is answered below `/api/v1/` and by Loki's reads.
 pub async fn compress(request: Request, next: Next) -> Response {
-    if !is_browsers_api(request.uri().path()) {
+    let path = request.uri().path();
+    if !is_browsers_api(path) && !is_loki_read(path) {
         return next.run(request).await;
     }
     let packer = packer(request.headers());
