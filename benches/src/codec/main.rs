@@ -1,5 +1,5 @@
 //! `garner-codec-bench`: bytes and speed of the page encodings, beside plain Gorilla and VictoriaMetrics' scheme on the same
-//! chunks; prints each figure with its bar.
+//! chunks, and of log pages beside bare zstd; prints each figure with its bar.
 //!
 //! `garner-codec-bench [--size-only] [--targets N]` measures, and writes the benchmark's fleet of N targets (366) as whole segments; `--pack FILE [--scrapes N] [--hide VALUE]... RECORDED.gz...` makes the kept
 //! recording out of what `scripts/record-scrapes.py` wrote, without label values that name the machine.
@@ -7,6 +7,10 @@
 #[path = "../fleet.rs"]
 mod fleet;
 mod gorilla;
+mod histograms;
+#[path = "../lines.rs"]
+mod lines;
+mod logs;
 mod measure;
 mod mix;
 mod recording;
@@ -39,6 +43,8 @@ fn main() -> Result<()> {
         Some(out) => keep(&out, scrapes, &hide, &inputs),
         None => {
             measure::run(speed)?;
+            histograms::run()?;
+            logs::run(speed)?;
             whole::run(targets)
         }
     }

@@ -76,7 +76,7 @@ impl Data {
 }
 
 /// Prints one figure, with its bar where it has one.
-fn figure(name: &str, value: f64, bar: Option<(f64, bool)>) {
+pub fn figure(name: &str, value: f64, bar: Option<(f64, bool)>) {
     let verdict = match bar {
         Some((bar, at_most)) => {
             let met = if at_most { value <= bar } else { value >= bar };
@@ -294,7 +294,7 @@ fn speeds(data: &Data, bars: bool) -> Result<()> {
 }
 
 /// Rows per CPU second of this thread, the best of a few rounds.
-fn rate(rows: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+pub fn rate(rows: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut best = 0f64;
     for _ in 0..ROUNDS {
         let (start, mut repeats) = (cpu_seconds()?, 0);

@@ -13,7 +13,8 @@ use super::error::{CodecError, CodecResult};
 pub const FLUSH_LEVEL: i32 = 1;
 
 /// The level of log pages written by compaction: rows are written to it once or twice in their life and read from it ever
-/// after (../shared/CODECS.md, section D).
+/// after (../shared/CODECS.md, section D). Metric pages stay at [`FLUSH_LEVEL`]: this one makes the values of the recorded
+/// scrapes 0.4 % smaller, of every 15th of them 1.2 %.
 pub const COMPACTED_LEVEL: i32 = 7;
 
 /// Compressed bytes are kept where they are at least this share smaller, in percent; less is not worth decompressing.
