@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use super::tests::{Fixture, tenant};
 use super::verify::{Depth, verify};
 use super::{SampleSegmentWriter, SegmentBytes, SegmentReader};
-use crate::model::{Exemplar, Histogram, Labels, MetadataMap, MetadataRef, MetricType, SeriesKey, TimeRange};
+use crate::model::{
+    BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Exemplar, Histogram, Labels, MetadataMap, MetadataRef, MetricType,
+    SeriesKey, TimeRange,
+};
 use crate::scan::{SampleColumns, SampleRow, SeriesSource};
 use crate::testing::histogram;
 
@@ -180,7 +183,7 @@ proptest! {
 fn a_series_of_many_large_histograms_takes_several_blobs() {
     let large = Arc::new(Histogram {
         schema: 8,
-        positive_spans: vec![crate::model::BucketSpan {
+        positive_spans: vec![BucketSpan {
             offset: 0,
             length: 20_000,
         }],
@@ -236,4 +239,134 @@ fn repair_finds_damaged_blobs() {
         damaged.bytes[at] ^= 0x40;
         assert!(!faults(&format!("{at}"), &damaged).is_empty(), "byte {at}");
     }
+}
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-side.seg");
+
+fn golden_histogram(i: i64) -> Histogram {
+    let span = |offset: i32, length: u32| BucketSpan { offset, length };
+    let count = |buckets: i64| {
+        (0..buckets)
+            .map(|bucket| (i * (bucket + 1)) as f64)
+            .collect::<Vec<f64>>()
+    };
+    let mut histogram = match i % 3 {
+        // The layout changes on the way, and so do the kinds of counts.
+        0 => Histogram {
+            schema: 3,
+            zero_threshold: 2f64.powi(-128),
+            zero_count: i as f64,
+            positive_spans: vec![span(-5, 3), span(4, if i < 20 { 2 } else { 3 })],
+            negative_spans: vec![span(0, 1)],
+            positive_buckets: count(if i < 20 { 5 } else { 6 }),
+            negative_buckets: vec![0.5],
+            ..Histogram::default()
+        },
+        1 => Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            counter_reset: CounterReset::NotReset,
+            custom_values: vec![0.1, 1.0, 10.0],
+            positive_spans: vec![span(0, 4)],
+            positive_buckets: count(4),
+            ..Histogram::default()
+        },
+        _ => Histogram {
+            schema: 0,
+            counter_reset: CounterReset::Gauge,
+            positive_spans: vec![span(2, 1)],
+            positive_buckets: vec![i as f64 / 7.0],
+            ..Histogram::default()
+        },
+    };
+    let counted = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
+    histogram.count = counted.sum::<f64>() + histogram.zero_count;
+    histogram.sum = histogram.count * 0.25;
+    histogram
+}
+
+/// Series of histograms only, of numbers with histograms between them, and of numbers with start times; what is read of them.
+fn golden() -> Vec<(SeriesKey, SampleColumns)> {
+    let series = |name: &str, is_histogram: fn(i64) -> bool, start_time: fn(i64) -> i64| {
+        let mut columns = SampleColumns::default();
+        for i in 0..45i64 {
+            let histogram = is_histogram(i).then(|| Arc::new(golden_histogram(i)));
+            columns.sink().push(SampleRow {
+                time: 1_763_000_000_000_000_000 + i * 15_000_000_000,
+                value: histogram.as_ref().map_or(i as f64 / 4.0, |h| h.sum),
+                histogram: histogram.as_ref(),
+                start_time: start_time(i),
+            });
+        }
+        (key(name), columns)
+    };
+    let reset = |i: i64| 1_762_999_999_000_000_000 + i / 30 * 450_000_000_000;
+    vec![
+        series("histograms", |_| true, |_| 0),
+        series("mixed", |i| i % 4 == 1, reset),
+        series(
+            "numbers",
+            |_| false,
+            |i| if i < 10 { 0 } else { 1_763_000_100_000_000_000 },
+        ),
+    ]
+}
+
+fn golden_exemplars() -> Vec<Exemplar> {
+    let exemplar = |i: i64| Exemplar {
+        labels: Labels::from_pairs([("trace_id", format!("{:08x}", i * 7919)), ("ключ", "ü".to_string())]),
+        value: i as f64 * 0.1,
+        time: 1_763_000_000_500_000_000 + i * 60_000_000_000,
+    };
+    (0..9).map(exemplar).collect()
+}
+
+fn golden_metadata() -> MetadataMap {
+    let mut map = metadata();
+    let metadata = MetadataRef {
+        kind: MetricType::Histogram,
+        help: "Wie lange es dauert.",
+        unit: "seconds",
+    };
+    map.add("histograms", metadata);
+    map
+}
+
+/// Run by hand when a format version is released, never to make the test below pass.
+#[test]
+#[ignore = "writes the golden file"]
+fn write_golden_file() {
+    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    for (key, columns) in golden() {
+        writer.push_samples(&key.0, &columns.all()).unwrap();
+    }
+    writer.push_exemplars(&key("mixed").0, &golden_exemplars());
+    writer.add_metadata(&golden_metadata());
+    std::fs::write(GOLDEN, writer.finish().unwrap().unwrap().bytes).unwrap();
+}
+
+/// The sections 18 to 21 of every released format version are read for ever.
+#[test]
+fn the_golden_file_is_read() {
+    let fixture = Fixture::new();
+    let reader = fixture.open_file(GOLDEN);
+    let found = read(&fixture, &reader, TimeRange::ALL);
+    let wanted = golden();
+    assert_eq!(found.len(), wanted.len());
+    for (key, columns) in &wanted {
+        let (all, rows) = (columns.all(), &found[key]);
+        assert_eq!(rows.len(), all.len());
+        for row in (0..all.len()).map(|row| all.row(row)) {
+            let wanted = (row.value.to_bits(), row.histogram.cloned(), row.start_time);
+            assert!(
+                same(&rows[&row.time], &wanted),
+                "{key:?}: {:?} {wanted:?}",
+                rows[&row.time]
+            );
+        }
+    }
+    let scan = fixture.scan();
+    let exemplars = fixture.runtime.block_on(reader.exemplars(&[], TimeRange::ALL, &scan));
+    assert_eq!(exemplars.unwrap(), [(key("mixed").0, golden_exemplars())]);
+    let map = fixture.runtime.block_on(reader.metric_metadata(&scan)).unwrap();
+    assert_eq!(map, golden_metadata());
 }

@@ -54,6 +54,24 @@ impl Fixture {
         }
     }
 
+    /// A reader of the segment that is all of a file.
+    pub fn open_file(&self, path: &str) -> SegmentReader {
+        let bytes = std::fs::read(path).unwrap();
+        let footer = Footer::decode(&bytes).unwrap();
+        let meta = UnplacedMeta {
+            tenant: footer.tenant,
+            signal: footer.signal,
+            len: bytes.len() as u64,
+            tail_len: footer.tail_len,
+            range: footer.range,
+            rows: footer.rows,
+            series: footer.series,
+            raw_bytes: footer.raw_bytes,
+            level: footer.level,
+        };
+        self.place(path, &SegmentBytes { bytes, meta })
+    }
+
     pub fn scan(&self) -> ScanContext {
         ScanContext::passing(self.account.query(1 << 30), Arc::new(ScanStats::default()))
     }
@@ -801,29 +819,13 @@ fn write_golden_files() {
 #[test]
 fn golden_files_are_read() {
     let fixture = Fixture::new();
-    let open = |path: &str| {
-        let bytes = std::fs::read(path).unwrap();
-        let footer = Footer::decode(&bytes).unwrap();
-        let meta = UnplacedMeta {
-            tenant: footer.tenant,
-            signal: footer.signal,
-            len: bytes.len() as u64,
-            tail_len: footer.tail_len,
-            range: footer.range,
-            rows: footer.rows,
-            series: footer.series,
-            raw_bytes: footer.raw_bytes,
-            level: footer.level,
-        };
-        fixture.place(path, &SegmentBytes { bytes, meta })
-    };
     let samples = inside(&golden_samples(), TimeRange::ALL);
     assert_eq!(
-        read_all_samples(&fixture, &open(GOLDEN_METRICS), TimeRange::ALL),
+        read_all_samples(&fixture, &fixture.open_file(GOLDEN_METRICS), TimeRange::ALL),
         samples
     );
     assert_eq!(
-        read_all_logs(&fixture, &open(GOLDEN_LOGS), TimeRange::ALL, ALL_COLUMNS),
+        read_all_logs(&fixture, &fixture.open_file(GOLDEN_LOGS), TimeRange::ALL, ALL_COLUMNS),
         golden_logs()
     );
 }
