@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::round::{Selection, run_locked};
 use super::shared::Shared;
 use crate::catalog::{CommitRequest, DeleteStatus};
-use crate::deletes::{Tombstone, TombstoneId};
+use crate::deletes::{RowFilter, Tombstone, TombstoneId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LabelMatcher, Signal, TenantId, TimeRange, Timestamp};
 
@@ -37,7 +37,8 @@ impl Storage {
     /// it returns. Rows that are acknowledged after it returns are new data, whatever their times; rows that arrive
     /// meanwhile may be either.
     ///
-    /// On an error nothing is hidden, except that [`ErrorKind::Unavailable`] leaves it open: to be sent again.
+    /// On an error nothing is hidden but exemplars without samples, except that [`ErrorKind::Unavailable`] leaves it open: to
+    /// be sent again.
     /// [`ErrorKind::Limit`] where too many deletes of the tenant wait.
     pub async fn create_deletes(&self, tenant: &TenantId, requests: Vec<DeleteRequest>) -> Result<Vec<Arc<Tombstone>>> {
         self.0.check_writable()?;
@@ -91,7 +92,9 @@ async fn create(shared: &Arc<Shared>, tenant: &TenantId, requests: Vec<DeleteReq
     signals.dedup();
     check_room(shared, tenant, &signals, requests.len())?;
     let lanes: Vec<Arc<Lane>> = signals.iter().filter_map(|s| shared.lane(tenant, *s)).collect();
-    run_locked(shared, &mut state, Selection::Lanes(lanes.clone())).await?;
+    let now = shared.components.clock.now();
+    let selection = Selection::Deleting(lanes.clone(), exemplar_filter(shared, tenant, &requests, now)?);
+    run_locked(shared, &mut state, selection).await?;
     let fail_points = &shared.components.fail_points;
     fail_points.pass("delete.flushed").await?;
 
@@ -114,6 +117,21 @@ async fn create(shared: &Arc<Shared>, tenant: &TenantId, requests: Vec<DeleteReq
     let ids: Vec<String> = commit.delete.iter().map(|t| t.id.to_string()).collect();
     tracing::info!(%tenant, ids = ids.join(","), "deleted rows are hidden from now on");
     Ok(commit.delete.into_iter().map(Arc::new).collect())
+}
+
+/// What the requests hide of exemplars that no segment will hold: those come with no sample, and no tombstone covers them.
+/// They cannot be brought back, so only deletes that nobody can cancel hide them.
+fn exemplar_filter(
+    shared: &Shared,
+    tenant: &TenantId,
+    requests: &[DeleteRequest],
+    now: Timestamp,
+) -> Result<RowFilter> {
+    let hiding = requests
+        .iter()
+        .filter(|request| request.signal == Signal::Metrics && request.cancel_period.is_zero());
+    let named = hiding.map(|request| Arc::new(tombstone(tenant, request.clone(), TombstoneId(0), now)));
+    RowFilter::new(&named.collect::<Vec<_>>(), &*shared.components.entry_filters)
 }
 
 fn check(shared: &Shared, request: &DeleteRequest) -> Result<()> {

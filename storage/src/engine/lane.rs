@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::follow::Followers;
 use super::live::LiveSegments;
 use crate::catalog::WalPosition;
+use crate::deletes::RowFilter;
 use crate::error::Result;
 use crate::head::{Head, SampleRows, SeriesIndex};
 use crate::memory::MemoryAccountant;
@@ -121,9 +122,10 @@ impl Lane {
         *self.passed.lock()
     }
 
-    /// What an open head without rows carries into the next one, with that head; `None` where there is nothing. The caller
-    /// holds the gate's write side, brings the rows there and then calls [`Lane::renew`].
-    pub fn loose(&self, accountant: &MemoryAccountant) -> Result<Option<(Arc<Head>, SampleRows)>> {
+    /// What an open head without rows carries into the next one but for exemplars that `deleted` hides, with that head;
+    /// `None` where there is nothing. The caller holds the gate's write side, brings the rows there and then calls
+    /// [`Lane::renew`].
+    pub fn loose(&self, accountant: &MemoryAccountant, deleted: &RowFilter) -> Result<Option<(Arc<Head>, SampleRows)>> {
         let view = self.view();
         if !view.open.is_empty() || !view.open.has_loose() {
             return Ok(None);
@@ -134,7 +136,13 @@ impl Lane {
             metadata: view.open.metadata(),
             ..SampleRows::default()
         };
-        for (labels, exemplars) in view.open.exemplars_of(&[], TimeRange::ALL) {
+        for (labels, mut exemplars) in view.open.exemplars_of(&[], TimeRange::ALL) {
+            if let Some(filter) = deleted.of_series(&labels) {
+                exemplars.retain(|exemplar| !filter.hides_sample(exemplar.time));
+            }
+            if exemplars.is_empty() {
+                continue;
+            }
             let id = head.index().insert_durable(labels)?;
             exemplars.into_iter().for_each(|e| rows.exemplars.push(id, e));
         }

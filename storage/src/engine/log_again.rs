@@ -1,24 +1,35 @@
 //! Exemplars and metadata without samples make no segment. Where they keep the log from being cut, they are written to its
-//! end once more, and the catalog notes that the lane needs nothing before it.
+//! end once more, and the catalog notes that the lane needs nothing before it. Deletes go the same way: tombstones cover
+//! segments, so exemplars that will be in none are left out of what is written once more.
 
 use std::sync::Arc;
 
 use super::lane::Lane;
 use super::shared::Shared;
+use crate::deletes::RowFilter;
 use crate::error::Result;
 use crate::head::{Head, Rows};
 use crate::model::{Labels, TimeRange, Timestamp};
 use crate::wal::{LaneKey, PendingRows, RowsBody, encode_rows};
 
 /// Writes what the open head of `lane` has besides rows to the end of the log, where it has no rows. The caller holds the
-/// gate's write side. On an error all stays as it was.
-pub(super) async fn log_again(shared: &Arc<Shared>, lane: &Arc<Lane>, now: Timestamp) -> Result<()> {
+/// gate's write side. Exemplars that `deleted` hides are left out. On an error all stays as it was.
+pub(super) async fn log_again(
+    shared: &Arc<Shared>,
+    lane: &Arc<Lane>,
+    now: Timestamp,
+    deleted: &RowFilter,
+) -> Result<()> {
     let Some(wal) = shared.wal.get() else { return Ok(()) };
-    let Some((head, rows)) = lane.loose(&shared.components.accountant)? else {
+    let Some((head, rows)) = lane.loose(&shared.components.accountant, deleted)? else {
         return Ok(());
     };
     let rows = Rows::Samples(rows);
     let position = wal.position();
+    if rows.is_empty() {
+        lane.renew(head, position, now);
+        return Ok(());
+    }
     let pending = Again {
         lane: lane.clone(),
         head: head.clone(),

@@ -10,6 +10,7 @@ use super::log_again::log_again;
 use super::shared::Shared;
 use super::stats::FlushSummary;
 use crate::catalog::CommitRequest;
+use crate::deletes::RowFilter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::{SealedLane, build};
 use crate::memory::MemoryUse;
@@ -42,6 +43,8 @@ struct Round {
 pub(super) enum Selection {
     All,
     Lanes(Vec<Arc<Lane>>),
+    /// For a delete, with what it hides.
+    Deleting(Vec<Arc<Lane>>, RowFilter),
 }
 
 /// Runs one round. It goes on to its end even when the caller stops waiting.
@@ -126,14 +129,15 @@ async fn follow_catalog(shared: &Arc<Shared>) -> Result<()> {
 /// Seals the open heads of the selection. Waits for appends that are under way.
 async fn seal(shared: &Arc<Shared>, selection: Selection) -> Result<()> {
     let (lanes, due) = match selection {
-        Selection::All => (shared.all_lanes(), false),
-        Selection::Lanes(lanes) => (lanes, true),
+        Selection::All => (shared.all_lanes(), None),
+        Selection::Lanes(lanes) => (lanes, Some(RowFilter::default())),
+        Selection::Deleting(lanes, deleted) => (lanes, Some(deleted)),
     };
     for lane in lanes {
         let _gate = lane.gate.write().await;
         let now = shared.components.clock.now();
-        if due {
-            log_again(shared, &lane, now).await?;
+        if let Some(deleted) = &due {
+            log_again(shared, &lane, now, deleted).await?;
         }
         lane.seal(shared.wal_position(), &shared.components.accountant, now)?;
     }

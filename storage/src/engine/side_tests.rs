@@ -293,3 +293,56 @@ async fn metadata_without_samples_does_not_hold_the_log_back_and_is_not_lost() {
     fixture.seed += 1;
     check(&fixture.open().await.unwrap()).await;
 }
+
+#[tokio::test]
+async fn a_delete_hides_exemplars_that_came_without_samples() {
+    let mut fixture = StoreFixture::new(7);
+    let storage = fixture.open().await.unwrap();
+    let mut append = storage.begin_samples(&tenant()).await.unwrap();
+    for (alias, name) in [(1, "a"), (2, "b")] {
+        let id = append.register(alias, series(name)).unwrap();
+        (0..4).for_each(|i| append.push_exemplar(id, exemplar(NOW + i, "t")));
+    }
+    append.commit().await.unwrap();
+    let delete = |name: &str, range: TimeRange| DeleteRequest {
+        signal: Signal::Metrics,
+        matchers: vec![LabelMatcher::new("__name__", MatchOp::Equal, name).unwrap()],
+        filter: None,
+        range,
+        query: "".into(),
+        cancel_period: Duration::ZERO,
+    };
+    let some = delete("a", TimeRange::new(NOW + 1, NOW + 3));
+    storage.create_deletes(&tenant(), vec![some]).await.unwrap();
+    let times = async |storage: &Storage| {
+        let found = exemplars(storage, &[], TimeRange::ALL).await;
+        found
+            .into_iter()
+            .map(|(labels, exemplars)| {
+                let times: Vec<i64> = exemplars.iter().map(|e| e.time - NOW).collect();
+                (labels.get("__name__").unwrap().to_string(), times)
+            })
+            .collect::<Vec<_>>()
+    };
+    let left = [("a".to_string(), vec![0, 3]), ("b".to_string(), vec![0, 1, 2, 3])];
+    assert_eq!(times(&storage).await, left);
+    // What comes later is new.
+    let mut append = storage.begin_samples(&tenant()).await.unwrap();
+    let a = append.register(1, series("a")).unwrap();
+    append.push_exemplar(a, exemplar(NOW + 2, "t"));
+    append.commit().await.unwrap();
+    let left = [("a".to_string(), vec![0, 2, 3]), ("b".to_string(), vec![0, 1, 2, 3])];
+    assert_eq!(times(&storage).await, left);
+    drop(storage);
+    fixture.disk.power_loss();
+    fixture.seed += 1;
+    let storage = fixture.open().await.unwrap();
+    assert_eq!(times(&storage).await, left, "after a power loss");
+    let all = [delete("a", TimeRange::ALL), delete("b", TimeRange::ALL)];
+    storage.create_deletes(&tenant(), all.to_vec()).await.unwrap();
+    assert_eq!(times(&storage).await, []);
+    drop(storage);
+    fixture.disk.power_loss();
+    fixture.seed += 1;
+    assert_eq!(times(&fixture.open().await.unwrap()).await, [], "nor do they come back");
+}

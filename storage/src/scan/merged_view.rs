@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal, Timestamp};
 use crate::retention::SeriesCutoffs;
 
-/// Newest sources that are asked for metric metadata: senders repeat theirs all the time.
-const MAX_METADATA_SOURCES: usize = 64;
+/// Newest sources that are asked for metric metadata, whose tails this reads: five days of half hours that nobody merged, or
+/// all of a store that compaction keeps in shape for sixteen years. Senders repeat theirs all the time.
+const MAX_METADATA_SOURCES: usize = 256;
 
 /// The rows of several sources as one, duplicates resolved by the rules of [`super::dedup`].
 ///
