@@ -7,7 +7,7 @@ use std::time::Duration;
 use garner_storage::compaction::Depth;
 use garner_storage::engine::{DeleteRequest, Storage};
 use garner_storage::model::{LabelMatcher, MatchOp, Signal, TenantId, TimeRange};
-use garner_storage::testing::{ManualClock, read_entries, read_samples};
+use garner_storage::testing::{ManualClock, read_all_of_samples, read_entries};
 use garner_storage::{Error, ErrorKind};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -152,7 +152,10 @@ async fn try_append(storage: &Storage, numbers: &[u64]) -> Result<(), Error> {
             for row in &rows {
                 let labels = row.labels();
                 let series = append.register(labels.fingerprint(), labels)?;
-                append.push(series, row.time, row.number as f64);
+                match row.histogram() {
+                    Some(histogram) => append.push_histogram(series, row.time, histogram),
+                    None => append.push(series, row.time, row.number as f64),
+                }
             }
             append.commit().await
         }
@@ -226,15 +229,17 @@ async fn numbers_of(storage: &Storage, tenant: &TenantId, signal: Signal) -> Res
         }
     };
     let checked = match signal {
-        Signal::Metrics => read_samples(storage, tenant, &[], TimeRange::ALL)
+        Signal::Metrics => read_all_of_samples(storage, tenant, &[], TimeRange::ALL)
             .await?
             .into_iter()
-            .try_for_each(|(labels, time, value)| {
-                let row = Row::new(value as u64);
-                note(
-                    row.number,
-                    (labels, time) == (row.labels(), row.time) && row.tenant == *tenant,
-                )
+            .try_for_each(|sample| {
+                let row = Row::new(sample.value as u64);
+                let same = match (&sample.histogram, row.histogram()) {
+                    (Some(found), Some(own)) => found.total_cmp(&own).is_eq(),
+                    (found, own) => found.is_none() && own.is_none(),
+                };
+                let is_itself = (&sample.series, sample.time) == (&row.labels(), row.time) && row.tenant == *tenant;
+                note(row.number, is_itself && same)
             }),
         Signal::Logs => read_entries(storage, tenant, &[], TimeRange::ALL)
             .await?

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use garner_storage::deletes::TombstoneId;
-use garner_storage::model::{Labels, Signal, TenantId, TimeRange};
+use garner_storage::model::{Histogram, Labels, Signal, TenantId, TimeRange};
+use garner_storage::testing::histogram;
 
 /// The moment the simulation begins at, ns.
 pub const BASE_NS: i64 = 1_735_689_600_000_000_000;
@@ -60,15 +61,23 @@ impl Row {
         format!("line {} kind-{}", self.number, self.number % 3)
     }
 
-    /// Whether the tenant's own period is over by `now`: reads leave the row out from then on.
-    fn is_expired(&self, now: i64) -> bool {
-        self.tenant.as_str() == "b" && self.is_older(now, RETENTION_B)
+    /// The native histogram that the row is, where it is one: series of either kind and one that has both.
+    pub fn histogram(&self) -> Option<Histogram> {
+        let is_one = match self.series.as_str() {
+            "s4" => true,
+            "s3" => self.number % 3 == 0,
+            _ => false,
+        };
+        is_one.then(|| Histogram {
+            sum: self.number as f64,
+            ..histogram(self.number % 64)
+        })
     }
 
-    /// Whether compaction may have left the row out by `now`. The shorter period of one series shows in reads only then.
-    fn may_be_gone(&self, now: i64) -> bool {
-        let has_short_period = self.tenant.as_str() == "b" && self.series == SHORT_SERIES;
-        self.is_expired(now) || (has_short_period && self.is_older(now, RETENTION_SHORT))
+    /// Whether the row's period is over by `now`: reads leave it out from then on.
+    fn is_expired(&self, now: i64) -> bool {
+        let has_short_period = self.series == SHORT_SERIES && self.is_older(now, RETENTION_SHORT);
+        self.tenant.as_str() == "b" && (has_short_period || self.is_older(now, RETENTION_B))
     }
 
     fn is_older(&self, now: i64, period: Duration) -> bool {
@@ -212,7 +221,7 @@ impl Ledger {
         let acknowledged = attempts
             .iter()
             .any(|a| a.outcome == Outcome::Done && a.end <= span.begin);
-        let mut certain = acknowledged && !row.may_be_gone(span.now_end);
+        let mut certain = acknowledged && !row.is_expired(span.now_end);
         for delete in self.deletes.iter().filter(|d| d.names(row)) {
             match hides(delete, attempts, span) {
                 Verdict::Must => return Verdict::MustNot,
