@@ -144,10 +144,6 @@ async fn a_head_and_its_flush_stay_small() {
             per_series(after)
         );
         assert!(mean < 600.0, "{mean} bytes a series");
-        assert!(
-            most - before < 3 << 20,
-            "{} bytes more during the flush",
-            most - before
-        );
+        assert!(most - before < 3 << 20, "{} bytes more during the flush", most - before);
     }
 }
