@@ -1,13 +1,15 @@
 //! Annotations as the texts of an answer: with the place they speak of as `line:column`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use garner_storage::model::NANOS_PER_SECOND;
 
 use crate::context::{Annotations, ForcedMonotonicity};
+use crate::functions::annotate::for_metric;
 use crate::functions::date::rfc3339;
-use crate::functions::histogram::Forced;
 use crate::functions::number::{go_general, go_general_digits};
+use crate::goquote::go_quote;
 use crate::plan::Span;
 
 /// Most warnings and most infos of one answer (prometheus web/api/v1, `maxAnnotations`).
@@ -20,7 +22,12 @@ pub fn render(annotations: &Annotations, text: &str) -> (Vec<String>, Vec<String
         None => message.clone(),
     };
     let mut infos: Vec<String> = each_once(&annotations.infos).map(placed).collect();
-    infos.extend(forced_once(&annotations.forced).map(|f| forced_text(&f, text)));
+    infos.extend(
+        annotations
+            .forced
+            .iter()
+            .map(|(metric, f)| forced_text(metric, f, text)),
+    );
     let mut warnings: Vec<String> = each_once(&annotations.warnings).map(placed).collect();
     warnings.extend(annotations.start_overlaps.iter().map(|(metric, (span, count))| {
         let count = match count {
@@ -30,38 +37,27 @@ pub fn render(annotations: &Annotations, text: &str) -> (Vec<String>, Vec<String
         let place = position(text, span.start as usize);
         format!(
             "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric \
-             {metric:?}{count} ({place})"
+             {}{count} ({place})",
+            go_quote(metric.as_bytes())
         )
     }));
     (shorten(warnings, "warning"), shorten(infos, "info"))
 }
 
-/// Each text once, with the last place that it was told of (prometheus util/annotations, `annoErr.Merge`).
+/// Each text once, with the place that it was told of last (prometheus util/annotations, `annoErr.Merge`): expressions are
+/// evaluated from left to right, and what they are part of after them.
 fn each_once(annotations: &BTreeSet<(String, Option<Span>)>) -> impl Iterator<Item = &(String, Option<Span>)> {
     let mut rest = annotations.iter().peekable();
     std::iter::from_fn(move || {
         let mut last = rest.next()?;
         while let Some(same) = rest.next_if(|next| next.0 == last.0) {
-            last = same;
+            let place = |annotation: &(String, Option<Span>)| annotation.1.map(|s| (s.end, Reverse(s.start)));
+            if place(same) > place(last) {
+                last = same;
+            }
         }
         Some(last)
     })
-}
-
-/// What several expressions tell as one, with the place of the first (`histogramQuantileForcedMonotonicityErr.Merge`).
-fn forced_once(forced: &[ForcedMonotonicity]) -> impl Iterator<Item = ForcedMonotonicity> {
-    let merged = forced.iter().copied().reduce(|a, b| ForcedMonotonicity {
-        span: a.span.min(b.span),
-        first_ns: a.first_ns.min(b.first_ns),
-        last_ns: a.last_ns.max(b.last_ns),
-        samples: a.samples + b.samples,
-        forced: Forced {
-            min_bucket: a.forced.min_bucket.min(b.forced.min_bucket),
-            max_bucket: a.forced.max_bucket.max(b.forced.max_bucket),
-            max_diff: a.forced.max_diff.max(b.forced.max_diff),
-        },
-    });
-    merged.into_iter()
 }
 
 fn shorten(mut texts: Vec<String>, kind: &str) -> Vec<String> {
@@ -73,10 +69,11 @@ fn shorten(mut texts: Vec<String>, kind: &str) -> Vec<String> {
     texts
 }
 
-fn forced_text(forced: &ForcedMonotonicity, text: &str) -> String {
+fn forced_text(metric: &str, forced: &ForcedMonotonicity, text: &str) -> String {
+    let metric = for_metric("", metric);
     format!(
         "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
-         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets {} to {}, \
+         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){metric}, from buckets {} to {}, \
          with a max diff of {}, over {} samples from {} to {} ({})",
         go_general(forced.forced.min_bucket),
         go_general(forced.forced.max_bucket),
@@ -99,6 +96,7 @@ fn position(text: &str, at: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::histogram::Forced;
 
     #[test]
     fn places_are_lines_and_columns() {
@@ -112,28 +110,34 @@ mod tests {
     #[test]
     fn a_text_is_told_once_with_its_last_place() {
         let mut annotations = Annotations::default();
-        for (text, start) in [("a", 5), ("a", 2), ("b", 0)] {
-            annotations
-                .infos
-                .insert((text.to_string(), Some(Span { start, end: start })));
+        for (text, start, end) in [("a", 5, 6), ("a", 2, 3), ("b", 0, 9), ("b", 4, 6)] {
+            annotations.infos.insert((text.to_string(), Some(Span { start, end })));
         }
-        let forced = |start, samples, first_ns| ForcedMonotonicity {
-            span: Span { start, end: start },
-            first_ns,
-            last_ns: first_ns,
-            samples,
-            forced: Forced {
-                min_bucket: 1.0,
-                max_bucket: 2.0,
-                max_diff: 0.5,
-            },
-        };
-        annotations.forced = vec![forced(3, 2, NANOS_PER_SECOND), forced(1, 1, 0)];
+        for (metric, max_bucket) in [("m", 2e6), ("", 2.0)] {
+            let forced = ForcedMonotonicity {
+                span: Span { start: 1, end: 1 },
+                first_ns: 0,
+                last_ns: NANOS_PER_SECOND,
+                samples: 3,
+                forced: Forced {
+                    min_bucket: 1.0,
+                    max_bucket,
+                    max_diff: 0.5,
+                },
+            };
+            annotations.forced.insert(metric.to_string(), forced);
+        }
         let (_, infos) = render(&annotations, "0123456789");
         assert_eq!(infos[..2], ["a (1:6)", "b (1:1)"]);
-        let merged = "over 3 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z (1:2)";
-        assert!(infos[2].ends_with(merged), "{}", infos[2]);
-        assert_eq!(infos.len(), 3);
+        let rest = "with a max diff of 0.5, over 3 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z (1:2)";
+        let ends = [
+            format!("#histogram_quantile), from buckets 1 to 2, {rest}"),
+            format!("#histogram_quantile) for metric name \"m\", from buckets 1 to 2e+06, {rest}"),
+        ];
+        assert_eq!(infos.len(), 4);
+        for (info, end) in infos[2..].iter().zip(&ends) {
+            assert!(info.ends_with(end), "{info}");
+        }
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub struct Annotations {
     pub warnings: BTreeSet<(String, Option<Span>)>,
     /// Texts that say the query may not be what was meant.
     pub infos: BTreeSet<(String, Option<Span>)>,
-    /// One an expression.
-    pub forced: Vec<ForcedMonotonicity>,
+    /// By metric, whose name is empty where names go at once.
+    pub forced: BTreeMap<String, ForcedMonotonicity>,
     /// By metric: the first place that tells of starts before the sample before, and how often.
     pub start_overlaps: BTreeMap<String, (Span, u64)>,
 }
@@ -274,19 +274,24 @@ impl QueryContext {
         }
     }
 
-    /// Remembers that a histogram's counts were raised at a time; told once an expression, at the end.
-    pub fn force_monotonic(&self, span: Span, time_ns: Timestamp, forced: Forced) {
+    /// Remembers that counts of a histogram of a metric were raised at a time; told once a metric, with the place of the
+    /// first (prometheus util/annotations, `histogramQuantileForcedMonotonicityErr.Merge`).
+    pub fn force_monotonic(&self, metric: &str, span: Span, time_ns: Timestamp, forced: Forced) {
         let mut annotations = self.annotations.lock();
-        let Some(seen) = annotations.forced.iter_mut().find(|f| f.span == span) else {
-            annotations.forced.push(ForcedMonotonicity {
-                span,
-                first_ns: time_ns,
-                last_ns: time_ns,
-                samples: 1,
-                forced,
-            });
+        let Some(seen) = annotations.forced.get_mut(metric) else {
+            if annotations.forced.len() < MAX_ANNOTATIONS {
+                let first = ForcedMonotonicity {
+                    span,
+                    first_ns: time_ns,
+                    last_ns: time_ns,
+                    samples: 1,
+                    forced,
+                };
+                annotations.forced.insert(metric.to_string(), first);
+            }
             return;
         };
+        seen.span = seen.span.min(span);
         seen.first_ns = seen.first_ns.min(time_ns);
         seen.last_ns = seen.last_ns.max(time_ns);
         seen.samples += 1;

@@ -1,6 +1,7 @@
 //! The answer of a query in Prometheus' JSON, written piece by piece.
 
 use garner_query::output::{QueryOutput, QueryStats, SampleValue, Value};
+use garner_query::promql::format_float;
 use garner_storage::model::{Histogram, Labels, NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
 
 use super::histogram::push_histogram;
@@ -122,7 +123,14 @@ impl QueryAnswer {
                 out.push(b'}');
             }
             Value::Scalar(..) | Value::String(..) if self.written > 0 => return false,
-            Value::Scalar(time_ns, value) => push_sample(out, *time_ns, *value),
+            // Scalars never have an exponent, unlike samples (prometheus promql/value.go, `Scalar.MarshalJSON`).
+            Value::Scalar(time_ns, value) => {
+                out.push(b'[');
+                push_time(out, *time_ns);
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(format_float(*value).as_bytes());
+                out.extend_from_slice(b"\"]");
+            }
             Value::String(time_ns, text) => {
                 out.push(b'[');
                 push_time(out, *time_ns);
@@ -336,6 +344,11 @@ mod tests {
             Value::Scalar(1_000_000_000, 0.1),
             0,
             r#"{"status":"success","data":{"resultType":"scalar","result":[1,"0.1"]},"infos":["look"]}"#,
+        );
+        check(
+            Value::Scalar(0, 1e22),
+            0,
+            r#"{"status":"success","data":{"resultType":"scalar","result":[0,"10000000000000000000000"]},"infos":["look"]}"#,
         );
         check(
             Value::String(0, "x\ny".into()),

@@ -3,6 +3,7 @@
 use super::native::summary::NanEffect;
 use super::number::go_general;
 use crate::context::QueryContext;
+use crate::goquote::go_quote;
 use crate::plan::Span;
 use crate::vector::ScalarColumn;
 
@@ -70,10 +71,11 @@ impl Notes {
         if self == Notes::default() {
             return;
         }
+        let quoted = go_quote(metric.as_bytes());
         let warnings = [
             (
                 Self::MIXED_TYPES,
-                format!("encountered a mix of histograms and floats for metric name {metric:?}"),
+                format!("encountered a mix of histograms and floats for metric name {quoted}"),
             ),
             (
                 Self::MIXED_TYPES_AGGREGATE,
@@ -83,16 +85,16 @@ impl Notes {
                 Self::MIXED_BUCKETS,
                 format!(
                     "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \
-                     {metric:?}"
+                     {quoted}"
                 ),
             ),
             (
                 Self::NOT_COUNTER,
-                format!("this native histogram metric is not a counter: {metric:?}"),
+                format!("this native histogram metric is not a counter: {quoted}"),
             ),
             (
                 Self::NOT_GAUGE,
-                format!("this native histogram metric is not a gauge: {metric:?}"),
+                format!("this native histogram metric is not a gauge: {quoted}"),
             ),
             (Self::COLLISION_ADD, collision("addition")),
             (Self::COLLISION_SUB, collision("subtraction")),
@@ -112,9 +114,7 @@ impl Notes {
             (Self::RECONCILED_AGGREGATE, reconciled("aggregation")),
             (
                 Self::IGNORED_IN_RANGE,
-                format!(
-                    "ignored histograms in a range containing both floats and histograms for metric name {metric:?}"
-                ),
+                format!("ignored histograms in a range containing both floats and histograms for metric name {quoted}"),
             ),
         ];
         for (note, text) in infos {
@@ -174,11 +174,12 @@ pub fn nan_excluded(metric: &str, query: &QueryContext, span: Span) {
     query.info(for_metric(text, metric), Some(span));
 }
 
-fn for_metric(text: &str, metric: &str) -> String {
+/// A text with the name of the metric that it is of, where that has one (`maybeAddMetricName`).
+pub fn for_metric(text: &str, metric: &str) -> String {
     if metric.is_empty() {
         text.to_string()
     } else {
-        format!("{text} for metric name {metric:?}")
+        format!("{text} for metric name {}", go_quote(metric.as_bytes()))
     }
 }
 
@@ -187,7 +188,8 @@ pub fn counter_name(name: &str, query: &QueryContext, span: Span) {
     if !name.is_empty() && !COUNTER_SUFFIXES.iter().any(|s| name.ends_with(s)) {
         query.info(
             format!(
-                "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"
+                "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                go_quote(name.as_bytes())
             ),
             Some(span),
         );
@@ -224,7 +226,10 @@ pub fn ratio(ratio: f64, bound: f64, query: &QueryContext, span: Span) {
 
 /// Warns of a series whose `le` is no number; `metric` is its name, empty where it has none.
 pub fn bad_bucket_label(value: &str, metric: &str, query: &QueryContext, span: Span) {
-    let text = format!("PromQL warning: bucket label \"le\" is missing or has a malformed value of {value:?}");
+    let text = format!(
+        "PromQL warning: bucket label \"le\" is missing or has a malformed value of {}",
+        go_quote(value.as_bytes())
+    );
     query.warn(for_metric(&text, metric), Some(span));
 }
 

@@ -4,13 +4,18 @@ use super::name::InstantFunction;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
+/// Days from the first of March of the year -292277022400 to 1970 (Go's time/time.go, `unixToAbsolute`).
+const UNIX_TO_ABSOLUTE_DAYS: i64 = 106_751_991_073_400;
+
 /// The part of the date that `function` names; nothing for functions of another kind.
 pub fn date_part(function: InstantFunction, seconds: f64) -> Option<f64> {
     // As Go converts on amd64: whatever is no 64-bit integer becomes the least one.
     let in_range = (i64::MIN as f64..i64::MAX as f64).contains(&seconds);
     let seconds = if in_range { seconds as i64 } else { i64::MIN };
-    let days = seconds.div_euclid(SECONDS_A_DAY);
-    let of_day = seconds.rem_euclid(SECONDS_A_DAY);
+    // Years are counted from one so early that what lies before it comes out of the far end.
+    let absolute = (seconds as u64).wrapping_add(UNIX_TO_ABSOLUTE_DAYS as u64 * SECONDS_A_DAY as u64);
+    let days = (absolute / SECONDS_A_DAY as u64) as i64 - UNIX_TO_ABSOLUTE_DAYS;
+    let of_day = (absolute % SECONDS_A_DAY as u64) as i64;
     let (year, month, day) = civil(days);
     let part = match function {
         InstantFunction::Year => year,
@@ -88,6 +93,11 @@ mod tests {
         check(F::Hour, 1_456_790_399.0, 23.0);
         check(F::Minute, 1_456_790_399.0, 59.0);
         check(F::Year, -1.0, 1969.0);
+        for seconds in [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, 1e19] {
+            check(F::Year, seconds, 292_277_026_596.0);
+            check(F::Month, seconds, 12.0);
+            check(F::Hour, seconds, 15.0);
+        }
         assert_eq!(rfc3339(1_456_790_399), "2016-02-29T23:59:59Z");
     }
 }

@@ -11,10 +11,11 @@ pub fn go_fixed(value: f64) -> String {
     }
 }
 
-/// Go's `%g` with shortest digits: an exponent below 1e-4 and from 1e21 on.
+/// Go's `%g` and `%v` with shortest digits: an exponent below 1e-4 and from 1e6 on, as if the precision were 6 (Go's
+/// strconv/ftoa.go). JSON's 1e21 is another rule.
 pub fn go_general(value: f64) -> String {
     let magnitude = value.abs();
-    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
         return go_fixed(value);
     }
     // Rust writes `1.5e-7`, Go `1.5e-07`.
@@ -36,6 +37,31 @@ pub fn go_open_metrics(value: f64) -> String {
         text.push_str(".0");
     }
     text
+}
+
+/// Go's `strconv.ParseFloat(s, 64)`, which takes underscores between digits and refuses what does not fit; hexadecimal floats
+/// apart.
+pub fn go_parse(text: &str) -> Option<f64> {
+    let digits = text.trim_start_matches(['+', '-']);
+    if digits.starts_with(['i', 'I', 'n', 'N']) {
+        return match text.parse::<f64>() {
+            // Go takes a sign before `Inf`, not before `NaN`.
+            Ok(value) if !value.is_nan() || digits.len() == text.len() => Some(value),
+            _ => None,
+        };
+    }
+    if !text.contains('_') {
+        return text.parse::<f64>().ok().filter(|v| v.is_finite());
+    }
+    // Underscores stand between digits.
+    let bytes = text.as_bytes();
+    let between = |at: usize| {
+        let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+        digit(at.checked_sub(1)) && digit(Some(at + 1))
+    };
+    let placed = (0..bytes.len()).all(|i| bytes.get(i) != Some(&b'_') || between(i));
+    let plain = placed.then(|| text.replace('_', ""))?;
+    plain.parse::<f64>().ok().filter(|v| v.is_finite())
 }
 
 /// Go's `%.<digits>g`: so many significant digits, trailing zeros cut.
@@ -74,6 +100,9 @@ mod tests {
         }
         check(-0.5, "-0.5", "-0.5");
         check(1e21, "1000000000000000000000", "1e+21");
+        check(999_999.5, "999999.5", "999999.5");
+        check(1e6, "1000000", "1e+06");
+        check(123_456_789.0, "123456789", "1.23456789e+08");
         check(1.5e-7, "0.00000015", "1.5e-07");
         check(f64::NAN, "NaN", "NaN");
         check(f64::INFINITY, "+Inf", "+Inf");

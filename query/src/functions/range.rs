@@ -3,6 +3,7 @@
 use garner_storage::model::Timestamp;
 
 use super::name::RangeFunction;
+use super::number::go_fixed;
 use super::over_time;
 use super::quantile::quantile;
 use super::rate::{RateKind, between_last_two, extrapolated};
@@ -132,18 +133,29 @@ impl RangeKernel {
     fn smooth(&self, times: &[Timestamp], values: &[f64], out: &mut RowBuffer) -> Result<(), QueryError> {
         let mut wrong = None;
         each(self.windows, times, values, out, |w| {
-            let (smoothing, trend) = (self.param(0, w.step), self.param(1, w.step));
-            for (name, short, factor) in [("smoothing", "sf", smoothing), ("trend", "tf", trend)] {
-                if factor <= 0.0 || factor >= 1.0 {
-                    wrong.get_or_insert_with(|| {
-                        format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}")
-                    });
-                    return None;
-                }
+            if wrong.is_none() {
+                wrong = self.check_factors(w.step).err();
             }
-            over_time::double_exponential_smoothing(w.values, smoothing, trend)
+            over_time::double_exponential_smoothing(w.values, self.param(0, w.step), self.param(1, w.step))
         });
-        wrong.map_or(Ok(()), |text| Err(QueryError::execution(text)))
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Refuses factors of smoothing out of range, wherever a window has any sample.
+    pub(super) fn check_factors(&self, step: usize) -> Result<(), QueryError> {
+        for (name, short, index) in [("smoothing", "sf", 0), ("trend", "tf", 1)] {
+            let factor = self.param(index, step);
+            if factor <= 0.0 || factor >= 1.0 {
+                let got = if factor.is_finite() {
+                    format!("{factor:.6}")
+                } else {
+                    go_fixed(factor)
+                };
+                let text = format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {got}");
+                return Err(QueryError::execution(text));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -261,7 +261,9 @@ impl Groups {
             let (first, count) = runs.steps(run);
             runs.read_into(run, &mut self.scratch);
             for step in first..first + count {
-                compatible &= fold.add(group, step as usize, &self.scratch, &mut self.memory)?;
+                let step = step as usize;
+                let after_floats = self.state.cell(group, step).count > 0.0;
+                compatible &= fold.add(group, step, &self.scratch, after_floats, &mut self.memory)?;
             }
         }
         if !compatible {
@@ -320,11 +322,12 @@ impl Groups {
             return Ok(());
         };
         let metric = cells.metric(index);
-        let memory = &mut self.memory;
+        let (memory, state) = (&mut self.memory, &self.state);
         fold.enter(group, metric, memory)?;
         let mut compatible = true;
         cells.for_each(index, |step, cell| {
-            compatible &= fold.merge(group, step, cell, memory)?;
+            let after_floats = state.cell(group, step).count > 0.0;
+            compatible &= fold.merge(group, step, cell, after_floats, memory)?;
             Ok(())
         })?;
         if !compatible {

@@ -110,6 +110,7 @@ impl Operator for BinaryScalar {
                 let scalar = plan.scalar.evaluate(plan.steps, &query, &task).await?;
                 Ok(Mapper {
                     row: RowBuffer::new(plan.steps.len()),
+                    rows: 0,
                     drops_name: BinaryScalar::drops_name(plan.op, plan.return_bool),
                     names: query.names(),
                     label_bytes: Vec::new(),
@@ -127,6 +128,8 @@ struct Mapper {
     plan: BinaryScalar,
     scalar: ScalarColumn,
     row: RowBuffer,
+    /// How many rows were mapped.
+    rows: usize,
     drops_name: bool,
     names: NameRemoval,
     label_bytes: Vec<u8>,
@@ -137,9 +140,11 @@ struct Mapper {
 impl RowMapper for Mapper {
     fn map(&mut self, row: VectorRow<'_>, out: &mut VectorBuilder) -> Result<(), QueryError> {
         self.row.clear();
+        self.rows += 1;
         let op = self.plan.op;
         if op.is_trim() {
-            if row.iter().next().is_some() {
+            for (step, _) in row.iter() {
+                self.told.set_place(step, self.rows);
                 self.told.types(&Element::Float(0.0), &Element::Float(0.0));
             }
         } else {
@@ -208,6 +213,7 @@ impl Mapper {
                 } else {
                     (left, right)
                 };
+                self.told.set_place(step, self.rows);
                 // Histograms and numbers do not compare, so there is either a new one or nothing.
                 if let Outcome::Histogram(made) = combine(self.plan.op, left, right, &mut self.told) {
                     let made = Arc::new(made);

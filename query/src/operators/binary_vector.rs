@@ -23,6 +23,7 @@ use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::element_op;
 use crate::functions::native::binary::{Element, Outcome, Told, combine};
+use crate::goquote::go_labels;
 use crate::plan::{BinaryOp, Cardinality, Matching, Span, Steps};
 use crate::vector::labels::{self, NameRemoval};
 use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, vector_schema};
@@ -112,11 +113,8 @@ impl Operator for BinaryVector {
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let plan = self.clone();
         Ok(gathered(vector_schema(), async move {
-            let fills = plan.matching.fill_left.is_some() || plan.matching.fill_right.is_some();
+            // The right side is read where nothing can come of it too: its errors and annotations belong to the answer.
             let left = collect(Arc::clone(&plan.left), Arc::clone(&query), Arc::clone(&task)).await?;
-            if left.batches.is_empty() && !fills {
-                return Ok(left);
-            }
             let right = collect(Arc::clone(&plan.right), Arc::clone(&query), task).await?;
             let (many, one) = if plan.matching.cardinality == Cardinality::OneToMany {
                 (right, left)
@@ -131,8 +129,19 @@ impl Operator for BinaryVector {
 /// Rows of both sides with one match key.
 #[derive(Default)]
 struct MatchGroup<'a> {
-    many: Vec<VectorRow<'a>>,
-    one: Vec<VectorRow<'a>>,
+    many: Vec<Ranked<'a>>,
+    one: Vec<Ranked<'a>>,
+    /// Whether an operation may have no result: a row has histograms, or the operator has none of two floats.
+    partial: bool,
+    /// Of one to one, at which steps the group has a result; filled where it is `partial`.
+    matched: Vec<bool>,
+}
+
+/// A row, and which of its side it is.
+#[derive(Clone, Copy)]
+struct Ranked<'a> {
+    row: VectorRow<'a>,
+    rank: usize,
 }
 
 /// What stands at a step of a pair; `None` is a side that a fill value stands in for.
@@ -141,6 +150,9 @@ struct Pair<'a> {
     group: usize,
     many: Option<VectorRow<'a>>,
     one: Option<VectorRow<'a>>,
+    /// When its operation is done among those of a step: in the order of "many" rows, then in that of "one" rows that
+    /// nothing matched.
+    place: usize,
 }
 
 fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryContext) -> Result<Gathered> {
@@ -150,25 +162,35 @@ fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryConte
     let keys = KeyLabels::of_match(&plan.matching);
     let (mut names, mut groups, mut key) = (Interner::new(), Vec::<MatchGroup<'_>>::new(), Vec::new());
     let mut many_present = vec![false; plan.steps.len()];
-    for row in many_readers.iter().flat_map(|r| r.rows()) {
+    for (rank, row) in many_readers.iter().flat_map(|r| r.rows()).enumerate() {
         keys.key_into(row.labels, &mut key);
-        group_of(&mut names, &mut groups, &key, &mut memory)?.many.push(row);
+        let group = group_of(&mut names, &mut groups, &key, &mut memory)?;
+        group.partial |= plan.op.is_trim() || row.histograms().is_some();
+        group.many.push(Ranked { row, rank });
         row.steps().for_each(|step| many_present[step] = true);
     }
-    for row in one_readers.iter().flat_map(|r| r.rows()) {
+    for (rank, row) in one_readers.iter().flat_map(|r| r.rows()).enumerate() {
         keys.key_into(row.labels, &mut key);
-        group_of(&mut names, &mut groups, &key, &mut memory)?.one.push(row);
+        let group = group_of(&mut names, &mut groups, &key, &mut memory)?;
+        group.partial |= plan.op.is_trim() || row.histograms().is_some();
+        group.one.push(Ranked { row, rank });
     }
     let fills = plan.matching.fill_left.is_some() || plan.matching.fill_right.is_some();
-    let mut pairs = Pairs::new(plan, query.names());
-    for (index, group) in groups.iter().enumerate() {
+    let many_rows = many_readers.iter().map(|r| r.len()).sum();
+    let mut pairs = Pairs::new(plan, query.names(), many_rows);
+    for (index, group) in groups.iter_mut().enumerate() {
         check_one_side(plan, group, names.bytes(index), |step| fills || many_present[step])?;
         if plan.matching.cardinality == Cardinality::OneToOne {
-            check_one_to_one(plan, group)?;
+            if group.partial {
+                memory.grow(plan.steps.len())?;
+                group.matched = vec![false; plan.steps.len()];
+            } else {
+                check_one_to_one(plan, group)?;
+            }
         }
         pairs.add_group(index, group, &mut memory)?;
     }
-    let batches = pairs.evaluate(&groups, &mut memory)?;
+    let batches = pairs.evaluate(&mut groups, &mut memory)?;
     pairs.told.tell(plan.op, query, plan.span);
     Ok(Gathered { batches, memory })
 }
@@ -184,7 +206,7 @@ fn group_of<'g, 'a>(
         memory.grow(key.len() + size_of::<MatchGroup<'_>>())?;
         groups.push(MatchGroup::default());
     }
-    memory.grow(size_of::<VectorRow<'_>>())?;
+    memory.grow(size_of::<Ranked<'_>>())?;
     Ok(&mut groups[index])
 }
 
@@ -199,7 +221,7 @@ fn check_one_side(
         return Ok(());
     }
     let mut holder: Vec<Option<usize>> = vec![None; plan.steps.len()];
-    for (index, row) in group.one.iter().enumerate() {
+    for (index, Ranked { row, .. }) in group.one.iter().enumerate() {
         for step in row.steps().filter(|step| matters(*step)) {
             let Some(first) = holder[step].replace(index) else {
                 continue;
@@ -208,12 +230,12 @@ fn check_one_side(
                 Cardinality::OneToMany => "left",
                 _ => "right",
             };
-            let mut duplicates = [row, &group.one[first]].map(|r| labels::to_labels(r.labels).to_string());
+            let mut duplicates = [row, &group.one[first].row].map(|r| go_labels(&labels::to_labels(r.labels)));
             duplicates.sort_unstable();
             return Err(QueryError::execution(format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
                  many-to-many matching not allowed: matching labels must be unique on one side",
-                labels::to_labels(key),
+                go_labels(&labels::to_labels(key)),
                 duplicates[0],
                 duplicates[1],
             )));
@@ -222,23 +244,26 @@ fn check_one_side(
     Ok(())
 }
 
-/// One to one, two left elements of a group must not meet at a step where the right side has one.
+/// One to one, two left elements of a group must not meet at a step where the right side has one. Where operations may have
+/// no result, this is seen only while they are done.
 fn check_one_to_one(plan: &BinaryVector, group: &MatchGroup<'_>) -> Result<(), QueryError> {
     if group.many.len() < 2 || (group.one.is_empty() && plan.matching.fill_right.is_none()) {
         return Ok(());
     }
     let mut seen = vec![false; plan.steps.len()];
-    for row in &group.many {
+    for Ranked { row, .. } in &group.many {
         for step in row.steps() {
-            let matched = plan.matching.fill_right.is_some() || group.one.iter().any(|o| o.is_at(step));
+            let matched = plan.matching.fill_right.is_some() || group.one.iter().any(|o| o.row.is_at(step));
             if matched && std::mem::replace(&mut seen[step], true) {
-                return Err(QueryError::execution(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                ));
+                return Err(must_be_explicit());
             }
         }
     }
     Ok(())
+}
+
+fn must_be_explicit() -> QueryError {
+    QueryError::execution("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)")
 }
 
 /// All pairs, by the labels of their result.
@@ -247,16 +272,18 @@ struct Pairs<'a, 'p> {
     labels: ResultLabels,
     results: Interner,
     pairs: Vec<Vec<Pair<'a>>>,
+    many_rows: usize,
     told: Told,
 }
 
 impl<'a, 'p> Pairs<'a, 'p> {
-    fn new(plan: &'p BinaryVector, names: NameRemoval) -> Self {
+    fn new(plan: &'p BinaryVector, names: NameRemoval, many_rows: usize) -> Self {
         Pairs {
             plan,
             labels: ResultLabels::new(plan.op, plan.return_bool, &plan.matching, names),
             results: Interner::new(),
             pairs: Vec::new(),
+            many_rows,
             told: Told::default(),
         }
     }
@@ -272,6 +299,7 @@ impl<'a, 'p> Pairs<'a, 'p> {
                 self.add(index, Some(*many), None, memory)?;
             }
         }
+        // Last, since they depend on what matched.
         if fill_many {
             for one in &group.one {
                 self.add(index, None, Some(*one), memory)?;
@@ -283,10 +311,12 @@ impl<'a, 'p> Pairs<'a, 'p> {
     fn add(
         &mut self,
         group: usize,
-        many: Option<VectorRow<'a>>,
-        one: Option<VectorRow<'a>>,
+        many: Option<Ranked<'a>>,
+        one: Option<Ranked<'a>>,
         memory: &mut MemoryGuard,
     ) -> Result<(), QueryError> {
+        let place = many.map_or_else(|| self.many_rows + one.map_or(0, |o| o.rank), |m| m.rank);
+        let (many, one) = (many.map(|r| r.row), one.map(|r| r.row));
         let set = self.labels.of(many.map(|r| r.labels), one.map(|r| r.labels));
         let result = self.results.intern(set);
         if result == self.pairs.len() {
@@ -294,13 +324,18 @@ impl<'a, 'p> Pairs<'a, 'p> {
             self.pairs.push(Vec::new());
         }
         memory.grow(size_of::<Pair<'_>>())?;
-        self.pairs[result].push(Pair { group, many, one });
+        self.pairs[result].push(Pair {
+            group,
+            many,
+            one,
+            place,
+        });
         Ok(())
     }
 
     fn evaluate(
         &mut self,
-        groups: &[MatchGroup<'a>],
+        groups: &mut [MatchGroup<'a>],
         memory: &mut MemoryGuard,
     ) -> Result<Vec<arrow_array::RecordBatch>> {
         let steps = self.plan.steps.len();
@@ -315,9 +350,8 @@ impl<'a, 'p> Pairs<'a, 'p> {
                 touched.fill(None);
             }
             for pair in pairs {
-                let (group, shared) = (&groups[pair.group], pairs.len() > 1);
-                let has_histograms = |row: Option<VectorRow<'_>>| row.is_some_and(|r| r.histograms().is_some());
-                if self.plan.op.is_trim() || has_histograms(pair.many) || has_histograms(pair.one) {
+                let (group, shared) = (&mut groups[pair.group], pairs.len() > 1);
+                if group.partial {
                     self.evaluate_mixed(pair, group, shared, &mut touched, &mut row)?;
                 } else {
                     self.evaluate_pair(pair, group, shared, &mut touched, &mut row)?;
@@ -346,11 +380,11 @@ impl<'a, 'p> Pairs<'a, 'p> {
             let values = match (pair.many, pair.one) {
                 (Some(_), Some(one)) => one.at(step).map(|other| (value, other)),
                 (Some(_), None) => {
-                    let unmatched = group.one.iter().all(|o| !o.is_at(step));
+                    let unmatched = group.one.iter().all(|o| !o.row.is_at(step));
                     matching.fill_right.filter(|_| unmatched).map(|fill| (value, fill))
                 }
                 _ => {
-                    let unmatched = group.many.iter().all(|m| !m.is_at(step));
+                    let unmatched = group.many.iter().all(|m| !m.row.is_at(step));
                     matching.fill_left.filter(|_| unmatched).map(|fill| (fill, value))
                 }
             };
@@ -374,7 +408,7 @@ impl<'a, 'p> Pairs<'a, 'p> {
     fn evaluate_mixed(
         &mut self,
         pair: &Pair<'a>,
-        group: &MatchGroup<'a>,
+        group: &mut MatchGroup<'a>,
         shared: bool,
         touched: &mut [Option<usize>],
         row: &mut RowBuffer,
@@ -388,27 +422,42 @@ impl<'a, 'p> Pairs<'a, 'p> {
             let sides = match (pair.many, pair.one) {
                 (Some(many), Some(one)) => (Side::at(many, step), Side::at(one, step)),
                 (Some(many), None) => {
-                    let unmatched = group.one.iter().all(|o| !o.is_at(step));
+                    let unmatched = group.one.iter().all(|o| !o.row.is_at(step));
                     (
                         Side::at(many, step),
                         matching.fill_right.filter(|_| unmatched).map(Side::Float),
                     )
                 }
                 (None, Some(one)) => {
-                    let unmatched = group.many.iter().all(|m| !m.is_at(step));
-                    (
-                        matching.fill_left.filter(|_| unmatched).map(Side::Float),
-                        Side::at(one, step),
-                    )
+                    let one = Side::at(one, step);
+                    let fill = matching.fill_left.filter(|_| {
+                        // What has no result counts as no match.
+                        let matches = |m: &Ranked<'_>| {
+                            let many = Side::at(m.row, step)?;
+                            let (left, right) = if swapped {
+                                (one.as_ref()?, &many)
+                            } else {
+                                (&many, one.as_ref()?)
+                            };
+                            result_of(self.plan, left, right, &mut Told::default())
+                        };
+                        group.many.iter().all(|m| matches(m).is_none())
+                    });
+                    (fill.map(Side::Float), one)
                 }
                 (None, None) => (None, None),
             };
             let (Some(many), Some(one)) = sides else { continue };
             let (left, right) = if swapped { (&one, &many) } else { (&many, &one) };
+            self.told.set_place(step, pair.place);
             let Some(result) = result_of(self.plan, left, right, &mut self.told) else {
                 continue;
             };
-            if shared && touched[step].replace(pair.group) == Some(pair.group) {
+            if matching.cardinality == Cardinality::OneToOne {
+                if std::mem::replace(&mut group.matched[step], true) {
+                    return Err(must_be_explicit());
+                }
+            } else if shared && touched[step].replace(pair.group) == Some(pair.group) {
                 return Err(QueryError::execution(
                     "multiple matches for labels: grouping labels must ensure unique matches",
                 ));

@@ -23,7 +23,7 @@ use crate::error::QueryError;
 use crate::functions::annotate;
 use crate::functions::histogram::{Bucket, bucket_fraction, bucket_quantile};
 use crate::functions::native::summary;
-use crate::functions::number::go_open_metrics;
+use crate::functions::number::{go_open_metrics, go_parse};
 use crate::plan::{Span, Steps};
 use crate::vector::labels::{self, NameRemoval};
 use crate::vector::{Interner, RowBuffer, ScalarColumn, VectorReader, VectorRow, vector_schema};
@@ -225,8 +225,8 @@ impl<'a> Histograms<'a> {
                 continue;
             }
             let bound = labels::text(labels::value_of(row.labels, BUCKET_LABEL.as_bytes()));
-            let Ok(upper) = bound.parse::<f64>() else {
-                annotate::bad_bucket_label(bound, metric(row.labels), query, plan.span);
+            let Some(upper) = go_parse(bound) else {
+                annotate::bad_bucket_label(bound, told_metric(row.labels, query), query, plan.span);
                 continue;
             };
             keys.key_into(row.labels, &mut key);
@@ -259,6 +259,8 @@ impl<'a> Histograms<'a> {
         let mut output = Output::default();
         let mut row = RowBuffer::new(steps);
         let (mut set, mut buckets) = (Vec::new(), Vec::new());
+        // Steps at which the counts of a histogram had to be raised; the first φ tells of it.
+        let mut raised = vec![false; steps];
         for (index, entry) in self.entries.iter().enumerate() {
             let native = entry.native_by_step(steps);
             // Given back with the rest at the end.
@@ -266,7 +268,7 @@ impl<'a> Histograms<'a> {
             let teller = Teller {
                 plan,
                 query,
-                metric: metric(self.sets.bytes(index)),
+                metric: told_metric(self.sets.bytes(index), query),
             };
             let asks: Vec<Ask<'_>> = match &plan.function {
                 BucketFunction::Quantile(..) | BucketFunction::Quantiles(..) => {
@@ -276,12 +278,14 @@ impl<'a> Histograms<'a> {
             };
             set.clear();
             query.names().apply_into(self.sets.bytes(index), &mut set);
+            raised.fill(false);
             for ask in asks {
                 row.clear();
                 for step in 0..steps {
                     entry.buckets_at(step, &mut buckets);
                     let native = native.get(step).and_then(Option::as_ref);
-                    if let Some(value) = teller.value(ask, step, native.map(|h| &**h), &mut buckets) {
+                    if let Some(value) = teller.value(ask, step, native.map(|h| &**h), &mut buckets, &mut raised[step])
+                    {
                         row.set(step, value);
                     }
                 }
@@ -336,10 +340,17 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn value(&self, ask: Ask<'_>, step: usize, native: Option<&Histogram>, buckets: &mut Vec<Bucket>) -> Option<f64> {
+    fn value(
+        &self,
+        ask: Ask<'_>,
+        step: usize,
+        native: Option<&Histogram>,
+        buckets: &mut Vec<Bucket>,
+        raised: &mut bool,
+    ) -> Option<f64> {
         let (query, span) = (self.query, self.plan.span);
         let Some(native) = native else {
-            return (!buckets.is_empty()).then(|| self.classic_value(ask, step, buckets));
+            return (!buckets.is_empty()).then(|| self.classic_value(ask, step, buckets, raised));
         };
         if !buckets.is_empty() {
             annotate::mixed_classic_native(self.metric, query, span);
@@ -363,13 +374,15 @@ impl Teller<'_> {
         })
     }
 
-    fn classic_value(&self, ask: Ask<'_>, step: usize, buckets: &mut Vec<Bucket>) -> f64 {
+    fn classic_value(&self, ask: Ask<'_>, step: usize, buckets: &mut Vec<Bucket>, raised: &mut bool) -> f64 {
         match ask {
             Ask::Quantile(phi) => {
                 let (value, forced) = bucket_quantile(phi.at(step), buckets);
-                if let Some(forced) = forced {
+                if let Some(forced) = forced
+                    && !std::mem::replace(raised, true)
+                {
                     let time_ns = self.plan.steps.time(step);
-                    self.query.force_monotonic(self.plan.span, time_ns, forced);
+                    self.query.force_monotonic(self.metric, self.plan.span, time_ns, forced);
                 }
                 value
             }
@@ -422,6 +435,10 @@ fn push_by_quantile(
     Ok(())
 }
 
-fn metric(set: &[u8]) -> &str {
+/// The name that annotations give a histogram: none where names go before they are told.
+fn told_metric<'a>(set: &'a [u8], query: &QueryContext) -> &'a str {
+    if query.names() == NameRemoval::AtOnce {
+        return "";
+    }
     labels::text(labels::value_of(set, METRIC_NAME.as_bytes()))
 }

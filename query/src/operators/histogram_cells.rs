@@ -26,7 +26,8 @@ const INCREMENTAL: u8 = 1;
 const RESET: u8 = 1 << 1;
 const NOT_RESET: u8 = 1 << 2;
 const RECONCILED: u8 = 1 << 3;
-const INCOMPATIBLE: u8 = 1 << 4;
+const CLOSED: u8 = 1 << 4;
+const AFTER_FLOATS: u8 = 1 << 5;
 
 /// The fields of the columns.
 pub fn fields() -> [Arc<Field>; 4] {
@@ -53,10 +54,11 @@ pub fn write(fold: &HistogramFold, groups: &[usize]) -> Result<[ArrayRef; 4], Ar
                     lost.push_run(step, 1, &lost_histogram(&total.value, &total.lost));
                     states.extend([total.count, f64::from(flags(total))]);
                 }
-                HistogramCell::Incompatible => {
+                HistogramCell::Closed { after_floats } => {
                     totals.push_run(step, 1, &Histogram::default());
                     lost.push_run(step, 1, &Histogram::default());
-                    states.extend([0.0, f64::from(INCOMPATIBLE)]);
+                    let flags = if *after_floats { CLOSED | AFTER_FLOATS } else { CLOSED };
+                    states.extend([0.0, f64::from(flags)]);
                 }
             }
         }
@@ -130,8 +132,10 @@ impl<'a> HistogramCells<'a> {
 }
 
 fn read(totals: &HistogramRuns<'_>, lost: &HistogramRuns<'_>, run: usize, count: f64, flags: u8) -> HistogramCell {
-    if flags & INCOMPATIBLE != 0 {
-        return HistogramCell::Incompatible;
+    if flags & CLOSED != 0 {
+        return HistogramCell::Closed {
+            after_floats: flags & AFTER_FLOATS != 0,
+        };
     }
     let lost = lost.read(run);
     HistogramCell::Total(Box::new(Total {

@@ -17,8 +17,12 @@ use crate::functions::native::total::Total;
 pub enum HistogramCell {
     /// What was added up so far.
     Total(Box<Total>),
-    /// Exponential and custom buckets met.
-    Incompatible,
+    /// Takes no histogram any more: exponential and custom buckets met, or a float came first. `after_floats` says whether a
+    /// float was there before; those that come after a refusal are not looked at.
+    Closed {
+        /// See above.
+        after_floats: bool,
+    },
 }
 
 /// The cells of all groups.
@@ -65,22 +69,28 @@ impl HistogramFold {
         Ok(())
     }
 
-    /// Adds a histogram to a group that was entered; false where it does not go with those before.
+    /// Adds a histogram to a group that was entered; false where it does not go with those before. `after_floats` says whether
+    /// the cell has floats already.
     pub fn add(
         &mut self,
         group: usize,
         step: usize,
         histogram: &Histogram,
+        after_floats: bool,
         memory: &mut MemoryGuard,
     ) -> Result<bool, QueryError> {
         let averages = self.averages;
         let slot = &mut self.cells[group * self.steps + step];
         let (before, compatible) = match slot {
+            None if after_floats => {
+                *slot = Some(HistogramCell::Closed { after_floats });
+                return Ok(true);
+            }
             None => {
                 *slot = Some(HistogramCell::Total(Box::new(Total::of(histogram.clone()))));
                 (0, true)
             }
-            Some(HistogramCell::Incompatible) => return Ok(true),
+            Some(HistogramCell::Closed { .. }) => return Ok(true),
             Some(HistogramCell::Total(total)) => {
                 let before = total.size_bytes();
                 let added = if averages {
@@ -91,7 +101,7 @@ impl HistogramFold {
                 (before, added.is_ok())
             }
         };
-        settle(slot, before, compatible, memory)?;
+        settle(slot, before, compatible, after_floats, memory)?;
         Ok(compatible)
     }
 
@@ -101,6 +111,7 @@ impl HistogramFold {
         group: usize,
         step: usize,
         other: HistogramCell,
+        after_floats: bool,
         memory: &mut MemoryGuard,
     ) -> Result<bool, QueryError> {
         let averages = self.averages;
@@ -111,9 +122,9 @@ impl HistogramFold {
                 (0, true)
             }
             // Told of where it was found.
-            (Some(HistogramCell::Incompatible), _) => return Ok(true),
-            (Some(HistogramCell::Total(_)), HistogramCell::Incompatible) => {
-                *slot = Some(HistogramCell::Incompatible);
+            (Some(HistogramCell::Closed { .. }), _) => return Ok(true),
+            (Some(HistogramCell::Total(_)), closed @ HistogramCell::Closed { .. }) => {
+                *slot = Some(closed);
                 return Ok(true);
             }
             (Some(HistogramCell::Total(total)), HistogramCell::Total(other)) => {
@@ -126,7 +137,7 @@ impl HistogramFold {
                 (before, added.is_ok())
             }
         };
-        settle(slot, before, compatible, memory)?;
+        settle(slot, before, compatible, after_floats, memory)?;
         Ok(compatible)
     }
 
@@ -151,6 +162,9 @@ impl HistogramFold {
             && total.seen.bounds_reconciled
         {
             notes.add(Notes::RECONCILED_AGGREGATE);
+        }
+        if let HistogramCell::Closed { after_floats: false } = cell {
+            return None;
         }
         if floats {
             notes.add(Notes::MIXED_TYPES_AGGREGATE);
@@ -178,10 +192,11 @@ fn settle(
     slot: &mut Option<HistogramCell>,
     before: usize,
     compatible: bool,
+    after_floats: bool,
     memory: &mut MemoryGuard,
 ) -> Result<(), QueryError> {
     if !compatible {
-        *slot = Some(HistogramCell::Incompatible);
+        *slot = Some(HistogramCell::Closed { after_floats });
     }
     match slot {
         Some(HistogramCell::Total(total)) => memory.grow(total.size_bytes().saturating_sub(before)),

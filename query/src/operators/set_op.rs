@@ -89,10 +89,8 @@ impl Operator for SetOperation {
     fn run(&self, _: usize, query: Arc<QueryContext>, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let plan = self.clone();
         Ok(gathered(vector_schema(), async move {
+            // The right side is read where nothing can come of it too: its errors and annotations belong to the answer.
             let left = collect(Arc::clone(&plan.left), Arc::clone(&query), Arc::clone(&task)).await?;
-            if left.batches.is_empty() && plan.op != SetOp::Or {
-                return Ok(left);
-            }
             let right = collect(Arc::clone(&plan.right), Arc::clone(&query), task).await?;
             combine(&plan, &left, &right, &query)
         }))

@@ -23,6 +23,7 @@ use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::annotate;
+use crate::functions::number::go_general;
 use crate::plan::{Grouping, Span, Steps};
 use crate::vector::{Interner, RowBuffer, ScalarColumn, VectorReader, VectorRow, vector_schema};
 
@@ -144,6 +145,10 @@ impl Operator for TopK {
         Ok(gathered(vector_schema(), async move {
             let k = plan.k.evaluate(plan.steps, &query, &task).await?;
             let Some(limits) = limits(&k, plan.steps)? else {
+                // What the input has to tell is told, and its errors are errors.
+                while input.try_next().await?.is_some() {
+                    query.check()?;
+                }
                 return Ok(Gathered {
                     batches: Vec::new(),
                     memory: MemoryGuard::new(&query),
@@ -178,10 +183,16 @@ fn limits(k: &ScalarColumn, steps: Steps) -> Result<Option<Vec<usize>>, QueryErr
         return Ok(None);
     }
     if min <= i64::MIN as f64 {
-        return Err(QueryError::execution(format!("Scalar value {min} underflows int64")));
+        return Err(QueryError::execution(format!(
+            "Scalar value {} underflows int64",
+            go_general(min)
+        )));
     }
     if max >= i64::MAX as f64 {
-        return Err(QueryError::execution(format!("Scalar value {max} overflows int64")));
+        return Err(QueryError::execution(format!(
+            "Scalar value {} overflows int64",
+            go_general(max)
+        )));
     }
     Ok(Some(
         (0..steps.len()).map(|step| k.at(step).max(0.0) as usize).collect(),

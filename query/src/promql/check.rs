@@ -6,8 +6,8 @@ use garner_storage::model::METRIC_NAME;
 
 use super::ast::{BinaryExpr, Call, Cardinality, Expr, ValueType, VectorMatching, VectorSelector};
 use super::error::{Mistake, PosRange};
-use super::quote::go_quote;
 use super::token::Aggregator;
+use crate::goquote::go_quote;
 
 type Checked = Result<(), Mistake>;
 

@@ -21,6 +21,7 @@ mod selectors;
 mod tests;
 mod token;
 
+pub use crate::goquote::go_quote;
 pub use error::{ParseError, PosRange};
 pub use functions::{FUNCTIONS, Function, function};
 pub use literals::{format_duration, format_float, parse_duration};
@@ -28,6 +29,5 @@ pub use lower::{LowerRequest, lower};
 pub use parser::{MAX_QUERY_BYTES, ParseOptions, parse_expr, parse_metric_selector};
 pub use prettier::prettify;
 pub use printer::format_matcher;
-pub use quote::go_quote;
 pub use selectors::{SelectorError, parse_match_params};
 pub use token::{Aggregator, Operator};

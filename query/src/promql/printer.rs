@@ -9,7 +9,7 @@ use super::ast::{
     SubqueryExpr, VectorSelector,
 };
 use super::literals::{format_duration, format_float, seconds_to_nanos};
-use super::quote::go_quote;
+use crate::goquote::go_quote;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -2,22 +2,7 @@
 
 use std::fmt::Write;
 
-/// `text` in double quotes as Go's `strconv.Quote` writes it. Takes bytes, since a literal may escape bytes that are not
-/// UTF-8.
-pub fn go_quote(text: &[u8]) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            push_escaped(&mut out, c, '"');
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out.push('"');
-    out
-}
+use crate::goquote::{is_printable, push_escaped};
 
 /// One character in single quotes as Go's `%q` writes a rune; `None` is the end of input.
 pub(super) fn go_quote_char(c: Option<char>) -> String {
@@ -34,45 +19,6 @@ pub(super) fn go_unicode(c: char) -> String {
         let _ = write!(out, " '{c}'");
     }
     out
-}
-
-fn push_escaped(out: &mut String, c: char, quote: char) {
-    match c {
-        _ if c == quote || c == '\\' => {
-            out.push('\\');
-            out.push(c);
-        }
-        '\x07' => out.push_str("\\a"),
-        '\x08' => out.push_str("\\b"),
-        '\x0c' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\x0b' => out.push_str("\\v"),
-        _ if is_printable(c) => out.push(c),
-        _ => {
-            let code = u32::from(c);
-            let _ = match code {
-                0..=0x1f | 0x7f => write!(out, "\\x{code:02x}"),
-                0..=0xffff => write!(out, "\\u{code:04x}"),
-                _ => write!(out, "\\U{code:08x}"),
-            };
-        }
-    }
-}
-
-/// Nearly Go's `strconv.IsPrint`: the standard library knows what is printable only through its own escapes. The leading
-/// letter keeps it from escaping combining marks, which Go prints.
-fn is_printable(c: char) -> bool {
-    match c {
-        ' '..='~' => true,
-        '\0'..='\x7f' => false,
-        _ => {
-            let mut buffer = [b'a'; 5];
-            let len = 1 + c.encode_utf8(&mut buffer[1..]).len();
-            std::str::from_utf8(&buffer[..len]).is_ok_and(|text| text.escape_debug().count() == 2)
-        }
-    }
 }
 
 /// The bytes that a literal with its quotes stands for; `None` where an escape is wrong. Follows prometheus
@@ -150,12 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn go_quoting() {
-        let check = |text: &[u8], expected: &str| assert_eq!(go_quote(text), expected);
-        check(b"a\"b\\c\n", r#""a\"b\\c\n""#);
-        check("ü☺".as_bytes(), "\"ü☺\"");
-        check(b"a\xc5z", r#""a\xc5z""#);
-        check("\u{0}\u{a0}\u{e000}".as_bytes(), r#""\x00\u00a0\ue000""#);
+    fn go_quoting_of_characters() {
         assert_eq!(go_quote_char(Some('\'')), r"'\''");
         assert_eq!(go_quote_char(None), "'\u{fffd}'");
         assert_eq!(go_unicode('q'), "U+0071 'q'");

@@ -5,6 +5,7 @@
 mod corpus;
 mod experimental;
 mod starts;
+mod told;
 
 use std::sync::Arc;
 

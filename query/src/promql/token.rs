@@ -2,7 +2,7 @@
 //!
 //! The vocabulary and the descriptions are those of prometheus `promql/parser/lex.go` (`Item`, `key`, `ItemTypeStr`).
 
-use super::quote::go_quote;
+use crate::goquote::go_quote;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -41,32 +41,63 @@ pub enum Outcome {
     Nothing,
 }
 
-/// What there is to tell of the operations of one expression.
+/// What there is to tell of one operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    /// The operator has no meaning for these kinds.
+    Types(&'static str, &'static str),
+    /// Exponential and custom buckets met.
+    Buckets,
+    /// Something else.
+    Note(Notes),
+}
+
+/// What there is to tell of the operations of one expression: of each step the last, since Prometheus keeps one message a
+/// step (promql/engine.go, `lastErr` of `VectorBinop` and `VectorscalarBinop`).
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    types: Vec<(&'static str, &'static str)>,
-    buckets: bool,
-    notes: Notes,
+    /// Where the operation under way stands: the step, and its place among the operations of the step.
+    at: (usize, usize),
+    /// By step, with the place; as long as the last step that has something.
+    last: Vec<Option<(usize, Said)>>,
 }
 
 impl Told {
+    /// Says where the next operation stands: the step, and its place in the order in which Prometheus does those of one step.
+    pub fn set_place(&mut self, step: usize, place: usize) {
+        self.at = (step, place);
+    }
+
     /// Remembers that the operator has no meaning for these kinds.
     pub fn types(&mut self, left: &Element<'_>, right: &Element<'_>) {
-        let pair = (left.kind(), right.kind());
-        if !self.types.contains(&pair) {
-            self.types.push(pair);
+        self.say(Said::Types(left.kind(), right.kind()));
+    }
+
+    fn say(&mut self, said: Said) {
+        let (step, place) = self.at;
+        if self.last.len() <= step {
+            self.last.resize(step + 1, None);
+        }
+        let slot = &mut self.last[step];
+        if slot.is_none_or(|(before, _)| before <= place) {
+            *slot = Some((place, said));
         }
     }
 
     /// Tells everything.
     pub fn tell(&self, op: BinaryOp, query: &QueryContext, span: Span) {
-        for (left, right) in &self.types {
-            incompatible_types(left, op.as_str(), right, query, span);
+        let mut told: Vec<Said> = Vec::new();
+        for (_, said) in self.last.iter().flatten() {
+            if told.contains(said) {
+                continue;
+            }
+            told.push(*said);
+            match said {
+                Said::Types(left, right) => incompatible_types(left, op.as_str(), right, query, span),
+                Said::Buckets => incompatible_buckets(op.as_str(), query, span),
+                Said::Note(notes) => notes.tell("", query, span),
+            }
         }
-        if self.buckets {
-            incompatible_buckets(op.as_str(), query, span);
-        }
-        self.notes.tell("", query, span);
     }
 }
 
@@ -116,24 +147,24 @@ fn sum(op: BinaryOp, left: &Histogram, right: &Histogram, told: &mut Told) -> Ou
         add(&mut out, right)
     };
     let Ok(settled) = settled else {
-        told.buckets = true;
+        told.say(Said::Buckets);
         return Outcome::Nothing;
     };
     if settled.reset_collision {
         // Upstream drops the element with this warning.
-        told.notes.add(if subtracts {
+        told.say(Said::Note(if subtracts {
             Notes::COLLISION_SUB
         } else {
             Notes::COLLISION_ADD
-        });
+        }));
         return Outcome::Nothing;
     }
     if settled.bounds_reconciled {
-        told.notes.add(if subtracts {
+        told.say(Said::Note(if subtracts {
             Notes::RECONCILED_SUB
         } else {
             Notes::RECONCILED_ADD
-        });
+        }));
     }
     if subtracts {
         out.counter_reset = CounterReset::Gauge;

@@ -54,9 +54,13 @@ impl RangeKernel {
         let mut float_ranges = vec![(0, 0); windows.steps.len()];
         windows.for_each(samples.float_times, |step, low, high| float_ranges[step] = (low, high));
         let marks = marks(self.function, samples);
+        let mut checked = Ok(());
         windows.for_each(samples.times, |step, low, high| {
             if low == high {
                 return;
+            }
+            if self.function == RangeFunction::DoubleExponentialSmoothing && checked.is_ok() {
+                checked = self.check_factors(step);
             }
             let window = Window {
                 samples: samples.part(float_ranges[step], (low, high)),
@@ -67,7 +71,7 @@ impl RangeKernel {
             };
             window.eval(self.function, &mut notes, out);
         });
-        Ok(notes)
+        checked.map(|()| notes)
     }
 }
 

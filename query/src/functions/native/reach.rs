@@ -100,6 +100,10 @@ fn value_at(window: &MixedSamples<'_>, at: Timestamp, notes: &mut Notes) -> Opti
         newest.counter_reset = CounterReset::Unknown;
         return Some(Arc::new(newest));
     }
+    if histograms[before].uses_custom_buckets() != histograms[next].uses_custom_buckets() {
+        notes.add(Notes::MIXED_BUCKETS);
+        return None;
+    }
     let gauge = |index: usize| histograms[index].counter_reset == CounterReset::Gauge;
     let between = Between {
         times: &times[before..=next],

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::range::{raw, unsupported};
 use super::{LowerRequest, call, text};
 use crate::error::QueryError;
+use crate::goquote::go_quote;
 use crate::plan::{
     AggregateOp, BinaryOp, Cardinality, Grouping, Matching, SamplesNode, Select, SetOp, Span as PlanSpan, VectorPlan,
 };
 use crate::promql::ast::{self, AggregateExpr, BinaryExpr, Expr, ValueType, VectorSelector};
 use crate::promql::error::PosRange;
-use crate::promql::quote::go_quote;
 use crate::promql::token::{Aggregator, Operator};
 
 /// A lowered part of a query.

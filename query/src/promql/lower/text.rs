@@ -5,9 +5,9 @@ use std::sync::Arc;
 use garner_storage::model::{LabelMatcher, MatchOp};
 
 use crate::error::QueryError;
+use crate::goquote::go_quote;
 use crate::goregex;
 use crate::promql::ast::Expr;
-use crate::promql::quote::go_quote;
 
 /// The bytes of a string argument; types were checked, so it is a literal.
 pub(super) fn bytes(expr: &Expr) -> Result<&[u8], QueryError> {

@@ -1,11 +1,12 @@
 //! Expressions: literals, parentheses, calls, aggregations and signs.
 
 use super::state::{Built, Fail, Parsed, Parser, mistake, range_of};
+use crate::goquote::go_quote;
 use crate::promql::ast::{AggregateExpr, Call, Expr, NumberLiteral, ParenExpr, StringLiteral, UnaryExpr};
 use crate::promql::error::PosRange;
 use crate::promql::functions::function;
 use crate::promql::literals::{nanos_to_seconds, parse_duration, parse_number};
-use crate::promql::quote::{go_quote, unquote};
+use crate::promql::quote::unquote;
 use crate::promql::token::{Aggregator, Keyword, Operator, Token, TokenKind};
 
 /// Arguments in parentheses, the height of the highest, and the end of the closing parenthesis.

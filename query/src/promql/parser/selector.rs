@@ -3,10 +3,10 @@
 use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
 
 use super::state::{Built, Fail, Parsed, Parser, mistake, range_of};
+use crate::goquote::go_quote;
 use crate::goregex;
 use crate::promql::ast::{Expr, Span, VectorSelector};
 use crate::promql::error::PosRange;
-use crate::promql::quote::go_quote;
 use crate::promql::token::{Operator, Token, TokenKind};
 
 impl<'a> Parser<'a> {
