@@ -10,7 +10,7 @@ use super::range::{over_windows, unsupported};
 use super::{LowerRequest, text};
 use crate::error::QueryError;
 use crate::functions::{HistogramFunction, InstantFunction, RangeFunction};
-use crate::plan::{BinaryOp, Matching, Select, VectorPlan};
+use crate::plan::{BinaryOp, Matching, Select, Span as PlanSpan, VectorPlan};
 use crate::promql::ast::{Call, Expr, NumberLiteral, ValueType};
 use crate::promql::error::PosRange;
 
@@ -166,7 +166,24 @@ fn range_function(args: &mut Args<'_>, function: RangeFunction) -> Result<Vector
         .iter()
         .find(is_matrix)
         .ok_or_else(|| missing(args.call))?;
-    over_windows(args.request, args.call.func.name, function, window, params)
+    let mut plan = over_windows(args.request, args.call.func.name, function, window, params)?;
+    match &mut plan {
+        VectorPlan::Samples(node) => node.span = told_at(args.call, function, node.span),
+        VectorPlan::Subquery(node) => node.span = told_at(args.call, function, PlanSpan::default()),
+        _ => {}
+    }
+    Ok(plan)
+}
+
+/// Where annotations of a range function stand: at the first argument, though of `quantile_over_time` that is φ. Of a
+/// subquery nothing is left when the function is called but its samples, which stand nowhere: at the start of the query
+/// (prometheus promql/engine.go, `evalSubquery`).
+fn told_at(call: &Call, function: RangeFunction, of_range: PlanSpan) -> PlanSpan {
+    let phi = call
+        .args
+        .first()
+        .filter(|_| function == RangeFunction::QuantileOverTime);
+    phi.map_or(of_range, |phi| plan_span(phi.range()))
 }
 
 fn instant_function(args: &mut Args<'_>, function: InstantFunction) -> Result<VectorPlan, QueryError> {

@@ -36,7 +36,7 @@ fn custom(counts: &[f64]) -> Histogram {
 }
 
 /// Samples at time 0: `f` floats, `h` histograms, `mix` and `xim` both in either order; classic buckets with falling counts
-/// (`falls`), with bounds that are no numbers (`odd`).
+/// (`falls`), with bounds that are no numbers (`odd`); `both` is a float a second before.
 fn store() -> TestStore {
     let mut store = TestStore::new();
     let series = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
@@ -53,6 +53,8 @@ fn store() -> TestStore {
     store.push_histogram(&series(&[("__name__", "late"), ("x", "1")]), 0, exponential(&[1.0]));
     store.push_histogram(&series(&[("__name__", "late"), ("x", "2")]), 0, custom(&[1.0]));
     store.push(&series(&[("__name__", "late"), ("x", "3")]), 0, 5.0);
+    store.push(&series(&[("__name__", "both")]), -1_000_000_000, 5.0);
+    store.push_histogram(&series(&[("__name__", "both")]), 0, exponential(&[1.0]));
     for (le, count) in [("1", 4.0), ("2", 3.0), ("1e9", 3.0), ("+Inf", 5.0)] {
         store.push(&series(&[("__name__", "falls"), ("le", le)]), 0, count);
     }
@@ -209,5 +211,27 @@ fn label_sets_in_messages_are_as_in_go() {
     check_error(
         "f + on() label_join(f, \"a.b\", \"\", \"x\")",
         r#"[{__name__="f", "a.b"="1", x="1"}, {__name__="f", "a.b"="2", x="2"}]"#,
+    );
+}
+
+#[test]
+fn places_of_range_functions() {
+    let gauge = |at: &str| {
+        format!(
+            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"f\" ({at})"
+        )
+    };
+    check("scalar(rate(f[5m]))", "NaN", &[&gauge("1:13")]);
+    check("  scalar(rate(f[5m:1m]))", "NaN", &[&gauge("1:1")]);
+    let ignored = "ignored histograms in a range containing both floats and histograms for metric name \"both\"";
+    check(
+        "quantile_over_time(0.5, both[5m])",
+        "{} 5",
+        &[&format!("PromQL info: {ignored} (1:20)")],
+    );
+    check(
+        "min_over_time(both[5m])",
+        "{} 5",
+        &[&format!("PromQL info: {ignored} (1:15)")],
     );
 }
