@@ -110,7 +110,8 @@ pub fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64
         below = bucket.count;
         bucket_lower = bucket.upper;
     }
-    let within = |rank: Option<f64>| rank.filter(|r| *r <= count).unwrap_or(count);
+    // A rank that is NaN stays.
+    let within = |rank: Option<f64>| rank.filter(|r| r.is_nan() || *r <= count).unwrap_or(count);
     (within(upper_rank) - within(lower_rank)) / count
 }
 
@@ -227,5 +228,7 @@ mod tests {
         check(2.0, 1.0, 0.0);
         check(1.0, 2.0, 0.5);
         check(5.0, INF, 0.25);
+        let mut lost = buckets(&[(1.0, 1.0), (2.0, f64::NAN), (INF, 4.0)]);
+        assert!(bucket_fraction(0.0, 1.5, &mut lost).is_nan());
     }
 }

@@ -25,6 +25,40 @@ pub fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len())
 }
 
+/// Whether `a` comes before `b`, as github.com/facette/natsort has it: an empty text comes before nothing, and of two that
+/// differ in leading zeros alone each comes before the other.
+pub fn naturally_precedes(a: &[u8], b: &[u8]) -> bool {
+    let (mut a, mut b) = (a, b);
+    while !a.is_empty() {
+        if b.is_empty() {
+            return false;
+        }
+        let (chunk_a, rest_a) = chunk(a);
+        let (chunk_b, rest_b) = chunk(b);
+        let equal = match (number(chunk_a), number(chunk_b)) {
+            (Some(x), Some(y)) if x != y => return x < y,
+            (Some(_), Some(_)) => true,
+            _ => chunk_a == chunk_b,
+        };
+        if !equal {
+            return chunk_a < chunk_b;
+        }
+        if rest_a.is_empty() || rest_b.is_empty() {
+            return rest_a.is_empty();
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    false
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|d| !d.starts_with('+'))?
+        .parse()
+        .ok()
+}
+
 fn chunk(text: &[u8]) -> (&[u8], &[u8]) {
     let digits = text[0].is_ascii_digit();
     let end = text
@@ -42,6 +76,22 @@ fn significant(digits: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn upstreams_order_is_none() {
+        let check = |a: &str, b: &str, expected| {
+            assert_eq!(naturally_precedes(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+        };
+        check("a2", "a10", true);
+        check("a10", "a2", false);
+        check("a", "a1", true);
+        check("a1", "a", false);
+        check("", "a", false);
+        check("a", "", false);
+        check("a01", "a1", true);
+        check("a1", "a01", true);
+        check("A2", "a1", true);
+    }
 
     #[test]
     fn digits_compare_as_numbers() {

@@ -13,7 +13,7 @@ use super::gather::Gather;
 use super::stream::{Gathered, MemoryGuard, Output, collect, gathered};
 use super::wire::Parts;
 use crate::context::QueryContext;
-use crate::functions::natural::natural_order;
+use crate::functions::natural::{natural_order, naturally_precedes};
 use crate::vector::{VectorReader, VectorRow, labels, vector_schema};
 
 /// By what.
@@ -93,7 +93,10 @@ impl Operator for Sort {
             }
             let mut memory = MemoryGuard::new(&query);
             memory.grow(rows.len() * size_of::<VectorRow<'_>>())?;
-            rows.sort_by(|a, b| compare(a, b, &key, descending));
+            match &key {
+                SortKey::Labels(names) if rows.len() <= MAX_INSERTION => insert_by_labels(&mut rows, names, descending),
+                _ => rows.sort_by(|a, b| compare(a, b, &key, descending)),
+            }
             let mut output = Output::default();
             for row in rows {
                 output.row()?.push_copy(row.labels, row);
@@ -106,13 +109,41 @@ impl Operator for Sort {
     }
 }
 
+/// Most elements that Go's `slices.SortFunc` sorts by insertion.
+const MAX_INSERTION: usize = 12;
+
+/// Sorts a few elements as Prometheus does, whose order of label values is none: of an empty value and another neither comes
+/// first, of two that differ in leading zeros both do (promql/functions.go, `funcSortByLabel`). What comes of that depends on
+/// the algorithm.
+fn insert_by_labels(rows: &mut [VectorRow<'_>], names: &[Arc<str>], descending: bool) {
+    let precedes = |a: &VectorRow<'_>, b: &VectorRow<'_>| {
+        for name in names {
+            let [x, y] = [a, b].map(|row| labels::value_of(row.labels, name.as_bytes()));
+            if x != y {
+                // Upstream asks whether `a` precedes `b`, and takes no for the opposite.
+                return naturally_precedes(x, y) != descending;
+            }
+        }
+        let order = labels::compare(a.labels, b.labels);
+        order == if descending { Ordering::Greater } else { Ordering::Less }
+    };
+    for end in 1..rows.len() {
+        let mut at = end;
+        while at > 0 && precedes(&rows[at], &rows[at - 1]) {
+            rows.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
 fn compare(a: &VectorRow<'_>, b: &VectorRow<'_>, key: &SortKey, descending: bool) -> Ordering {
     match key {
         SortKey::Value => {
             let (a, b) = (a.at(0).unwrap_or(f64::NAN), b.at(0).unwrap_or(f64::NAN));
             match (a.is_nan(), b.is_nan()) {
-                (false, false) if descending => b.total_cmp(&a),
-                (false, false) => a.total_cmp(&b),
+                // Zeros of both signs are equal.
+                (false, false) if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
+                (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
                 (a, b) => a.cmp(&b),
             }
         }

@@ -43,8 +43,9 @@ impl Pick {
     fn order(self, a: f64, b: f64) -> Ordering {
         match (self, a.is_nan(), b.is_nan()) {
             (Pick::Any, ..) => Ordering::Equal,
-            (Pick::Top, false, false) => b.total_cmp(&a),
-            (Pick::Bottom, false, false) => a.total_cmp(&b),
+            // Zeros of both signs are equal.
+            (Pick::Top, false, false) => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
+            (Pick::Bottom, false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
             (_, a, b) => a.cmp(&b),
         }
     }

@@ -175,7 +175,21 @@ async fn plan_samples(
     let (windows, function) = match &node.select {
         Select::Instant { lookback_ns } => (lookback(lookback_ns), SampleFunction::Newest),
         Select::Timestamp { lookback_ns } => (lookback(lookback_ns), SampleFunction::NewestTime),
-        Select::StartTimestamp { lookback_ns } => (lookback(lookback_ns), SampleFunction::NewestStart),
+        Select::StartTimestamp { lookback_ns } if query.promql().use_start_timestamps => {
+            (lookback(lookback_ns), SampleFunction::NewestStart)
+        }
+        // Where starts are not looked at, none is known (prometheus promql/functions.go, `funcStartTimestamp`).
+        Select::StartTimestamp { lookback_ns } => {
+            let input = SamplesNode {
+                select: Select::Instant {
+                    lookback_ns: *lookback_ns,
+                },
+                ..node.clone()
+            };
+            let input = VectorPlan::Samples(input);
+            let function = ValueFunction::Named(InstantFunction::StartTimestamp);
+            return Box::pin(plan_function(&input, function, &[], steps, query)).await;
+        }
         Select::Smoothed => {
             let points = node.windows(steps, 0);
             let windows = points.reaching(Reach::Smoothed, query.lookback_ns());
@@ -231,7 +245,10 @@ async fn plan_subquery(
 ) -> Result<PlannedVector, QueryError> {
     let (inner, windows) = node.grid(steps);
     let params = plan_scalars(&node.params, steps, query).await?;
-    let input = plan_any(&node.input, inner, query).await?;
+    // What is evaluated at no time has nothing to tell and nothing to refuse.
+    let nothing = VectorPlan::Vector(Box::new(VectorPlan::Number(f64::NAN)));
+    let input = if inner.is_empty() { &nothing } else { &*node.input };
+    let input = plan_any(input, inner, query).await?;
     let exec = OperatorExec::plan(Subquery {
         input: input.exec,
         inner,

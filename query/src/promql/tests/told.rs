@@ -235,3 +235,40 @@ fn places_of_range_functions() {
         &[&format!("PromQL info: {ignored} (1:15)")],
     );
 }
+
+#[test]
+fn a_subquery_without_steps_evaluates_nothing() {
+    check("count_over_time((topk(NaN, max(h)))[1ms:1h] offset 1s)", "", &[]);
+    check("absent_over_time((sort(f))[1ms:1h] offset 1s)", "{} 1", &[]);
+}
+
+#[test]
+fn labels_that_are_missing_stay_where_they_stand() {
+    let pairs = "label_replace(f, \"y\", \"$1\", \"x\", \"(2)\")";
+    check(
+        &format!("sort_by_label({pairs}, \"y\")"),
+        "{__name__=f,x=1} 1; {__name__=f,x=2,y=2} 2",
+        &[],
+    );
+    check(
+        &format!("sort_by_label_desc({pairs}, \"y\")"),
+        "{__name__=f,x=2,y=2} 2; {__name__=f,x=1} 1",
+        &[],
+    );
+    let pairs = "label_replace(f, \"y\", \"$1\", \"x\", \"(1)\")";
+    check(
+        &format!("sort_by_label({pairs}, \"y\")"),
+        "{__name__=f,x=1,y=1} 1; {__name__=f,x=2} 2",
+        &[],
+    );
+    check(
+        &format!("sort_by_label_desc({pairs}, \"y\")"),
+        "{__name__=f,x=2} 2; {__name__=f,x=1,y=1} 1",
+        &[],
+    );
+}
+
+#[test]
+fn no_start_is_known_where_starts_are_not_looked_at() {
+    check("start_timestamp(f)", "", &[]);
+}
