@@ -15,6 +15,7 @@ pub mod config;
 pub mod error;
 pub mod json;
 pub mod loki;
+pub mod otlp;
 pub mod params;
 pub mod prometheus;
 pub mod server;

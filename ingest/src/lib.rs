@@ -24,4 +24,4 @@ pub use loki::LokiPush;
 pub use otlp::OtlpPush;
 pub use patterns::Patterns;
 pub use validate::{LogLimits, MetricLimits, Refusals};
-pub use writer::{LogSink, PushOutcome, push_loki, push_otlp, remote_write};
+pub use writer::{LogSink, PushOutcome, push_loki, push_otlp, push_otlp_metrics, remote_write};

@@ -184,6 +184,11 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The number of a `sint32` or `sint64` field.
+pub(crate) fn unzigzag(n: i64) -> i64 {
+    ((n as u64) >> 1) as i64 ^ -(n & 1)
+}
+
 /// Bytes that a varint takes.
 pub(crate) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)

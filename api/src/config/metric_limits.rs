@@ -6,6 +6,7 @@ use garner_ingest::MetricLimits;
 
 use super::error::ConfigError;
 use super::log_limits::SIZE_IN_MEMORY;
+use super::otlp_metrics::read_otlp_metrics;
 use super::reader::{BOOL, COUNT, DURATION, Reader};
 
 /// The resolved group.
@@ -113,6 +114,7 @@ fn read_write(from: &mut Reader<'_>) -> Result<MetricLimits, ConfigError> {
             "100MB",
             "Largest write body after decompression; larger ones are answered 413. Memory holds it whole.",
         )?,
+        otlp: read_otlp_metrics(from)?,
         // Rates are not enforced yet, so they are no settings yet; type and unit labels are one of `[promql]`.
         ..MetricLimits::default()
     })

@@ -12,6 +12,7 @@ pub mod log_limits;
 pub mod machine;
 pub mod metric_limits;
 mod otlp;
+mod otlp_metrics;
 pub mod promql;
 pub mod raw;
 pub mod reader;

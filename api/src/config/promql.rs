@@ -26,7 +26,7 @@ pub fn read(from: &mut Reader<'_>) -> Result<PromqlSettings, ConfigError> {
             "promql.type_and_unit_labels",
             &BOOL,
             "false",
-            "Give series of remote write 2 labels `__type__` and `__unit__` out of their metadata, and drop them where \
+            "Give series of remote write 2 and OTLP labels `__type__` and `__unit__` out of their metadata, and drop them where \
              functions and operators drop the name (Prometheus: `type-and-unit-labels`).",
         )?,
     })

@@ -92,7 +92,7 @@ fn all() -> Value {
             "admin": false,
             "label_values_match": true,
             "lifecycle": false,
-            "otlp_write_receiver": false,
+            "otlp_write_receiver": true,
             "query_stats": true,
             "query_warnings": true,
             "remote_write_receiver": true,

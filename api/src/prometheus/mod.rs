@@ -1,4 +1,4 @@
-//! Prometheus' API: remote write and read, queries, metadata and federation. One endpoint a file.
+//! Prometheus' API: remote write and read, OTLP metrics, queries, metadata and federation. One endpoint a file.
 //!
 //! Source of paths, parameters and texts: prometheus `web/api/v1/api.go`.
 
@@ -13,6 +13,7 @@ mod histogram;
 pub mod labels;
 mod list;
 pub mod metadata;
+pub mod otlp;
 mod params;
 pub mod query;
 pub mod query_ast;

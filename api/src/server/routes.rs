@@ -139,12 +139,15 @@ fn rule_routes(base: &str) -> Router<SharedApp> {
 
 fn prometheus_routes() -> Router<SharedApp> {
     use prometheus::{
-        admin_tsdb, cardinality, empty, exemplars, features, federate, labels, metadata, query, query_ast, query_range,
-        remote_read, series, status, write,
+        admin_tsdb, cardinality, empty, exemplars, features, federate, labels, metadata, otlp, query, query_ast,
+        query_range, remote_read, series, status, write,
     };
     Router::new()
         .route("/api/v1/write", post(write::write))
         .route("/api/v1/push", post(write::write))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::metrics))
+        // What exporters ask for that know the server's address alone.
+        .route("/otlp/v1/metrics", post(otlp::metrics))
         .route("/api/v1/query", get(query::query).post(query::query))
         .route(
             "/api/v1/query_range",

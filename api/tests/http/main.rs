@@ -12,6 +12,7 @@ mod loki_deletes;
 mod loki_operations;
 mod loki_pushes;
 mod loki_reads;
+mod otlp_metrics;
 mod process;
 mod prometheus;
 mod prometheus_reads;

@@ -122,18 +122,22 @@ fn record(value: Value<'_>) -> Result<Record<'_>, IngestError> {
 
 fn read_attributes<'a>(value: Value<'a>, into: &mut Vec<Attribute<'a>>, depth: usize) -> Result<(), IngestError> {
     each_item(value, |item| {
-        let (mut name, mut attribute) = (Cow::Borrowed(b"".as_slice()), AnyValue::Empty);
-        each_member(item, |key, value| {
-            match key {
-                b"key" => name = text(value)?,
-                b"value" => attribute = any_value(value, depth)?,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        into.push((name, attribute));
+        into.push(read_attribute(item, depth)?);
         Ok(())
     })
+}
+
+pub(super) fn read_attribute(item: Value<'_>, depth: usize) -> Result<Attribute<'_>, IngestError> {
+    let (mut name, mut attribute) = (Cow::Borrowed(b"".as_slice()), AnyValue::Empty);
+    each_member(item, |key, value| {
+        match key {
+            b"key" => name = text(value)?,
+            b"value" => attribute = any_value(value, depth)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((name, attribute))
 }
 
 fn any_value(value: Value<'_>, depth: usize) -> Result<AnyValue<'_>, IngestError> {
@@ -182,7 +186,7 @@ fn any_value(value: Value<'_>, depth: usize) -> Result<AnyValue<'_>, IngestError
     Ok(found)
 }
 
-fn text(value: Value<'_>) -> Result<Cow<'_, [u8]>, IngestError> {
+pub(super) fn text(value: Value<'_>) -> Result<Cow<'_, [u8]>, IngestError> {
     match value.kind {
         Kind::String => Ok(value.text()?),
         Kind::Null => Ok(Cow::Borrowed(b"")),
@@ -190,7 +194,7 @@ fn text(value: Value<'_>) -> Result<Cow<'_, [u8]>, IngestError> {
     }
 }
 
-fn number<T: std::str::FromStr>(value: Value<'_>) -> Result<T, IngestError> {
+pub(super) fn number<T: std::str::FromStr>(value: Value<'_>) -> Result<T, IngestError> {
     let parsed = match value.kind {
         Kind::Number | Kind::String => std::str::from_utf8(value.raw).ok().and_then(|text| text.parse().ok()),
         _ => None,
@@ -209,7 +213,7 @@ fn severity(value: Value<'_>) -> Result<i32, IngestError> {
     }
 }
 
-fn id<const N: usize>(value: Value<'_>, into: &mut [u8; N]) -> Result<(), IngestError> {
+pub(super) fn id<const N: usize>(value: Value<'_>, into: &mut [u8; N]) -> Result<(), IngestError> {
     let digits = text(value)?;
     *into = [0; N];
     if digits.is_empty() {
@@ -225,7 +229,7 @@ fn id<const N: usize>(value: Value<'_>, into: &mut [u8; N]) -> Result<(), Ingest
     Ok(())
 }
 
-fn wrong(value: Value<'_>, expected: &str) -> IngestError {
+pub(super) fn wrong(value: Value<'_>, expected: &str) -> IngestError {
     let shown = String::from_utf8_lossy(value.raw);
     IngestError::bad_request(format!(
         "malformed JSON: expected {expected}, not {}",
@@ -234,7 +238,7 @@ fn wrong(value: Value<'_>, expected: &str) -> IngestError {
 }
 
 /// Calls `visit` for each member; `null` has none.
-fn each_member<'a>(
+pub(super) fn each_member<'a>(
     value: Value<'a>,
     mut visit: impl FnMut(&[u8], Value<'a>) -> Result<(), IngestError>,
 ) -> Result<(), IngestError> {
@@ -245,7 +249,7 @@ fn each_member<'a>(
 }
 
 /// Calls `visit` for each element; `null` has none.
-fn each_item<'a>(
+pub(super) fn each_item<'a>(
     value: Value<'a>,
     mut visit: impl FnMut(Value<'a>) -> Result<(), IngestError>,
 ) -> Result<(), IngestError> {

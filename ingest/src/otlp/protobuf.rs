@@ -107,7 +107,7 @@ fn record(message: &[u8]) -> Result<Record<'_>, IngestError> {
     Ok(record)
 }
 
-fn id<const N: usize>(bytes: &[u8], into: &mut [u8; N], name: &str) -> Result<(), IngestError> {
+pub(super) fn id<const N: usize>(bytes: &[u8], into: &mut [u8; N], name: &str) -> Result<(), IngestError> {
     if bytes.is_empty() {
         *into = [0; N];
         return Ok(());
@@ -118,7 +118,7 @@ fn id<const N: usize>(bytes: &[u8], into: &mut [u8; N], name: &str) -> Result<()
     Ok(())
 }
 
-fn key_value(message: &[u8], depth: usize) -> Result<Attribute<'_>, IngestError> {
+pub(super) fn key_value(message: &[u8], depth: usize) -> Result<Attribute<'_>, IngestError> {
     let (mut key, mut value): (&[u8], _) = (b"", AnyValue::Empty);
     let mut fields = Reader::new(message);
     while let Some((number, field)) = fields.next()? {

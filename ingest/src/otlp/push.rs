@@ -60,6 +60,16 @@ impl Decompressed<'_> {
         Ok(streams.records)
     }
 
+    /// Whether it is JSON; otherwise it is a protocol buffer.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// The body.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Bytes after decompression.
     pub(crate) fn len(&self) -> usize {
         self.body.len()

@@ -65,16 +65,21 @@ impl<'a> SentExemplar<'a> {
 
     /// Its labels; `None` where it cannot be kept: they are too long, or no text. Senders are not told, as in Prometheus.
     pub(crate) fn checked_labels(&self) -> Option<Labels> {
-        let mut pairs = Vec::with_capacity(self.labels.len());
-        let mut chars = 0;
-        for (name, value) in &self.labels {
-            let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
-            chars += name.chars().count() + value.chars().count();
-            if chars > MAX_LABEL_CHARS {
-                return None;
-            }
-            pairs.push((name, value));
-        }
-        Some(Labels::from_pairs(pairs))
+        checked_exemplar_labels(self.labels.iter().copied())
     }
+}
+
+/// The labels of an exemplar; `None` where they are too long, or no text.
+pub(crate) fn checked_exemplar_labels<'a>(sent: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Option<Labels> {
+    let mut pairs = Vec::new();
+    let mut chars = 0;
+    for (name, value) in sent {
+        let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?);
+        chars += name.chars().count() + value.chars().count();
+        if chars > MAX_LABEL_CHARS {
+            return None;
+        }
+        pairs.push((name, value));
+    }
+    Some(Labels::from_pairs(pairs))
 }

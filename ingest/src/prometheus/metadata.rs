@@ -40,18 +40,26 @@ impl<'a> SentMetadata<'a> {
     pub(crate) fn checked(&self, max_len: usize) -> Option<(&'a str, MetadataRef<'a>)> {
         let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok();
         let (metric, help, unit) = (text(self.metric)?, text(self.help)?, text(self.unit)?);
-        let metric = family_name(metric, self.kind);
-        let too_long = |text: &str| max_len > 0 && text.len() > max_len;
-        if metric.is_empty() || too_long(metric) || too_long(unit) {
-            return None;
-        }
-        let help = match too_long(help) {
-            true => &help[..help.floor_char_boundary(max_len)],
-            false => help,
-        };
         let kind = self.kind;
-        Some((metric, MetadataRef { kind, help, unit }))
+        checked_metadata(family_name(metric, kind), MetadataRef { kind, help, unit }, max_len)
     }
+}
+
+/// Name and metadata of a family to keep, the help text cut at `max_len` bytes; `None` where the others are longer.
+pub(crate) fn checked_metadata<'a>(
+    metric: &'a str,
+    metadata: MetadataRef<'a>,
+    max_len: usize,
+) -> Option<(&'a str, MetadataRef<'a>)> {
+    let too_long = |text: &str| max_len > 0 && text.len() > max_len;
+    if metric.is_empty() || too_long(metric) || too_long(metadata.unit) {
+        return None;
+    }
+    let help = match metadata.help {
+        help if too_long(help) => &help[..help.floor_char_boundary(max_len)],
+        help => help,
+    };
+    Some((metric, MetadataRef { help, ..metadata }))
 }
 
 /// The type of a number on the wire; both versions number them alike.

@@ -9,9 +9,9 @@ mod sent_histogram;
 mod write_request;
 mod write_request_v2;
 
-pub(crate) use exemplar::SentExemplar;
+pub(crate) use exemplar::{SentExemplar, checked_exemplar_labels};
 pub use headers::{WriteVersion, check_headers};
-pub(crate) use metadata::SentMetadata;
+pub(crate) use metadata::{SentMetadata, checked_metadata};
 pub use read_request::{ReadAnswer, ReadQuery, ReadRequest};
 pub(crate) use sent_histogram::{Counts, SentHistogram};
 pub(crate) use write_request::{Part, TimeSeries, WriteRequest, parse_labels};

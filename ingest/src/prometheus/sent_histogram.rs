@@ -12,7 +12,7 @@
 
 use garner_storage::model::{BucketSpan, CounterReset};
 
-use crate::wire::{Reader, Value, WireError};
+use crate::wire::{Reader, Value, WireError, unzigzag};
 
 /// A histogram as sent, not yet checked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -128,10 +128,6 @@ fn summed(mut deltas: Vec<i64>) -> Vec<i64> {
         *delta = last;
     }
     deltas
-}
-
-fn unzigzag(n: i64) -> i64 {
-    ((n as u64) >> 1) as i64 ^ -(n & 1)
 }
 
 fn span(message: &[u8]) -> Result<BucketSpan, WireError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::otlp::OtlpConfig;
+use crate::otlp::{OtlpConfig, OtlpMetricsConfig};
 
 /// Limits on log pushes, under the names of Loki's `limits_config`. A number of 0 means no limit, as there.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,9 +147,11 @@ pub struct MetricLimits {
     /// Longest metric name, help text and unit of metadata in bytes: a longer help text is cut, the others make the
     /// metadata be passed over (Mimir's `validation.max-metadata-length`).
     pub max_metadata_length: usize,
-    /// Whether series get labels `__type__` and `__unit__` from the metadata they come with (version 2 of remote write only,
-    /// as in Prometheus).
+    /// Whether series get labels `__type__` and `__unit__` from the metadata they come with (version 2 of remote write and
+    /// OTLP only, as in Prometheus).
     pub enable_type_and_unit_labels: bool,
+    /// How OTLP metrics are translated.
+    pub otlp: OtlpMetricsConfig,
     /// Size of a write body after decompression (Mimir's `-distributor.max-recv-msg-size`).
     pub max_recv_msg_size: usize,
 }
@@ -172,6 +174,7 @@ impl Default for MetricLimits {
             max_metadata_per_metric: 10,
             max_metadata_length: 1024,
             enable_type_and_unit_labels: false,
+            otlp: OtlpMetricsConfig::default(),
             max_recv_msg_size: 100 << 20,
         }
     }

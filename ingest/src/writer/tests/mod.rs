@@ -8,3 +8,4 @@ mod logs;
 mod metrics;
 mod metrics_v2;
 mod otlp;
+mod otlp_metrics;
