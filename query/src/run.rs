@@ -20,7 +20,7 @@ use crate::operators::gather::Gather;
 use crate::operators::samples::Samples;
 use crate::operators::stream::MemoryGuard;
 use crate::output::{InstantSample, RangeSeries, SampleValue, Value};
-use crate::plan::physical::{plan_any, plan_scalar, plan_vector};
+use crate::plan::physical::{plan_any, plan_scalar, plan_vector, subquery_grid};
 use crate::plan::{Quantity, RawRange, SamplesNode, Select, Steps, SubqueryNode, VectorPlan};
 use crate::vector::{VectorReader, labels};
 
@@ -243,7 +243,7 @@ async fn raw_subquery(
     query: &Arc<QueryContext>,
     task: Arc<TaskContext>,
 ) -> Result<Value, QueryError> {
-    let (inner, _) = node.grid(steps);
+    let (inner, _) = subquery_grid(node, steps, query)?;
     let exec = plan_any(&node.input, inner, query).await?.finished(inner, query);
     let mut series = read_series(exec, task, query, |step| inner.time(step)).await?;
     sort_series(&mut series);

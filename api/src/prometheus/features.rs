@@ -16,9 +16,13 @@ use serde_json::{Map, Value, json};
 use super::query_ast::success;
 use crate::server::{Ask, SharedApp};
 
-const OPERATORS: [&str; 16] = [
-    "!=", "%", "*", "+", "-", "/", "<", "<=", "==", ">", ">=", "^", "and", "atan2", "or", "unless",
+/// Those of two vectors; the others stand in [`OTHER_OPERATORS`].
+const OPERATORS: [&str; 18] = [
+    "!=", "%", "*", "+", "-", "/", "<", "</", "<=", "==", ">", ">/", ">=", "^", "and", "atan2", "or", "unless",
 ];
+
+/// What Prometheus counts as operators too, and a query that uses it.
+const OTHER_OPERATORS: [(&str, &str); 3] = [("!~", "x{a!~\"b\"}"), ("=~", "x{a=~\"b\"}"), ("@", "x @ 1")];
 
 /// An aggregation with its arguments.
 const AGGREGATIONS: [(&str, &str); 14] = [
@@ -68,6 +72,8 @@ pub async fn features(State(app): State<SharedApp>, _ask: Ask) -> Response {
     let mut features = FEATURES.get_or_init(all).clone();
     features["api"]["admin"] = app.settings.deletes.enabled.into();
     features["promql"]["type_and_unit_labels"] = app.settings.promql.type_and_unit_labels.into();
+    let otlp = &app.settings.metrics.write.otlp;
+    features["otlp_receiver"]["native_delta_ingestion"] = otlp.native_delta_ingestion.into();
     features["promql"]["delayed_name_removal"] = app.settings.promql.delayed_name_removal.into();
     success(features)
 }
@@ -77,6 +83,7 @@ fn all() -> Value {
         .iter()
         .map(|op| (op.to_string(), works(&binary(op)).into()))
         .collect();
+    operators.extend(OTHER_OPERATORS.map(|(name, query)| (name.to_string(), works(query).into())));
     operators.extend(AGGREGATIONS.map(|(name, args)| (name.to_string(), works(&format!("{name}({args})")).into())));
     let functions: Map<String, Value> = FUNCTIONS
         .iter()
@@ -100,11 +107,12 @@ fn all() -> Value {
             "time_range_labels": true,
             "time_range_series": true,
         },
+        "otlp_receiver": {"delta_conversion": false, "native_delta_ingestion": false},
         "prometheus": {"agent_mode": false, "server_mode": true},
         "promql": syntax,
         "promql_functions": functions,
         "promql_operators": operators,
-        "tsdb": {"exemplar_storage": true, "metadata_wal_records": true, "native_histograms": true},
+        "tsdb": {"exemplar_storage": true, "metadata_wal_records": true, "native_histograms": true, "st_storage": true},
     })
 }
 
@@ -149,6 +157,7 @@ mod tests {
             .chain(aggregations)
             .chain(syntax)
             .chain(OPERATORS.iter().map(|op| binary(op)))
+            .chain(OTHER_OPERATORS.iter().map(|(_, query)| query.to_string()))
         {
             assert!(parse_expr(&query, &ParseOptions::default()).is_ok(), "{query}");
         }

@@ -1,11 +1,15 @@
 //! Warnings and infos that functions give, in Prometheus' words (prometheus util/annotations/annotations.go).
 
+use std::collections::HashSet;
+
+use garner_storage::model::METRIC_NAME;
+
 use super::native::summary::NanEffect;
 use super::number::go_general;
 use crate::context::QueryContext;
 use crate::goquote::go_quote;
 use crate::plan::Span;
-use crate::vector::ScalarColumn;
+use crate::vector::{ScalarColumn, labels};
 
 /// Ends of names that a counter has by convention.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
@@ -183,9 +187,26 @@ pub fn for_metric(text: &str, metric: &str) -> String {
     }
 }
 
-/// Says so where `rate` or `increase` is asked of a metric that does not look like a counter.
-pub fn counter_name(name: &str, query: &QueryContext, span: Span) {
-    if !name.is_empty() && !COUNTER_SUFFIXES.iter().any(|s| name.ends_with(s)) {
+/// Says of `rate` and `increase` over floats where the series may not be a counter: by its type where that is a label,
+/// otherwise by its name (prometheus promql/engine.go, `eval`).
+pub fn counter(series: &[u8], query: &QueryContext, span: Span) {
+    let label = |name: &str| labels::text(labels::value_of(series, name.as_bytes()));
+    let name = label(METRIC_NAME);
+    if name.is_empty() {
+        return;
+    }
+    if query.promql().type_and_unit_labels {
+        let kind = label("__type__");
+        if kind != "counter" && kind != "histogram" {
+            query.info(
+                format!(
+                    "PromQL info: metric might not be a counter, __type__ label is not set to \"counter\" or \
+                     \"histogram\", got {kind:?}: {name:?}"
+                ),
+                Some(span),
+            );
+        }
+    } else if !COUNTER_SUFFIXES.iter().any(|s| name.ends_with(s)) {
         query.info(
             format!(
                 "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
@@ -196,20 +217,39 @@ pub fn counter_name(name: &str, query: &QueryContext, span: Span) {
     }
 }
 
-/// Warns of values of φ outside 0 to 1, the first of them.
+/// Warns of each different φ outside 0 to 1 that a function was called with.
 pub fn quantiles(params: &[ScalarColumn], query: &QueryContext, span: Span) {
+    let mut told = HashSet::new();
     for value in params.first().map_or(&[][..], |p| p.values()) {
-        if !(0.0..=1.0).contains(value) {
-            query.warn(
-                format!(
-                    "PromQL warning: quantile value should be between 0 and 1, got {}",
-                    go_general(*value)
-                ),
-                Some(span),
-            );
-            return;
+        if !(0.0..=1.0).contains(value) && told.insert(value.to_bits()) {
+            quantile(*value, query, span);
         }
     }
+}
+
+/// Warns of the φ outside 0 to 1 of an aggregation: no number, the greatest and the least (prometheus promql/engine.go,
+/// `rangeEvalAgg`).
+pub fn aggregated_quantiles(phi: &ScalarColumn, query: &QueryContext, span: Span) {
+    let values = phi.values();
+    if values.iter().any(|phi| phi.is_nan()) {
+        quantile(f64::NAN, query, span);
+    }
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if greatest > 1.0 {
+        quantile(greatest, query, span);
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    if least < 0.0 {
+        quantile(least, query, span);
+    }
+}
+
+fn quantile(phi: f64, query: &QueryContext, span: Span) {
+    let text = format!(
+        "PromQL warning: quantile value should be between 0 and 1, got {}",
+        go_general(phi)
+    );
+    query.warn(text, Some(span));
 }
 
 /// Warns of a ratio beyond its bounds, which `bound` stands in for.

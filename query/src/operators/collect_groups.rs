@@ -138,9 +138,8 @@ impl Operator for CollectGroups {
         Ok(gathered(vector_schema(), async move {
             let phi = match &plan.what {
                 Collected::Quantile(phi, span) => {
-                    let phi = [phi.evaluate(plan.steps, &query, &task).await?];
-                    annotate::quantiles(&phi, &query, *span);
-                    let [phi] = phi;
+                    let phi = phi.evaluate(plan.steps, &query, &task).await?;
+                    annotate::aggregated_quantiles(&phi, &query, *span);
                     phi
                 }
                 Collected::CountValues(_) => ScalarColumn::Constant(0.0),

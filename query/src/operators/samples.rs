@@ -545,11 +545,12 @@ impl Evaluator {
     }
 
     fn check_counter_name(&mut self, labels: &[u8], query: &QueryContext) {
+        // Series come by name, but of one name in several types.
         let name = labels::value_of(labels, METRIC_NAME.as_bytes());
-        if name != self.checked_name {
+        if name != self.checked_name || query.promql().type_and_unit_labels {
             self.checked_name.clear();
             self.checked_name.extend_from_slice(name);
-            annotate::counter_name(labels::text(name), query, self.plan.span);
+            annotate::counter(labels, query, self.plan.span);
         }
     }
 }

@@ -10,6 +10,7 @@ use garner_storage::model::{METRIC_NAME, Timestamp};
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
 use super::scalar::{ScalarExpr, evaluate_all};
+use super::stream::MemoryGuard;
 use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
@@ -18,6 +19,7 @@ use crate::functions::native::mixed::MixedBuffer;
 use crate::functions::range::RangeKernel;
 use crate::functions::window::{Windows, without_stale};
 use crate::functions::{RangeFunction, annotate};
+use crate::plan::physical::BYTES_PER_INNER_STEP;
 use crate::plan::{Span, Steps};
 use crate::vector::{RowBuffer, VectorBuilder, VectorRow, labels};
 
@@ -97,6 +99,8 @@ impl Operator for Subquery {
         let plan = self.clone();
         map_rows(&self.input, partition, query, task, move |query, task| {
             Box::pin(async move {
+                let mut memory = MemoryGuard::new(&query);
+                memory.grow(plan.inner.len().saturating_mul(BYTES_PER_INNER_STEP))?;
                 let params = evaluate_all(&plan.params, plan.windows.steps, &query, &task).await?;
                 if plan.function == RangeFunction::QuantileOverTime {
                     annotate::quantiles(&params, &query, plan.span);
@@ -109,6 +113,7 @@ impl Operator for Subquery {
                     label_bytes: Vec::new(),
                     plan,
                     query,
+                    _memory: memory,
                 })
             })
         })
@@ -131,6 +136,8 @@ struct Mapper {
     mixed: MixedBuffer,
     label_bytes: Vec<u8>,
     query: Arc<QueryContext>,
+    /// Of the points of one row.
+    _memory: MemoryGuard,
 }
 
 impl RowMapper for Mapper {
@@ -146,8 +153,7 @@ impl RowMapper for Mapper {
         }
         let counter = matches!(self.plan.function, RangeFunction::Rate | RangeFunction::Increase);
         if counter && self.row.has_floats() {
-            let name = labels::text(labels::value_of(row.labels, METRIC_NAME.as_bytes()));
-            annotate::counter_name(name, &self.query, self.plan.span);
+            annotate::counter(row.labels, &self.query, self.plan.span);
         }
         if self.plan.function.keeps_name() {
             out.push_row(row.labels, &self.row);

@@ -30,6 +30,7 @@ use crate::operators::scalar::{Scalar, ScalarExpr};
 use crate::operators::set_op::SetOperation;
 use crate::operators::sort::{Sort, SortKey};
 use crate::operators::step_invariant::StepInvariant;
+use crate::operators::stream::MemoryGuard;
 use crate::operators::subquery::Subquery;
 use crate::operators::topk::{Pick, TopK};
 use crate::operators::unique::Unique;
@@ -238,12 +239,23 @@ async fn plan_samples(
     Ok(PlannedVector::name_dropped(exec, may_collide, steps, strict, query))
 }
 
+/// Bytes that operators hold a step of a subquery in the least: the row that is being made, and its place in a batch.
+pub const BYTES_PER_INNER_STEP: usize = 18;
+
+/// The steps inside a subquery, which can be many more than a query may have, and the windows over them. Refused where a
+/// single row of them would be over the query's memory, before any is made.
+pub fn subquery_grid(node: &SubqueryNode, steps: Steps, query: &QueryContext) -> Result<(Steps, Windows), QueryError> {
+    let (inner, windows) = node.grid(steps);
+    MemoryGuard::new(query).grow(inner.len().saturating_mul(BYTES_PER_INNER_STEP))?;
+    Ok((inner, windows))
+}
+
 async fn plan_subquery(
     node: &SubqueryNode,
     steps: Steps,
     query: &Arc<QueryContext>,
 ) -> Result<PlannedVector, QueryError> {
-    let (inner, windows) = node.grid(steps);
+    let (inner, windows) = subquery_grid(node, steps, query)?;
     let params = plan_scalars(&node.params, steps, query).await?;
     // What is evaluated at no time has nothing to tell and nothing to refuse.
     let nothing = VectorPlan::Vector(Box::new(VectorPlan::Number(f64::NAN)));
@@ -483,8 +495,12 @@ async fn plan_other(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) 
             let function = BucketFunction::Quantiles(Arc::clone(label), phis);
             let input = plan_vector(input, steps, query).await?;
             let exec = Buckets::plan(input.exec, function, steps, *span);
-            // Two φ can be one number, and the label can be one that the input has.
-            Ok(PlannedVector::unique(Unique::plan(exec, steps, false)))
+            // Two φ can be one number, and the label can be one that the input has. A name that is dropped only at the end
+            // can make further ones equal there.
+            Ok(PlannedVector {
+                exec: Unique::plan(exec, steps, false),
+                may_collide: input.may_collide && query.names() == NameRemoval::Delayed,
+            })
         }
         VectorPlan::HistogramFraction {
             lower,

@@ -2,27 +2,29 @@
 //! not show; Prometheus' own scripts cover the rest over HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod asking;
 mod corpus;
 mod experimental;
+mod memory;
 mod starts;
 mod told;
 
 use std::sync::Arc;
 
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{Histogram, Labels, TenantId};
+use garner_storage::model::{Histogram, Labels};
 
-use crate::engine::{Engine, EngineLimits, QueryOptions};
+use self::asking::{At, ask};
+use crate::engine::EngineLimits;
 use crate::error::{QueryError, QueryErrorKind};
 use crate::functions::native::text::text;
 use crate::output::{QueryOutput, SampleValue, Value};
 use crate::promql::format_float;
-use crate::testing::{TestClock, TestStore};
+use crate::testing::TestStore;
 
 const MINUTE: i64 = 60_000_000_000;
 
 /// Counters and gauges a minute apart from time 0 to 10 m.
-fn engine() -> Engine {
+fn store() -> TestStore {
     let ramp = |step: f64| (0..=10).map(|i| Some(f64::from(i) * step)).collect::<Vec<_>>();
     let mut store = TestStore::new();
     store
@@ -52,41 +54,15 @@ fn engine() -> Engine {
         .load(&[("__name__", "h_bucket"), ("le", "+Inf")], MINUTE, &[Some(10.0); 11]);
     let stale = f64::from_bits(garner_storage::model::STALE_NAN_BITS);
     store.load(&[("__name__", "gone")], MINUTE, &[Some(1.0), Some(2.0), Some(stale)]);
-    let accountant = MemoryAccountant::new(1 << 30);
-    Engine::new(
-        store.reader(),
-        accountant,
-        EngineLimits::default(),
-        Arc::new(TestClock(0)),
-    )
-}
-
-fn answer<F>(query: impl FnOnce(Engine, TenantId) -> F) -> Result<QueryOutput, QueryError>
-where
-    F: Future<Output = Result<QueryOutput, QueryError>>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(query(engine(), TenantId::new("t").unwrap()))
+    store
 }
 
 fn instant(text: &str, time_ns: i64) -> Result<QueryOutput, QueryError> {
-    answer(|engine, tenant| async move {
-        engine
-            .promql_instant(&tenant, text, time_ns, QueryOptions::default())
-            .await
-    })
+    ask(store(), EngineLimits::default(), text, At::Time(time_ns))
 }
 
-fn range(text: &str, start_ns: i64, end_ns: i64, step_ns: i64) -> Result<QueryOutput, QueryError> {
-    answer(|engine, tenant| async move {
-        let options = QueryOptions::default();
-        engine
-            .promql_range(&tenant, text, start_ns, end_ns, step_ns, options)
-            .await
-    })
+fn range(text: &str, start: i64, end: i64, step: i64) -> Result<QueryOutput, QueryError> {
+    ask(store(), EngineLimits::default(), text, At::Range { start, end, step })
 }
 
 /// Labels as a selector, without spaces.

@@ -1,16 +1,14 @@
 //! What Prometheus hides behind feature flags, over a small store: text in, answer out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
+use garner_storage::model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Histogram, Labels};
 
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::TenantId;
-
+use super::asking::{self, At};
 use super::show;
 use crate::context::PromqlSettings;
-use crate::engine::{Engine, EngineLimits, QueryOptions};
+use crate::engine::EngineLimits;
 use crate::output::{QueryOutput, Value};
-use crate::testing::{TestClock, TestStore};
+use crate::testing::TestStore;
 
 const MINUTE: i64 = 60_000_000_000;
 
@@ -76,19 +74,15 @@ fn ask(query: &str, delayed_name_removal: bool, at: i64, range: bool) -> Result<
         },
         ..EngineLimits::default()
     };
-    let accountant = MemoryAccountant::new(1 << 30);
-    let engine = Engine::new(store().reader(), accountant, limits, Arc::new(TestClock(0)));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let tenant = TenantId::new("t").unwrap();
-    let options = QueryOptions::default();
-    let answer = match range {
-        true => runtime.block_on(engine.promql_range(&tenant, query, 0, at, MINUTE, options)),
-        false => runtime.block_on(engine.promql_instant(&tenant, query, at, options)),
+    let at = match range {
+        true => At::Range {
+            start: 0,
+            end: at,
+            step: MINUTE,
+        },
+        false => At::Time(at),
     };
-    answer.map_err(|e| e.to_string())
+    asking::ask(store(), limits, query, at).map_err(|e| e.to_string())
 }
 
 fn shown(output: Result<QueryOutput, String>) -> Result<String, String> {
@@ -173,19 +167,7 @@ fn two_info_series_of_a_target_at_once_are_refused() {
             &[Some(1.0)],
         );
     }
-    let accountant = MemoryAccountant::new(1 << 30);
-    let engine = Engine::new(
-        store.reader(),
-        accountant,
-        EngineLimits::default(),
-        Arc::new(TestClock(0)),
-    );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let tenant = TenantId::new("t").unwrap();
-    let answer = runtime.block_on(engine.promql_instant(&tenant, "info(m)", 0, QueryOptions::default()));
+    let answer = asking::ask(store, EngineLimits::default(), "info(m)", At::Time(0));
     assert_eq!(
         answer.map_err(|e| e.to_string()).unwrap_err(),
         "found duplicate series for info metric: existing {__name__=\"target_info\", job=\"1\", v=\"1\"} @ 0, new \
@@ -302,4 +284,103 @@ fn metric_names_can_go_last() {
     );
     let apart = ask("-(m > 2) or -(other_m > 2)", true, 4 * MINUTE, true);
     assert_eq!(shown(apart).as_deref(), Ok("{instance=a,job=1} -5@0 -6@1 -3@3 -4@4"));
+}
+
+#[test]
+fn quantiles_of_histograms_can_become_equal_where_the_name_goes() {
+    let mut store = TestStore::new();
+    for name in ["a_bucket", "b_bucket"] {
+        for le in ["1", "+Inf"] {
+            store.load(&[("__name__", name), ("le", le)], MINUTE, &[Some(5.0)]);
+        }
+    }
+    let limits = EngineLimits {
+        promql: PromqlSettings {
+            delayed_name_removal: true,
+            ..PromqlSettings::default()
+        },
+        ..EngineLimits::default()
+    };
+    let query = r#"histogram_quantiles({__name__=~".+_bucket"}, "q", 0.5)"#;
+    let answer = asking::ask(store, limits, query, At::Time(0)).map_err(|e| e.to_string());
+    assert_eq!(
+        answer.err().as_deref(),
+        Some("vector cannot contain metrics with the same labelset")
+    );
+}
+
+#[test]
+fn each_different_quantile_out_of_bounds_is_warned_of() {
+    let warnings = |query: &str| ask(query, false, 4 * MINUTE, true).unwrap().warnings;
+    let value = |got: &str, place: &str| {
+        format!("PromQL warning: quantile value should be between 0 and 1, got {got} ({place})")
+    };
+    assert_eq!(
+        warnings("quantile_over_time(scalar(m) - 1, m[1m])"),
+        ["-1", "2", "3"].map(|got| value(got, "1:20"))
+    );
+    // An aggregation tells of the least and the greatest.
+    assert_eq!(
+        warnings("quantile(scalar(m) - 1, m)"),
+        ["-1", "3"].map(|got| value(got, "1:10"))
+    );
+}
+
+#[test]
+fn types_tell_counters_where_they_are_labels() {
+    let mut store = TestStore::new();
+    for (name, kind) in [
+        ("a_total", "gauge"),
+        ("b", "counter"),
+        ("c", "histogram"),
+        ("d_sum", ""),
+    ] {
+        store.load(
+            &[("__name__", name), ("__type__", kind)],
+            MINUTE,
+            &[Some(1.0), Some(2.0)],
+        );
+    }
+    let limits = EngineLimits {
+        promql: PromqlSettings {
+            type_and_unit_labels: true,
+            ..PromqlSettings::default()
+        },
+        ..EngineLimits::default()
+    };
+    let query = r#"sum(rate({__name__=~".+"}[5m]))"#;
+    let infos = asking::ask(store, limits, query, At::Time(MINUTE)).unwrap().infos;
+    let text = |kind: &str, name: &str| {
+        format!(
+            "PromQL info: metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got \
+             {kind:?}: {name:?} (1:10)"
+        )
+    };
+    assert_eq!(infos, [text("", "d_sum"), text("gauge", "a_total")]);
+}
+
+#[test]
+fn nothing_lies_between_exponential_and_custom_buckets() {
+    let histogram = |schema: i32| Histogram {
+        schema,
+        count: 1.0,
+        sum: 1.0,
+        positive_spans: vec![BucketSpan { offset: 0, length: 1 }],
+        positive_buckets: vec![1.0],
+        custom_values: if schema < 0 { vec![5.0] } else { Vec::new() },
+        ..Histogram::default()
+    };
+    let series = Labels::from_pairs([("__name__", "mix")]);
+    let mut store = TestStore::new();
+    store.push_histogram(&series, 0, histogram(0));
+    store.push_histogram(&series, MINUTE, histogram(CUSTOM_BUCKETS_SCHEMA));
+    let answer = asking::ask(store, EngineLimits::default(), "mix smoothed", At::Time(MINUTE / 2)).unwrap();
+    assert_eq!(show(&answer.value), "");
+    assert_eq!(
+        answer.warnings,
+        [
+            "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name \
+          \"mix\" (1:1)"
+        ]
+    );
 }

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{BucketSpan, Histogram, Labels, STALE_NAN_BITS, TenantId};
+use garner_storage::model::{BucketSpan, Histogram, Labels, STALE_NAN_BITS};
 
+use super::asking::{self, At};
 use super::show;
 use crate::context::PromqlSettings;
-use crate::engine::{Engine, EngineLimits, QueryOptions};
+use crate::engine::EngineLimits;
 use crate::output::QueryOutput;
-use crate::testing::{TestClock, TestSample, TestStore};
+use crate::testing::{TestSample, TestStore};
 
 const MINUTE: i64 = 60_000_000_000;
 const SECOND: i64 = 1_000_000_000;
@@ -68,18 +68,16 @@ fn ask(query: &str, use_start_timestamps: bool, range: bool) -> QueryOutput {
         },
         ..EngineLimits::default()
     };
-    let accountant = MemoryAccountant::new(1 << 30);
-    let engine = Engine::new(store().reader(), accountant, limits, Arc::new(TestClock(0)));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let (tenant, options, at) = (TenantId::new("t").unwrap(), QueryOptions::default(), 6 * MINUTE);
-    let answer = match range {
-        true => runtime.block_on(engine.promql_range(&tenant, query, at - MINUTE, at, MINUTE, options)),
-        false => runtime.block_on(engine.promql_instant(&tenant, query, at, options)),
+    let end = 6 * MINUTE;
+    let at = match range {
+        true => At::Range {
+            start: end - MINUTE,
+            end,
+            step: MINUTE,
+        },
+        false => At::Time(end),
     };
-    answer.unwrap()
+    asking::ask(store(), limits, query, at).unwrap()
 }
 
 /// At 6 m, with a look at starts and without.
