@@ -336,7 +336,7 @@ fn types_tell_counters_where_they_are_labels() {
         ("d_sum", ""),
     ] {
         store.load(
-            &[("__name__", name), ("__type__", kind)],
+            &[("__name__", name), ("__type__", kind), ("n", name)],
             MINUTE,
             &[Some(1.0), Some(2.0)],
         );

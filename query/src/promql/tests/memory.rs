@@ -101,7 +101,7 @@ fn a_subquery_of_too_many_steps_is_refused_before_they_are_made() {
         "many[100y:1ms]",
         "max_over_time(vector(1)[100y:1ms])",
         "max_over_time(max_over_time(many[1h:1s])[100y:1ms])",
-        "sum_over_time(scalar(many)[100y:1ms] @ 10)",
+        "sum_over_time(vector(scalar(many))[100y:1ms] @ 10)",
     ] {
         refused(ask(query), cap);
     }
