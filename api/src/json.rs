@@ -9,6 +9,20 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Appends `text` as a JSON string that is safe inside HTML, as Go's `json.Encoder` writes it by default.
+pub fn push_html_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        push_escaped(out, &rest[..at]);
+        let Some(sign) = rest[at..].chars().next() else { break };
+        out.extend_from_slice(format!("\\u{:04x}", u32::from(sign)).as_bytes());
+        rest = &rest[at + sign.len_utf8()..];
+    }
+    push_escaped(out, rest);
+    out.push(b'"');
+}
+
 /// Appends `bytes` as a JSON string; what is no UTF-8 becomes U+FFFD, as Go's encoder makes it.
 pub fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');

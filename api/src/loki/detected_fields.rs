@@ -2,6 +2,7 @@
 //! stream's labels (loki `pkg/querier/queryrange/detected_fields.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -14,7 +15,7 @@ use garner_storage::model::Labels;
 
 use super::json_path::PathNames;
 use super::options::check_query_limits;
-use super::params::{bounds, limit_named, limit_or};
+use super::params::{bounds, limit_named, limit_or, step};
 use crate::error::{Failure, TextFailure};
 use crate::json::{push_int, push_string, push_strings};
 use crate::server::{ReadAsk, SharedApp, Written, answer, loki_json};
@@ -69,12 +70,13 @@ fn fields_limit(ask: &ReadAsk) -> Result<u32, Failure> {
 /// The newest lines of the request's query, with labels told apart by where they come from.
 async fn lines(app: &SharedApp, ask: ReadAsk) -> Result<Vec<LogStream>, Failure> {
     let (start_ns, end_ns) = bounds(&ask.params, app.clock.now())?;
-    if end_ns <= start_ns {
+    if end_ns < start_ns {
         return Err(Failure::bad_data(
             "end timestamp must not be before or equal to start time",
         ));
     }
     let limit = limit_named(&ask.params, "line_limit", DEFAULT_LINE_LIMIT)? as usize;
+    step(&ask.params, start_ns, end_ns)?;
     let query = ask.params.get("query").to_string();
     match parse(&query) {
         Ok(Expr::Log(_)) => {}
@@ -108,8 +110,9 @@ struct Field {
     json_path: Vec<String>,
 }
 
-/// The fields of one line: name, value, and the parser that finds it in the line.
+/// Finds fields in lines by themselves: only labels of the stream make a field `_extracted`, those of the metadata do not.
 struct LineParser {
+    stream: Arc<StreamLabels>,
     json: Pipeline,
     logfmt: Pipeline,
     row: Row,
@@ -122,21 +125,21 @@ impl LineParser {
         Ok(LineParser {
             json: compile(Stage::Json).map_err(internal)?,
             logfmt: compile(Stage::Logfmt(LogfmtFlags::default())).map_err(internal)?,
+            stream: Arc::default(),
             row: Row::default(),
         })
     }
 
     fn begin(&mut self, stream: &LogStream) {
         let labels = Labels::from_pairs(stream.labels.iter().map(|(name, value)| (name, value)));
-        self.row.set_stream(StreamLabels::new(&labels));
+        self.stream = StreamLabels::new(&labels);
+        self.row.set_stream(Arc::clone(&self.stream));
     }
 
     /// Calls `found` for each field that the line itself holds; the parser's name, where one could read the line.
     fn parse(&mut self, entry: &LogEntry, mut found: impl FnMut(&str, &str)) -> Option<&'static str> {
-        let metadata = Labels::from_pairs(entry.metadata.iter().map(|(name, value)| (name, value)));
         for (pipeline, name) in [(&self.json, "json"), (&self.logfmt, "logfmt")] {
             self.row.reset();
-            self.row.add_metadata(&metadata);
             if pipeline.process(&mut self.row, entry.time_ns, entry.line.as_bytes()) && !self.row.has_error() {
                 self.row.for_each(|category, name, value| {
                     if category == Category::Parsed && name != ERROR && name != ERROR_DETAILS {
@@ -173,12 +176,13 @@ fn detect(streams: &[LogStream], limit: usize) -> Result<BTreeMap<String, Field>
             for name in names {
                 let Some(field) = fields.get_mut(&name) else { continue };
                 field.parsers.insert(used);
-                if used == "json" && field.json_path.is_empty() {
+                if used == "json" {
                     let plain = name.strip_suffix(EXTRACTED).unwrap_or(&name);
                     let path = paths
                         .find(&entry.line, &name)
                         .or_else(|| paths.find(&entry.line, plain));
-                    field.json_path = path.unwrap_or_default();
+                    // A field that the query's own parser found elsewhere keeps the path it has.
+                    field.json_path = path.unwrap_or_else(|| std::mem::take(&mut field.json_path));
                 }
             }
         }
@@ -233,13 +237,28 @@ fn values_of(streams: &[LogStream], wanted: &str, limit: usize) -> Result<BTreeS
                     values.insert(value.to_string());
                 }
             };
-            for (name, value) in entry.metadata.iter().chain(&entry.parsed) {
+            for (name, value) in &entry.metadata {
                 take(name, value);
             }
-            parser.parse(entry, take);
+            let mut take_found = |name: &str, value: &str| take(name, size_text(value).as_deref().unwrap_or(value));
+            for (name, value) in &entry.parsed {
+                take_found(name, value);
+            }
+            parser.parse(entry, take_found);
         }
     }
     Ok(values)
+}
+
+/// A size as a query can compare with it: `1.5KiB` is `1.5kB`, since the printer counts in thousands.
+fn size_text(value: &str) -> Option<String> {
+    // Of plain numbers Loki keeps the text: they have no unit.
+    let last = value.trim_end().chars().next_back()?.to_ascii_lowercase();
+    if !"bikmgtpe".contains(last) {
+        return None;
+    }
+    let bytes = units::parse_bytes(value).ok()?;
+    Some(units::format_bytes(bytes))
 }
 
 fn encode_fields(fields: &BTreeMap<String, Field>, limit: u32) -> Vec<u8> {
@@ -268,8 +287,9 @@ fn encode_fields(fields: &BTreeMap<String, Field>, limit: u32) -> Vec<u8> {
     }
     if !fields.is_empty() {
         out.extend_from_slice(b"],");
+        push_limit(&mut out, limit);
     }
-    push_limit(&mut out, limit);
+    out.push(b'}');
     out
 }
 
@@ -279,15 +299,16 @@ fn encode_values(values: &BTreeSet<String>, limit: u32) -> Vec<u8> {
         out.extend_from_slice(br#""values":"#);
         push_strings(&mut out, values);
         out.push(b',');
+        push_limit(&mut out, limit);
     }
-    push_limit(&mut out, limit);
+    out.push(b'}');
     out
 }
 
+/// The limit, which stands only beside something.
 fn push_limit(out: &mut Vec<u8>, limit: u32) {
     out.extend_from_slice(br#""limit":"#);
     push_int(out, i64::from(limit));
-    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use garner_storage::model::Labels;
 
-use super::params::metadata_range;
+use super::options::limited_range;
 use super::selectors::query_selector;
 use crate::error::{Failure, TextFailure};
 use crate::json::{push_int, push_string};
@@ -17,11 +17,8 @@ const STATIC_LABELS: [&str; 4] = ["cluster", "namespace", "instance", "pod"];
 
 /// Answers one request.
 pub async fn detected_labels(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
-    let selectors = match ask.params.get("query").replace(' ', "").as_str() {
-        "{}" => Vec::new(),
-        _ => query_selector(&ask.params)?,
-    };
+    let range = limited_range(&app, &ask.params)?;
+    let selectors = query_selector(&ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     let work = async move { Ok::<_, Failure>(detect(&query.series().await?)) };
     Ok(answer(&app, work, |found| Written(encode(&found)), loki_json).await?)

@@ -9,7 +9,8 @@ use garner_query::output::QueryStats;
 use garner_storage::model::{LabelMatcher, Labels, MatchOp, NANOS_PER_MILLI, Signal, TimeRange};
 use garner_storage::scan::{SeriesRequest, StreamVolume, Volume, VolumeGrid};
 
-use super::params::{limit, metadata_range, step};
+use super::options::limited_range;
+use super::params::{direction, interval, limit, step, time};
 use super::selectors::matchers;
 use super::stats::push_stats;
 use crate::error::{Failure, TextFailure};
@@ -17,12 +18,14 @@ use crate::json::{push_int, push_seconds, push_string};
 use crate::server::{App, ReadAsk, SharedApp, Written, answer, loki_json};
 use crate::tenant::Tenants;
 
+/// Groups of each step where a request names no limit (loki `pkg/storage/stores/index/seriesvolume`).
+const DEFAULT_LIMIT: usize = 100;
 /// Means every stream, where others say so by leaving the selector out.
 const MATCH_ANY: &str = "{}";
 
 /// Streams, chunks, bytes and entries of a selector.
 pub async fn stats(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let matchers = matchers(ask.params.get("query"))?;
     let work = volumes(app.clone(), ask.tenants, matchers, range, 0);
     let encode = |(streams, _): (Vec<StreamVolume>, QueryStats)| Written(total_volume(&streams));
@@ -60,20 +63,30 @@ pub async fn volume_range(State(app): State<SharedApp>, ask: ReadAsk) -> Result<
 }
 
 async fn volume_answer(app: SharedApp, ask: ReadAsk, steps: bool) -> Result<Response, TextFailure> {
-    let closed = metadata_range(&ask.params, app.clock.now())?;
+    let closed = limited_range(&app, &ask.params)?;
     // Loki leaves the end itself out here; it is the time of the last step.
     let range = TimeRange::new(closed.start, closed.end - 1);
-    let step_ns = match steps {
-        true => step(&ask.params, range.start, range.end)?,
-        false => 0,
+    // No groups wanted means the default.
+    let limit = match ask.params.get("limit") {
+        "0" => DEFAULT_LIMIT,
+        _ => limit(&ask.params)? as usize,
     };
-    let limit = limit(&ask.params)? as usize;
-    let mut grouping = Grouping::of(ask.params.get("query"), ask.params.get("targetLabels"))?;
-    grouping.by_label = match ask.params.get("aggregateBy") {
+    // What a query over the same range or at one time would be refused for is refused here too.
+    direction(&ask.params)?;
+    let step_ns = if steps {
+        interval(&ask.params)?;
+        step(&ask.params, range.start, range.end)?
+    } else {
+        time(&ask.params, 0)?;
+        0
+    };
+    let by_label = match ask.params.get("aggregateBy") {
         "" | "series" => false,
         "labels" => true,
         _ => return Err(Failure::bad_data("invalid aggregation option").into()),
     };
+    let mut grouping = Grouping::of(ask.params.get("query"), ask.params.get("targetLabels"))?;
+    grouping.by_label = by_label;
     let work = volumes(app.clone(), ask.tenants, grouping.matchers.clone(), range, step_ns);
     let encode = move |(streams, stats): (Vec<StreamVolume>, QueryStats)| {
         let grid = VolumeGrid::new(range, step_ns);
@@ -181,7 +194,7 @@ impl Grouping {
 /// A group with its bytes by cell, ascending.
 type GroupCells = (Group, Vec<(u32, u64)>);
 
-/// The largest groups of each cell, as Loki limits each step by itself; the largest group of all first.
+/// The largest groups of each cell, as Loki limits each step by itself; the group first that is largest where it begins.
 fn limited(cells: BTreeMap<u32, BTreeMap<Group, u64>>, limit: usize) -> Vec<GroupCells> {
     let mut groups: BTreeMap<Group, Vec<(u32, u64)>> = BTreeMap::new();
     for (cell, found) in cells {
@@ -192,15 +205,15 @@ fn limited(cells: BTreeMap<u32, BTreeMap<Group, u64>>, limit: usize) -> Vec<Grou
         }
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    let total = |cells: &[(u32, u64)]| cells.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
-    groups.sort_by(|a, b| total(&b.1).cmp(&total(&a.1)).then_with(|| a.0.cmp(&b.0)));
+    let first = |cells: &[(u32, u64)]| cells.first().map_or(0, |(_, bytes)| *bytes);
+    groups.sort_by(|a, b| first(&b.1).cmp(&first(&a.1)).then_with(|| a.0.cmp(&b.0)));
     groups
 }
 
 fn encode_volumes(groups: &[GroupCells], grid: &VolumeGrid, steps: bool, stats: &QueryStats) -> Vec<u8> {
     let mut out = Vec::new();
-    // Loki calls an answer without steps a vector, also an empty one of a range.
-    let matrix = steps && !groups.is_empty();
+    // Loki tells the type by the values: one each is a vector, over a range too.
+    let matrix = steps && groups.iter().any(|(_, cells)| cells.len() > 1);
     let kind: &[u8] = if matrix { b"matrix" } else { b"vector" };
     out.extend_from_slice(br#"{"status":"success","data":{"resultType":""#);
     out.extend_from_slice(kind);

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::params::metadata_range;
+use super::options::limited_range;
 use super::selectors::query_selector;
 use crate::error::TextFailure;
 use crate::prometheus::ListAnswer;
@@ -11,7 +11,7 @@ use crate::server::{MetadataQuery, ReadAsk, SharedApp, answer, loki_json};
 
 /// Names of labels.
 pub async fn names(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let selectors = query_selector(&ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     Ok(answer(&app, query.label_names(), ListAnswer::omit_empty, loki_json).await?)
@@ -23,7 +23,7 @@ pub async fn values(
     Path(name): Path<String>,
     ask: ReadAsk,
 ) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let selectors = query_selector(&ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     let work = async move { query.label_values(&name).await };

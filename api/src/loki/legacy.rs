@@ -6,8 +6,8 @@ use garner_query::logql::output::{LogqlOutput, LogqlValue};
 use garner_query::logql::{ast::Expr, parser::parse};
 use garner_storage::model::{NANOS_PER_SECOND, Timestamp};
 
-use super::options::{Flags, check_query_limits, options};
-use super::params::{bounds, metadata_range};
+use super::options::{Flags, check_query_limits, limited_range, options};
+use super::params::bounds;
 use super::stats::push_stats;
 use super::tail::query_text;
 use crate::error::{Failure, TextFailure};
@@ -17,7 +17,7 @@ use crate::server::{MetadataQuery, ReadAsk, SharedApp, Written, answer, loki_jso
 /// A log query over a range; other queries are refused.
 pub async fn query(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let (start_ns, end_ns) = bounds(&ask.params, app.clock.now())?;
-    if end_ns <= start_ns {
+    if end_ns < start_ns {
         return Err(Failure::bad_data("end timestamp must not be before or equal to start time").into());
     }
     let text = query_text(ask.params.get("query"), ask.params.get("regexp"));
@@ -42,7 +42,7 @@ pub async fn query(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Respons
 
 /// Names of labels.
 pub async fn label_names(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, Vec::new())?;
     Ok(answer(&app, query.label_names(), encode_values, loki_json).await?)
 }
@@ -53,7 +53,7 @@ pub async fn label_values(
     Path(name): Path<String>,
     ask: ReadAsk,
 ) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, Vec::new())?;
     let work = async move { query.label_values(&name).await };
     Ok(answer(&app, work, encode_values, loki_json).await?)
@@ -70,7 +70,8 @@ fn encode_values(values: Vec<String>) -> Written {
 }
 
 fn only_streams() -> Failure {
-    Failure::bad_data("legacy endpoints only support streams result type, current type is matrix")
+    // As it comes out of Loki's gRPC between frontend and querier.
+    Failure::bad_data("rpc error: code = Code(400) desc = legacy endpoints only support streams result type")
 }
 
 fn encode(output: &LogqlOutput) -> Result<Vec<u8>, Failure> {

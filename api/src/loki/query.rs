@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::answer::LokiAnswer;
-use super::options::{Flags, check_query_limits, options};
+use super::options::{Flags, instant_options};
 use super::params::time;
 use crate::error::TextFailure;
 use crate::server::{ReadAsk, SharedApp, answer, loki_json};
@@ -13,8 +13,7 @@ use crate::server::{ReadAsk, SharedApp, answer, loki_json};
 pub async fn query(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let time_ns = time(&ask.params, app.clock.now())?;
     let flags = Flags::of(&ask.headers);
-    let options = options(&app, &ask, &flags)?;
-    check_query_limits(&app, ask.params.get("query"), options.limit, 0)?;
+    let options = instant_options(&app, &ask, &flags)?;
     let engine = app.engine.clone();
     let work = async move {
         engine

@@ -12,7 +12,7 @@ use crate::server::{ReadAsk, SharedApp, answer, loki_json};
 /// Answers one request.
 pub async fn query_range(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
     let (start_ns, end_ns) = bounds(&ask.params, app.clock.now())?;
-    if end_ns <= start_ns {
+    if end_ns < start_ns {
         return Err(Failure::bad_data("end timestamp must not be before or equal to start time").into());
     }
     let step_ns = step(&ask.params, start_ns, end_ns)?;

@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use http::HeaderValue;
 
-use super::params::metadata_range;
+use super::options::limited_range;
 use super::selectors::match_selectors;
 use crate::error::{Failure, TextFailure};
 use crate::prometheus::ListAnswer;
@@ -25,7 +25,7 @@ pub async fn analyze_labels(
 
 /// Answers one request.
 pub async fn series(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
-    let range = metadata_range(&ask.params, app.clock.now())?;
+    let range = limited_range(&app, &ask.params)?;
     let selectors = match_selectors(&ask.params)?;
     let query = MetadataQuery::logs(&app, &ask.tenants, range, selectors)?;
     Ok(answer(&app, query.series(), |series| ListAnswer::new(series, 0), loki_json).await?)

@@ -214,6 +214,20 @@ async fn metric_queries_have_their_shape() {
         serde_json::json!([{"metric": {}, "values": [[NOW_S, "3"]]}]),
         "{data}"
     );
+    // A range of no length is a range.
+    let params = [("query", query), ("start", &*now), ("end", &*now)];
+    let data = server.get(RANGE, &params).await.expect(200).json()["data"].clone();
+    assert_eq!(
+        data["result"],
+        serde_json::json!([{"metric": {}, "values": [[NOW_S, "3"]]}]),
+        "{data}"
+    );
+    let params = [("query", r#"{app="shop"}"#), ("start", &*now), ("end", &*now)];
+    let data = server.get(RANGE, &params).await.expect(200).json()["data"].clone();
+    assert_eq!(data["result"], serde_json::json!([]));
+    // Only ranges have an interval.
+    let params = [("query", query), ("time", &*now), ("interval", "-1")];
+    server.get(QUERY, &params).await.expect(200);
     let nothing = server
         .get(RANGE, &[("query", r#"{app="nosuch"}"#)])
         .await
@@ -239,6 +253,13 @@ async fn malformed_queries_say_where() {
         server.get(RANGE, &[("query", query)]).await.expect_text(400, text);
         server.get(QUERY, &[("query", query)]).await.expect_text(400, text);
     }
+    let printed = async |query: &str| server.get("/loki/api/v1/format_query", &[("query", query)]).await;
+    printed(r#"{a="b"} | c > 1"#)
+        .await
+        .expect_text(200, "{\"status\":\"success\",\"data\":\"{a=\\\"b\\\"} | c\\u003e1\"}");
+    printed(r#"{é="b"}"#).await.expect(200);
+    let text = "{\"status\":\"invalid-query\",\"error\":\"parse error at line 1, col 6: syntax error: unexpected \\u003e, expecting STRING\"}";
+    printed("{app=>}").await.expect_text(400, text);
     let params = [("query", r#"{app="a"}"#), ("limit", "5001")];
     let text = "max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)";
     server.get(RANGE, &params).await.expect_text(400, text);

@@ -88,13 +88,39 @@ async fn volumes_are_grouped_limited_and_cut_into_steps() {
         .await,
         json!([{"metric": {"app": ""}, "value": [NOW_S, "15"]}])
     );
+    assert_eq!(
+        volume("volume", &[app, ("limit", "0")]).await.as_array().map(Vec::len),
+        Some(2)
+    );
+    let wrong = async |path: &str, params: &[(&str, &str)], text: &str| {
+        let path = format!("/loki/api/v1/index/{path}");
+        server.get_as(Some("a"), &path, params).await.expect_text(400, text);
+    };
+    let bad = ("query", "{");
+    wrong("volume", &[bad, ("aggregateBy", "x")], "invalid aggregation option").await;
+    wrong("volume", &[app, ("direction", "x")], "invalid direction 'x'").await;
+    wrong(
+        "volume",
+        &[app, ("time", "x")],
+        r#"strconv.ParseInt: parsing "x": invalid syntax"#,
+    )
+    .await;
+    wrong("volume_range", &[app, ("interval", "-1")], "interval must be >= 0").await;
+    let one_each = volume("volume_range", &[app, ("step", "4h")]).await;
+    assert_eq!(
+        one_each,
+        json!([
+            {"metric": {"app": "shop"}, "value": [NOW_S, "8"]},
+            {"metric": {"app": "web"}, "value": [NOW_S, "7"]},
+        ])
+    );
     let steps = volume("volume_range", &[app, ("step", "1h")]).await;
     let at = |hours: i64| (NOW_S - hours * 3_600) as f64 - 0.001;
     assert_eq!(
         steps,
         json!([
-            {"metric": {"app": "shop"}, "values": [[at(2), "5"], [at(1), "3"]]},
             {"metric": {"app": "web"}, "values": [[at(2), "7"]]},
+            {"metric": {"app": "shop"}, "values": [[at(2), "5"], [at(1), "3"]]},
         ])
     );
 }
@@ -184,10 +210,78 @@ async fn labels_and_fields_are_detected() {
         ask("/loki/api/v1/detected_field/took/values").await,
         json!({"values": ["12ms"], "limit": 1000})
     );
+    assert_eq!(ask("/loki/api/v1/detected_field/nosuch/values").await, json!({}));
+    server
+        .get("/loki/api/v1/detected_labels", &[("query", "{}")])
+        .await
+        .expect(400);
+    for path in ["/loki/api/v1/detected_fields", "/loki/api/v1/detected_field/a/values"] {
+        let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        server
+            .get(path, &[query[0], ("step", "0")])
+            .await
+            .expect_text(400, text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_are_those_of_the_line_whatever_its_metadata() {
+    let server = Server::new().await;
+    let value = |line: &str, metadata: serde_json::Value| json!([(NOW_NS - 1).to_string(), line, metadata]);
+    let values = json!([
+        value(
+            r#"{"a":"5m","app":"y","size":"1.5KiB"}"#,
+            json!({"a": "meta", "size": "2KiB"})
+        ),
+        value(r#"{"a":1}"#, json!({})),
+    ]);
+    let body = json!({"streams": [{"stream": {"app": "x"}, "values": values}]});
+    server.push_json(body.to_string()).await.expect(204);
+    let end = NOW_NS.to_string();
+    let ask = async |path: &str| {
+        let params = [("query", r#"{app="x"}"#), ("end", end.as_str())];
+        server.get(path, &params).await.expect(200).json()
+    };
+    let fields = ask("/loki/api/v1/detected_fields").await["fields"].clone();
+    let named: Vec<(&str, i64)> = fields
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| (field["label"].as_str().unwrap(), field["cardinality"].as_i64().unwrap()))
+        .collect();
     assert_eq!(
-        ask("/loki/api/v1/detected_field/nosuch/values").await,
-        json!({"limit": 1000})
+        named,
+        [("a", 3), ("app_extracted", 1), ("detected_level", 1), ("size", 2)]
     );
+    let values = ask("/loki/api/v1/detected_field/size/values").await;
+    // What a line holds is given as a query compares it; metadata stays as sent.
+    assert_eq!(values, json!({"values": ["1.5kB", "2KiB"], "limit": 1000}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_reads_keep_to_the_longest_range() {
+    let server = Server::with("[limits]\nmax_query_length = \"1h\"\n").await;
+    let start = (NOW_NS - 2 * HOUR_NS).to_string();
+    let end = NOW_NS.to_string();
+    let selector = r#"{app="x"}"#;
+    for path in [
+        "labels",
+        "label/app/values",
+        "series",
+        "index/stats",
+        "index/volume",
+        "index/volume_range",
+        "detected_labels",
+        "detected_fields",
+        "query_range",
+    ] {
+        let path = format!("/loki/api/v1/{path}");
+        let mut params = vec![("query", selector), ("match[]", selector), ("end", end.as_str())];
+        server.get(&path, &params).await.expect(200);
+        params.push(("start", start.as_str()));
+        let text = "the query time range exceeds the limit (query length: 2h0m0s, limit: 1h)";
+        server.get(&path, &params).await.expect_text(400, text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,6 +317,6 @@ async fn older_paths_and_pages_answer() {
     let metric = [("query", r#"rate({app="shop"}[1m])"#)];
     server.get("/api/prom/query", &metric).await.expect_text(
         400,
-        "legacy endpoints only support streams result type, current type is matrix",
+        "rpc error: code = Code(400) desc = legacy endpoints only support streams result type",
     );
 }

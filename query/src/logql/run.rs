@@ -14,7 +14,7 @@ use garner_storage::scan::{LogOrder, SeriesRequest};
 use super::ast::{Expr, LogExpr, MetricExpr};
 use super::lower::lower;
 use super::output::{LogEntry, LogStream, LogqlOutput, LogqlValue};
-use super::parser::parse;
+use super::parser::{parse, parse_for_printing};
 use super::pipeline::decode_pairs;
 use super::selector::LineSelector;
 use super::{matchers, printer};
@@ -64,7 +64,7 @@ impl Default for LogqlOptions {
 
 /// The query printed for reading (`/loki/api/v1/format_query`).
 pub fn format_query(text: &str) -> Result<String, QueryError> {
-    Ok(printer::prettify(&parse(text)?))
+    Ok(printer::prettify(&parse_for_printing(text)?))
 }
 
 impl Engine {

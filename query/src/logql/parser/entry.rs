@@ -13,9 +13,15 @@ pub const MAX_QUERY_BYTES: usize = 131_072;
 
 /// Parses and checks a query.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    let expr = parse_for_printing(text)?;
+    reject_quoted_names(&expr)?;
+    Ok(expr)
+}
+
+/// Parses a query that is only printed: its names may be any that parse.
+pub fn parse_for_printing(text: &str) -> Result<Expr, ParseError> {
     let expr = parse_unchecked(text)?;
     validate(&expr)?;
-    reject_quoted_names(&expr)?;
     Ok(expr)
 }
 

@@ -329,6 +329,9 @@ fn binary(op: BinaryOp, modifier: BinaryModifier, left: Parsed, right: Parsed) -
         Err(error) => return MetricExpr::Invalid(error),
     };
     match (&left, &right) {
+        // What is wrong with a leg was noticed before the operator was looked at.
+        (MetricExpr::Invalid(_), _) => left,
+        (_, MetricExpr::Invalid(_)) => right,
         (MetricExpr::Literal(value), _) if op.is_set() => literal_leg("left", *value),
         (_, MetricExpr::Literal(value)) if op.is_set() => literal_leg("right", *value),
         (MetricExpr::Literal(a), MetricExpr::Literal(b)) => MetricExpr::Literal(fold(op, *a, *b)),

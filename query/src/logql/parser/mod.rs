@@ -17,5 +17,7 @@ mod stage;
 mod tests;
 mod validate;
 
-pub use entry::{MAX_QUERY_BYTES, parse, parse_log_selector, parse_matchers, parse_unvalidated_log_selector};
+pub use entry::{
+    MAX_QUERY_BYTES, parse, parse_for_printing, parse_log_selector, parse_matchers, parse_unvalidated_log_selector,
+};
 pub use validate::NO_SELECTIVE_MATCHER;

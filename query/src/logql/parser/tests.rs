@@ -10,6 +10,10 @@ const ERRORS: &[(&str, &str)] = &[
         "{",
         "parse error at line 1, col 2: syntax error: unexpected $end, expecting IDENTIFIER or }",
     ),
+    (
+        "0x1 and 2",
+        "parse error : unable to parse literal as a float: strconv.ParseFloat: parsing \"0x1\": invalid syntax",
+    ),
     ("}", "parse error at line 1, col 1: syntax error: unexpected }"),
     (
         "{}",

@@ -1,6 +1,7 @@
 //! `| json`, `| json a="b.c"` and `| unpack`.
 
 use super::hints::Hints;
+use super::json_paths::each_path;
 use super::json_scan::{self, Kind, Stop};
 use super::row::{DUPLICATE_SUFFIX, Row};
 use super::stages::Outcome;
@@ -112,6 +113,27 @@ fn set_field(row: &mut Row, name: &mut String, kind: Kind, text: &[u8], hints: &
     }
     row.set(name, value, hints);
     hints.passes(name, row)
+}
+
+/// Calls `found` with the name and the path of each label that `| json` finds in `line`, up to where it is malformed.
+pub fn each_label_path(line: &[u8], mut found: impl FnMut(&str, &[String])) {
+    walk_paths(line, &mut String::new(), &mut Vec::new(), &mut found);
+}
+
+fn walk_paths(data: &[u8], prefix: &mut String, path: &mut Vec<String>, found: &mut dyn FnMut(&str, &[String])) {
+    let _ = json_scan::each_field(data, &mut String::new(), |key, kind, text, _| {
+        let outer = prefix.len();
+        append_sanitized(prefix, key);
+        path.push(key.to_string());
+        match kind {
+            Kind::Object if path.len() < MAX_DEPTH => walk_paths(text, prefix, path, found),
+            Kind::String | Kind::Number | Kind::Boolean => found(prefix, path),
+            _ => {}
+        }
+        path.pop();
+        prefix.truncate(outer);
+        Ok::<(), ()>(())
+    });
 }
 
 /// Appends a key to a prefix: blanks around it go, signs become `_`, and a name never starts with a digit.
@@ -288,11 +310,17 @@ impl JsonExpressions {
         }
         let mut value = std::mem::take(&mut row.buffers.value);
         let mut key = std::mem::take(&mut row.buffers.key);
-        let mut missing = false;
-        for (label, path) in &self.0 {
-            let Some((kind, text)) = find(line, path) else {
-                missing = true;
-                continue;
+        let mut scanned = std::mem::take(&mut row.buffers.scanned);
+        let mut progress = std::mem::take(&mut row.buffers.progress);
+        let mut found = 0;
+        let paths = self.0.iter().map(|(_, path)| path.as_slice());
+        each_path(line, paths, &mut progress, &mut scanned, |index, result| {
+            let (kind, text) = match result {
+                Ok(value) => value,
+                Err(details) => return row.set_parser_error(JSON_ERROR, Some(details), hints),
+            };
+            let Some((label, _)) = index.and_then(|i| self.0.get(i)) else {
+                return;
             };
             key.clear();
             key.push_str(label);
@@ -308,7 +336,11 @@ impl JsonExpressions {
                 _ => json_scan::label_text(text, &mut value),
             }
             row.set(&key, &value, hints);
-        }
+            found += 1;
+        });
+        let missing = found < self.0.len();
+        row.buffers.scanned = scanned;
+        row.buffers.progress = progress;
         if missing {
             for (label, _) in &self.0 {
                 if row.get(label).is_none() {
@@ -322,7 +354,8 @@ impl JsonExpressions {
     }
 }
 
-fn find<'a>(data: &'a [u8], path: &[PathStep]) -> Option<(Kind, &'a [u8])> {
+/// The value at `path`, where `data` holds it.
+pub(super) fn find<'a>(data: &'a [u8], path: &[PathStep]) -> Option<(Kind, &'a [u8])> {
     let (step, rest) = path.split_first()?;
     let (kind, text) = match step {
         PathStep::Index(index) => json_scan::element(data, *index)?,

@@ -31,7 +31,7 @@ pub fn next_token(data: &[u8]) -> Option<usize> {
 }
 
 /// Offset after the closing quote of a string whose opening quote lies before `data`, and whether it holds escapes.
-fn string_end(data: &[u8]) -> Option<(usize, bool)> {
+pub(super) fn string_end(data: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     let mut escaped = false;
     loop {
@@ -49,7 +49,7 @@ fn string_end(data: &[u8]) -> Option<(usize, bool)> {
 }
 
 /// Offset after the block that `data` starts with.
-fn block_end(data: &[u8], open: u8, close: u8) -> Option<usize> {
+pub(super) fn block_end(data: &[u8], open: u8, close: u8) -> Option<usize> {
     let mut level = 0usize;
     let mut at = 0;
     while at < data.len() {

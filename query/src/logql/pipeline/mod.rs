@@ -1,20 +1,24 @@
 //! Pipelines: what is done to each line, compiled once a query.
 //!
 //! [`compiled`] runs the stages of [`stages`] over the labels of [`row`]. The stages themselves: [`line_filter`],
-//! [`label_filter`] (with [`ip`]), [`json`] over [`json_scan`], [`logfmt`]. [`hints`] says what parsers may leave out.
+//! [`label_filter`] (with [`ip`]), [`json`] over [`json_scan`] and [`json_paths`], [`logfmt`]. [`hints`] says what parsers may leave out.
 
 mod compiled;
 mod hints;
 mod ip;
 mod json;
+mod json_paths;
 mod json_scan;
 mod label_filter;
 mod line_filter;
 mod logfmt;
 mod row;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 pub use compiled::{Pipeline, Wanted};
 pub use hints::Hints;
+pub use json::each_label_path;
 pub use label_filter::Filter;
 pub use row::{Category, ERROR, ERROR_DETAILS, PRESERVE_ERROR, Row, StreamLabels, decode_pairs};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use garner_storage::model::Labels;
 
 use super::hints::Hints;
+use super::json_paths::Progress;
 
 /// The label that holds a stage's error.
 pub const ERROR: &str = "__error__";
@@ -77,6 +78,9 @@ pub(super) struct Buffers {
     pub(super) changed: bool,
     pub(super) key: String,
     pub(super) value: String,
+    /// A key that a walk over JSON unescapes.
+    pub(super) scanned: String,
+    pub(super) progress: Vec<Progress>,
     pub(super) sorted: Vec<(Span, Span, Source)>,
 }
 
@@ -267,6 +271,11 @@ impl Row {
         self.details = 0..0;
     }
 
+    /// Whether a label of this name stands aside for the error of a stage or its details.
+    fn is_covered_by_error(&self, name: &str) -> bool {
+        (!self.error.is_empty() && name == ERROR) || (!self.details.is_empty() && name == ERROR_DETAILS)
+    }
+
     /// Whether the labels are exactly the stream's.
     pub fn is_unchanged(&self) -> bool {
         self.metadata.is_empty() && self.parsed.is_empty() && self.deleted.is_empty() && self.error.is_empty()
@@ -282,11 +291,12 @@ impl Row {
                 found(Category::Stream, name, value);
             }
         }
-        for (name, value) in &self.metadata {
-            found(Category::Metadata, self.text(name), self.text(value));
-        }
-        for (name, value) in &self.parsed {
-            found(Category::Parsed, self.text(name), self.text(value));
+        for (list, category) in [(&self.metadata, Category::Metadata), (&self.parsed, Category::Parsed)] {
+            for (name, value) in list {
+                if !self.is_covered_by_error(self.text(name)) {
+                    found(category, self.text(name), self.text(value));
+                }
+            }
         }
         if !self.error.is_empty() {
             found(Category::Parsed, ERROR, self.error());
@@ -311,7 +321,8 @@ impl Row {
         }
         for (list, category) in [(&self.metadata, Category::Metadata), (&self.parsed, Category::Parsed)] {
             for (name, value) in list {
-                if (keep_empty || !value.is_empty()) && keep(category, self.text(name)) {
+                let shown = (keep_empty || !value.is_empty()) && !self.is_covered_by_error(self.text(name));
+                if shown && keep(category, self.text(name)) {
                     sorted.push((name.clone(), value.clone(), Source::Arena));
                 }
             }
