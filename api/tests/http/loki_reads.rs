@@ -227,7 +227,7 @@ async fn labels_and_fields_are_detected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_are_those_of_the_line_whatever_its_metadata() {
     let server = Server::new().await;
-    let value = |line: &str, metadata: serde_json::Value| json!([(NOW_NS - 1).to_string(), line, metadata]);
+    let value = |line: &str, metadata: Value| json!([(NOW_NS - 1).to_string(), line, metadata]);
     let values = json!([
         value(
             r#"{"a":"5m","app":"y","size":"1.5KiB"}"#,

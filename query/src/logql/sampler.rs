@@ -6,7 +6,7 @@ use ahash::AHashMap;
 use garner_storage::model::Labels;
 use garner_storage::scan::{LogBatch, LogColumns};
 
-use super::ast::{Conversion, Grouping, LogRange, RangeOp};
+use super::ast::{Conversion, Grouping, LogRange, RangeOp, Stage};
 use super::error::ParseError;
 use super::lines;
 use super::pipeline::{Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
@@ -85,13 +85,36 @@ impl LineSampler {
             op,
             range: range.clone(),
             grouping: grouping.cloned(),
-            pipeline: Pipeline::compile(&range.log.stages, &wanted)?,
+            pipeline: Pipeline::compile(&stages_that_count(op, &range.log.stages), &wanted)?,
             value,
             groups,
             without,
             no_labels,
         })))
     }
+}
+
+/// The stages without templates for lines that nobody reads afterwards; such a template need not even be one, and what
+/// it names need not be parsed (grafana/loki `pkg/logql/optimize.go`, `removeLineformat`).
+fn stages_that_count(op: RangeOp, stages: &[Stage]) -> Vec<Stage> {
+    let reads_line = |stage: &Stage| {
+        matches!(
+            stage,
+            Stage::LineFilters(_)
+                | Stage::Json
+                | Stage::JsonExpressions(_)
+                | Stage::Logfmt(_)
+                | Stage::LogfmtExpressions(..)
+                | Stage::Regexp(_)
+                | Stage::Pattern(_)
+                | Stage::Unpack
+        )
+    };
+    let counts_bytes = matches!(op, RangeOp::Bytes | RangeOp::BytesRate);
+    let kept = stages.iter().enumerate().filter(|(at, stage)| {
+        !matches!(stage, Stage::LineFormat(_)) || counts_bytes || stages[*at..].iter().any(reads_line)
+    });
+    kept.map(|(_, stage)| stage.clone()).collect()
 }
 
 impl LineSampler {

@@ -189,6 +189,71 @@ async fn metric_queries_fold_lines_into_windows() {
     );
 }
 
+/// A template of lines that nobody reads is not looked at, so what it names is not parsed either.
+#[tokio::test]
+async fn lines_are_formatted_only_for_what_reads_them() {
+    for (query, expected) in [
+        (
+            "sum(count_over_time({pod=\"l\"} | json | line_format `{{.x}}` [1m]))",
+            "{} 2",
+        ),
+        (
+            "sum(count_over_time({pod=\"l\"} | line_format `{{ nosuch }}` | decolorize [1m]))",
+            "{} 2",
+        ),
+        ("sum(bytes_over_time({pod=\"l\"} | line_format `ab` [1m]))", "{} 4"),
+        (
+            "sum(count_over_time({pod=\"l\"} | line_format `ab` |= `b` [1m]))",
+            "{} 2",
+        ),
+    ] {
+        let answer = instant(query).await;
+        assert_eq!(answer, expected, "{query}");
+    }
+    for query in [
+        "sum(count_over_time({pod=\"l\"} | json | line_format `{{.x}}` | logfmt [1m]))",
+        "sum(bytes_over_time({pod=\"l\"} | line_format `{{ nosuch }}` [1m]))",
+    ] {
+        let answer = instant(query).await;
+        assert!(answer.starts_with("error"), "{query}: {answer}");
+    }
+}
+
+/// Of lines of one time and stream, the last written is the newest.
+#[tokio::test]
+async fn lines_of_one_time_come_in_the_order_of_their_writing() {
+    let mut store = TestStore::new();
+    let stream = Labels::from_pairs([("app", "a")]);
+    for line in ["c", "a", "b"] {
+        store.push_log(&stream, 10 * S, line, &[]);
+    }
+    let engine = Engine::new(
+        store.reader(),
+        MemoryAccountant::new(1 << 30),
+        EngineLimits::default(),
+        Arc::new(TestClock(0)),
+    );
+    for (order, limit, expected) in [
+        (LogOrder::Forward, 2, ["c", "a"].as_slice()),
+        (LogOrder::Backward, 2, &["b", "a"]),
+        (LogOrder::Backward, 9, &["b", "a", "c"]),
+    ] {
+        let options = LogqlOptions {
+            order,
+            limit,
+            ..LogqlOptions::default()
+        };
+        let output = engine
+            .logql_range(&tenant(), "{app=\"a\"}", 0, 60 * S, S, options)
+            .await;
+        let LogqlValue::Streams(streams) = output.unwrap().value else {
+            panic!("no streams");
+        };
+        let lines: Vec<&str> = streams[0].entries.iter().map(|e| e.line.as_str()).collect();
+        assert_eq!(lines, expected, "{order:?}");
+    }
+}
+
 #[tokio::test]
 async fn range_queries_stand_on_multiples_of_the_step() {
     let query = "sum(count_over_time({app=\"a\"}[20s]))";

@@ -145,6 +145,16 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
     Ok(picker.rows.finish()?)
 }
 
+/// Turns the ascending rows of each stream around, so that of those of one time the last written comes first, as in Loki.
+fn last_written_first(selected: &mut [u32], offsets: &[u32]) {
+    let mut rest = selected;
+    for end in offsets.iter().skip(1) {
+        let (rows, others) = rest.split_at_mut(rest.partition_point(|row| row < end));
+        rows.reverse();
+        rest = others;
+    }
+}
+
 struct Picker {
     limit: usize,
     order: LogOrder,
@@ -167,7 +177,10 @@ impl Picker {
         // Streams are sorted, so rows of one time come in the order of their streams.
         match self.order {
             LogOrder::Forward | LogOrder::Streams => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
-            LogOrder::Backward => selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize])),
+            LogOrder::Backward => {
+                last_written_first(&mut selected, &batch.offsets);
+                selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize]));
+            }
         }
         for (i, row) in selected.iter().enumerate() {
             if self.rows.len() >= self.limit {

@@ -1,6 +1,6 @@
 //! Templates of line_format and label_format: Go's `text/template` with the functions that Loki offers.
 //!
-//! [`lex`] and [`parse`] make a [`tree`] (with [`number`]), [`exec`] runs it on a line's labels, [`functions`] are what it
+//! [`lex`] and [`parse`] make a [`tree`] (with [`number`]), [`exec`] runs it on a line's labels ([`eval`] its pipelines), [`functions`] are what it
 //! calls (with [`builtins`], [`decimal`], [`printf`], [`time`], its [`methods`], and [`encode`]), [`value`] what these work
 //! on.
 
@@ -8,6 +8,7 @@ mod builtins;
 mod compiled;
 mod decimal;
 mod encode;
+mod eval;
 mod exec;
 mod functions;
 mod lex;
