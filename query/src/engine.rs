@@ -296,6 +296,7 @@ fn stats(query: &QueryContext, elapsed_ns: i64) -> QueryStats {
     QueryStats {
         rows: read(&scan.stats.rows),
         bytes: read(&scan.stats.bytes),
+        rows_passed: read(&scan.stats.rows_passed),
         segments: read(&scan.stats.segments),
         pages: read(&scan.stats.pages),
         pages_skipped: read(&scan.stats.pages_skipped),

@@ -74,10 +74,12 @@ pub struct RangeSeries {
 /// What a query cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples or log entries read.
+    /// Samples or log entries looked at.
     pub rows: u64,
-    /// Bytes of them.
+    /// Bytes of them that were read.
     pub bytes: u64,
+    /// Log entries that line filters at the head of the pipeline let through.
+    pub rows_passed: u64,
     /// Segments looked at.
     pub segments: u64,
     /// Pages read.

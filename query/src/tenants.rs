@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt, stream};
 use garner_storage::error::{Error as StorageError, ErrorKind as StorageErrorKind};
 use garner_storage::model::{LabelMatcher, Labels, TenantId, Timestamp};
 use garner_storage::scan::{
-    BatchStream, LogColumns, LogOrder, LogSelection, LogSlab, SampleSelection, ScanContext, SeriesRequest, StoreReader,
+    BatchStream, LogOrder, LogRead, LogSelection, LogSlab, SampleSelection, ScanContext, SeriesRequest, StoreReader,
     StoreView, StreamVolume,
 };
 
@@ -180,8 +180,8 @@ impl StoreView for TenantsView {
     }
 }
 
-/// The streams of all tenants, one tenant after the other. Their slabs follow each other in [`LogOrder::Streams`] only,
-/// which is the order of metric queries; log queries read one tenant at a time.
+/// The streams of all tenants, one tenant after the other. Their slabs follow each other where no order by time is asked
+/// for, as by metric queries; log queries read one tenant at a time.
 #[derive(Debug)]
 struct TenantsLogs(Vec<(Option<TenantId>, Arc<dyn LogSelection>)>);
 
@@ -194,13 +194,13 @@ impl LogSelection for TenantsLogs {
         self.0.iter().map(|(_, selection)| selection.estimated_rows()).sum()
     }
 
-    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab> {
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab> {
         let scans: Vec<_> = self
             .0
             .iter()
             .map(|(tenant, selection)| {
                 let tenant = tenant.clone();
-                let slabs = selection.scan(partition, partitions, order, columns);
+                let slabs = selection.scan(partition, partitions, order, read.clone());
                 slabs.map(move |slab| {
                     let mut slab = slab?;
                     if let Some(tenant) = &tenant {
@@ -319,7 +319,7 @@ fn limit_entries(streams: &mut Vec<LogStream>, limit: usize, order: LogOrder) {
     // Forward and backward alike: the smaller key comes first.
     let key = |time: Timestamp| match order {
         LogOrder::Backward => -i128::from(time),
-        LogOrder::Forward | LogOrder::Streams => i128::from(time),
+        LogOrder::Forward | LogOrder::Streams | LogOrder::Any => i128::from(time),
     };
     let mut keys: Vec<i128> = streams
         .iter()

@@ -11,8 +11,8 @@ use garner_storage::clock::Clock;
 use garner_storage::error::Result;
 use garner_storage::model::{Histogram, Labels, SeriesKey, Signal, TenantId, Timestamp};
 use garner_storage::scan::{
-    BatchStream, LogBatch, LogColumns, LogOrder, LogSelection, LogSlab, SampleBatch, SampleSelection, ScanContext,
-    ScanStats, SeriesRequest, StoreReader, StoreView, StreamVolume, Volume, VolumeGrid,
+    BatchStream, LineSlice, LogBatch, LogOrder, LogRead, LogSelection, LogSlab, SampleBatch, SampleSelection,
+    ScanContext, ScanStats, SeriesRequest, StoreReader, StoreView, StreamVolume, Volume, VolumeGrid,
 };
 use garner_storage::testing::BatchBuilder;
 
@@ -253,6 +253,18 @@ struct Logs {
     scan: ScanContext,
 }
 
+fn passes(read: &LogRead, line: &str) -> bool {
+    let mut rows = Vec::new();
+    if let Some(filter) = &read.filter {
+        let lines = LineSlice {
+            data: line.as_bytes(),
+            offsets: &[0, line.len() as i32],
+        };
+        filter.select(lines, &mut rows);
+    }
+    read.filter.is_none() || rows == [0]
+}
+
 impl LogSelection for Logs {
     fn stream_count(&self) -> usize {
         self.streams.len()
@@ -263,7 +275,8 @@ impl LogSelection for Logs {
     }
 
     /// Two slabs, cut at the middle of the rows' times, so that consumers meet more than one.
-    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab> {
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab> {
+        let columns = read.columns;
         let streams = split(&self.streams, partition, partitions);
         let times = || streams.iter().flat_map(|(_, rows)| rows.iter().map(|e| e.time_ns));
         let (first, last) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
@@ -291,7 +304,10 @@ impl LogSelection for Logs {
             }
             let mut lines: Vec<&[u8]> = Vec::new();
             for (labels, rows) in streams {
-                let inside: Vec<_> = rows.iter().filter(|e| range.contains(e.time_ns)).collect();
+                let inside: Vec<_> = rows
+                    .iter()
+                    .filter(|e| range.contains(e.time_ns) && passes(&read, &e.line))
+                    .collect();
                 if inside.is_empty() {
                     continue;
                 }

@@ -42,7 +42,7 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
         per_second(stats.rows),
         stats.bytes,
         stats.rows,
-        entries,
+        stats.rows_passed,
     );
     text.push_str(r#","querier":{"querierExecTime":0,"store":"#);
     push_store(&mut text, stats);
@@ -66,12 +66,13 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
 fn push_store(text: &mut String, stats: &QueryStats) {
     let _ = write!(
         text,
-        r#"{{"totalChunksRef":{},"totalChunksDownloaded":{},"chunkRefsFetchTime":0,"chunksDownloadTime":0,"congestionControlLatency":0,"queryReferencedStructuredMetadata":false,"queryUsedV2Engine":false,"pipelineWrapperFilteredLines":0,"chunk":{{"headChunkBytes":0,"headChunkLines":0,"headChunkStructuredMetadataBytes":0,"decompressedBytes":{},"decompressedLines":{},"decompressedStructuredMetadataBytes":0,"compressedBytes":{},"totalDuplicates":0,"postFilterLines":0}},"dataobj":{DATAOBJ}}}"#,
+        r#"{{"totalChunksRef":{},"totalChunksDownloaded":{},"chunkRefsFetchTime":0,"chunksDownloadTime":0,"congestionControlLatency":0,"queryReferencedStructuredMetadata":false,"queryUsedV2Engine":false,"pipelineWrapperFilteredLines":0,"chunk":{{"headChunkBytes":0,"headChunkLines":0,"headChunkStructuredMetadataBytes":0,"decompressedBytes":{},"decompressedLines":{},"decompressedStructuredMetadataBytes":0,"compressedBytes":{},"totalDuplicates":0,"postFilterLines":{}}},"dataobj":{DATAOBJ}}}"#,
         stats.pages + stats.pages_skipped,
         stats.pages,
         stats.bytes,
         stats.rows,
         stats.object_bytes,
+        stats.rows_passed,
     );
 }
 
@@ -83,6 +84,7 @@ mod tests {
     fn stats_are_json_with_true_figures() {
         let stats = QueryStats {
             rows: 10,
+            rows_passed: 6,
             bytes: 500,
             pages: 3,
             pages_skipped: 4,
@@ -97,6 +99,8 @@ mod tests {
             ("/summary/bytesProcessedPerSecond", 1000),
             ("/summary/totalLinesProcessed", 10),
             ("/summary/totalEntriesReturned", 2),
+            ("/summary/totalPostFilterLines", 6),
+            ("/querier/store/chunk/postFilterLines", 6),
             ("/querier/store/totalChunksRef", 7),
             ("/querier/store/totalChunksDownloaded", 3),
             ("/ingester/store/dataobj/pagesScanned", 0),

@@ -256,7 +256,7 @@ impl LeafPlan for LogLeaf {
         };
         let request = log_range::LogRange::request(self.matchers.clone(), &windows);
         let selection = context.select_logs(&request).await?;
-        let small = selection.estimated_rows() < MIN_ROWS_TO_SPLIT || selection.stream_count() < 2;
+        let small = selection.estimated_rows() < MIN_ROWS_TO_SPLIT;
         let exec = OperatorExec::plan(log_range::LogRange {
             tenant: context.tenant().clone(),
             request,

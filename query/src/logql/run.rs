@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
-use arrow_array::{DictionaryArray, RecordBatch};
+use arrow_array::{BinaryArray, DictionaryArray, RecordBatch};
 use futures::TryStreamExt;
 use garner_storage::model::{Signal, TenantId, TimeRange, Timestamp};
 use garner_storage::scan::{LogOrder, SeriesRequest};
@@ -21,13 +21,14 @@ use super::{matchers, printer};
 use crate::context::QueryContext;
 use crate::engine::{Engine, EngineQuery, QueryOptions};
 use crate::error::{QueryError, QueryErrorKind};
-use crate::operators::exec::{OperatorExec, Plan, partitions};
+use crate::operators::exec::{OperatorExec, Plan};
+use crate::operators::gather::Gather;
 use crate::operators::log_select::LogSelect;
 use crate::output::Value;
 use crate::plan::Steps;
 
 /// Lines below which a log query runs in one partition.
-const MIN_ROWS_TO_SPLIT: u64 = 100_000;
+const MIN_ROWS_TO_SPLIT: u64 = 8_000;
 
 /// What a request asks beside its text and times.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +185,7 @@ impl Engine {
                 partitions: if split { query.target_partitions() } else { 1 },
                 rows: usize::try_from(selection.estimated_rows()).unwrap_or(usize::MAX),
             });
-            self.collect_lines(plan, &query, &options).await
+            self.collect_lines(Gather::one_partition(plan), &query, &options).await
         };
         let streams = match tokio::time::timeout(query.timeout(), running).await {
             Ok(streams) => streams?,
@@ -211,40 +212,30 @@ impl Engine {
         options: &LogqlOptions,
     ) -> Result<Vec<LogStream>, QueryError> {
         let task = self.task(query);
-        let runs = (0..partitions(&plan)).map(|partition| {
-            let (plan, task) = (Arc::clone(&plan), Arc::clone(&task));
-            async move {
-                let batches: Vec<RecordBatch> = plan.execute(partition, task)?.try_collect().await?;
-                Ok::<_, QueryError>(batches)
-            }
-        });
-        let batches: Vec<RecordBatch> = futures::future::try_join_all(runs)
-            .await?
-            .into_iter()
-            .flatten()
-            .collect();
+        let batches: Vec<RecordBatch> = plan.execute(0, task)?.try_collect().await?;
         let mut rows: Vec<(Timestamp, usize, usize)> = Vec::new();
         for (at, batch) in batches.iter().enumerate() {
             let times = batch.column(0).as_primitive::<Int64Type>().values();
             rows.extend(times.iter().enumerate().map(|(row, time)| (*time, at, row)));
         }
         match options.order {
-            LogOrder::Forward | LogOrder::Streams => rows.sort_by_key(|(time, at, row)| (*time, *at, *row)),
+            LogOrder::Forward | LogOrder::Streams | LogOrder::Any => {
+                rows.sort_by_key(|(time, at, row)| (*time, *at, *row))
+            }
             LogOrder::Backward => rows.sort_by_key(|(time, at, row)| (std::cmp::Reverse(*time), *at, *row)),
         }
         rows.truncate(options.limit);
         thin_out(&mut rows, options.interval_ns);
-        let mut streams: BTreeMap<Vec<(String, String)>, Vec<LogEntry>> = BTreeMap::new();
+        let mut streams = Streams::default();
         let mut readers: Vec<BatchReader<'_>> = batches.iter().map(BatchReader::new).collect();
         for (time_ns, at, row) in rows {
-            let (labels, mut entry) = readers[at].row(row, options.categorize_labels);
+            let reader = &mut readers[at];
+            let stream = reader.stream(row, options.categorize_labels, &mut streams);
+            let mut entry = reader.entry(row, options.categorize_labels);
             entry.time_ns = time_ns;
-            streams.entry(labels).or_default().push(entry);
+            streams.entries[stream].push(entry);
         }
-        Ok(streams
-            .into_iter()
-            .map(|(labels, entries)| LogStream { labels, entries })
-            .collect())
+        Ok(streams.sorted())
     }
 }
 
@@ -275,54 +266,88 @@ fn thin_out(rows: &mut Vec<(Timestamp, usize, usize)>, interval_ns: i64) {
     });
 }
 
+/// The streams of an answer, by label set.
+#[derive(Default)]
+struct Streams {
+    places: BTreeMap<Vec<(String, String)>, usize>,
+    entries: Vec<Vec<LogEntry>>,
+}
+
+impl Streams {
+    fn place(&mut self, labels: Vec<(String, String)>) -> usize {
+        *self.places.entry(labels).or_insert_with(|| {
+            self.entries.push(Vec::new());
+            self.entries.len() - 1
+        })
+    }
+
+    fn sorted(mut self) -> Vec<LogStream> {
+        let streams = self.places.into_iter().map(|(labels, place)| LogStream {
+            labels,
+            entries: std::mem::take(&mut self.entries[place]),
+        });
+        streams.collect()
+    }
+}
+
 /// Label sets of one row: stream, metadata, parsed, by dictionary keys.
 type SetKeys = (u32, u32, u32);
 
+/// Reads the rows of a batch; label sets are put together once for each combination of keys, not for each row.
 struct BatchReader<'a> {
-    batch: &'a RecordBatch,
-    merged: HashMap<SetKeys, Vec<(String, String)>>,
+    lines: &'a BinaryArray,
+    sets: [&'a DictionaryArray<UInt32Type>; 3],
+    places: HashMap<SetKeys, usize, ahash::RandomState>,
 }
 
 impl<'a> BatchReader<'a> {
     fn new(batch: &'a RecordBatch) -> Self {
         BatchReader {
-            batch,
-            merged: HashMap::new(),
+            lines: batch.column(1).as_binary::<i32>(),
+            sets: [2, 3, 4].map(|column| batch.column(column).as_dictionary::<UInt32Type>()),
+            places: HashMap::default(),
         }
     }
 
-    fn set(&self, column: usize) -> &'a DictionaryArray<UInt32Type> {
-        self.batch.column(column).as_dictionary::<UInt32Type>()
+    fn key(&self, set: usize, row: usize) -> u32 {
+        self.sets[set].keys().value(row)
     }
 
-    fn pairs(&self, column: usize, key: u32) -> Vec<(String, String)> {
-        decode_pairs(self.set(column).values().as_binary::<i32>().value(key as usize))
+    fn pairs(&self, set: usize, key: u32) -> Vec<(String, String)> {
+        decode_pairs(self.sets[set].values().as_binary::<i32>().value(key as usize))
     }
 
-    fn row(&mut self, row: usize, categorize: bool) -> (Vec<(String, String)>, LogEntry) {
-        let line = self.batch.column(1).as_binary::<i32>().value(row);
-        let mut entry = LogEntry {
-            time_ns: 0,
-            line: printable(line),
-            metadata: Vec::new(),
-            parsed: Vec::new(),
+    /// The stream of a row: by all its labels, or where labels are told apart by those of its stream.
+    fn stream(&mut self, row: usize, categorize: bool, streams: &mut Streams) -> usize {
+        let keys = match categorize {
+            true => (self.key(0, row), u32::MAX, u32::MAX),
+            false => (self.key(0, row), self.key(1, row), self.key(2, row)),
         };
-        let key = |column: usize| self.set(column).keys().value(row);
-        let keys = (key(2), key(3), key(4));
-        if categorize {
-            entry.metadata = self.pairs(3, keys.1);
-            entry.parsed = self.pairs(4, keys.2);
-            return (self.pairs(2, keys.0), entry);
+        if let Some(place) = self.places.get(&keys) {
+            return *place;
         }
-        if let Some(labels) = self.merged.get(&keys) {
-            return (labels.clone(), entry);
+        let mut labels = self.pairs(0, keys.0);
+        if !categorize {
+            labels.extend(self.pairs(1, keys.1));
+            labels.extend(self.pairs(2, keys.2));
+            labels.sort();
         }
-        let mut labels = self.pairs(2, keys.0);
-        labels.extend(self.pairs(3, keys.1));
-        labels.extend(self.pairs(4, keys.2));
-        labels.sort();
-        self.merged.insert(keys, labels.clone());
-        (labels, entry)
+        let place = streams.place(labels);
+        self.places.insert(keys, place);
+        place
+    }
+
+    fn entry(&self, row: usize, categorize: bool) -> LogEntry {
+        let pairs = |set: usize| match categorize {
+            true => self.pairs(set, self.key(set, row)),
+            false => Vec::new(),
+        };
+        LogEntry {
+            time_ns: 0,
+            line: printable(self.lines.value(row)),
+            metadata: pairs(1),
+            parsed: pairs(2),
+        }
     }
 }
 

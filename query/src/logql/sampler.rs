@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use garner_storage::model::Labels;
-use garner_storage::scan::{LogBatch, LogColumns};
+use garner_storage::scan::{LogBatch, LogColumns, LogRead};
 
 use super::ast::{Conversion, Grouping, LogRange, RangeOp, Stage};
 use super::error::ParseError;
 use super::lines;
+use super::matchers;
 use super::pipeline::{Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
 use super::units;
 use crate::error::QueryError;
@@ -33,6 +34,15 @@ struct Parts {
     groups: Vec<String>,
     without: bool,
     no_labels: bool,
+    /// Whether the labels to group by are on every stream that is read, so that nothing else can bring them.
+    stream_has_groups: bool,
+}
+
+impl Parts {
+    /// Whether a line's group is that of its stream and metadata, and its value that of every line or its length.
+    fn by_stream(&self) -> bool {
+        !self.pipeline.has_steps() && !matches!(self.value, SampleValue::Label { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +91,9 @@ impl LineSampler {
             value: range.unwrap.as_ref().map(|u| u.label.clone()),
             filters_after: range.unwrap.as_ref().map(|u| u.filters.clone()).unwrap_or_default(),
         };
+        let matchers = matchers::compile_all(&range.log.matchers)?;
+        let on_streams = |name: &String| matchers.iter().any(|m| m.name() == name && !m.matches_absent());
+        let stream_has_groups = !groups.is_empty() && !without && groups.iter().all(on_streams);
         Ok(LineSampler(Arc::new(Parts {
             op,
             range: range.clone(),
@@ -90,6 +103,7 @@ impl LineSampler {
             groups,
             without,
             no_labels,
+            stream_has_groups,
         })))
     }
 }
@@ -128,12 +142,15 @@ impl LineSampler {
 }
 
 impl LogSampler for LineSampler {
-    fn columns(&self) -> LogColumns {
+    fn read(&self) -> LogRead {
         let parts = &self.0;
-        let labels_only = !parts.pipeline.has_steps() && !matches!(parts.value, SampleValue::Label { .. });
-        LogColumns {
-            lines: parts.pipeline.reads_lines(),
-            metadata: !(labels_only && parts.no_labels),
+        LogRead {
+            columns: LogColumns {
+                lines: parts.pipeline.reads_lines(),
+                metadata: !(parts.by_stream() && (parts.no_labels || parts.stream_has_groups)),
+            },
+            lengths: matches!(parts.value, SampleValue::Length),
+            filter: parts.pipeline.scan_filter(),
         }
     }
 
@@ -145,7 +162,6 @@ impl LogSampler for LineSampler {
         Box::new(Worker {
             parts: Arc::clone(&self.0),
             row: Row::default(),
-            selected: Vec::new(),
             labels: Vec::new(),
             groups: AHashMap::new(),
         })
@@ -155,7 +171,6 @@ impl LogSampler for LineSampler {
 struct Worker {
     parts: Arc<Parts>,
     row: Row,
-    selected: Vec<u32>,
     labels: Vec<u8>,
     /// Groups of one stream by metadata, where only these make the group.
     groups: AHashMap<(u32, u32), u32>,
@@ -164,43 +179,24 @@ struct Worker {
 impl SampleWorker for Worker {
     fn run(&mut self, batch: &LogBatch, sink: &mut dyn SampleSink) -> Result<(), QueryError> {
         let parts = Arc::clone(&self.parts);
-        let by_set = !parts.pipeline.has_steps() && !matches!(parts.value, SampleValue::Label { .. });
-        let filtered = !parts.pipeline.is_empty();
-        let mut selected = std::mem::take(&mut self.selected);
-        if filtered {
-            parts.pipeline.select(batch, &mut selected);
-        }
-        let mut from = 0;
+        let by_set = parts.by_stream();
+        let whole = by_set && matches!(parts.value, SampleValue::One) && batch.metadata.is_empty();
         for (index, labels) in batch.streams.iter().enumerate() {
-            let (start, end) = (batch.offsets[index], batch.offsets[index + 1]);
-            let to = if filtered {
-                from + selected[from..].partition_point(|row| *row < end)
-            } else {
-                0
-            };
-            if start == end || (filtered && from == to) {
+            let (start, end) = (batch.offsets[index] as usize, batch.offsets[index + 1] as usize);
+            if start == end {
                 continue;
             }
             self.row.set_stream(StreamLabels::new(labels));
             self.groups.clear();
-            let whole = !filtered && by_set && matches!(parts.value, SampleValue::One);
-            if whole && batch.metadata.is_empty() {
-                let group = self.group(batch, start as usize, sink)?;
-                sink.ones(group, &batch.timestamps[start as usize..end as usize]);
+            if whole {
+                let group = self.group(batch, start, sink)?;
+                sink.ones(group, &batch.timestamps[start..end]);
                 continue;
             }
-            if filtered {
-                for row in &selected[from..to] {
-                    self.sample(batch, *row as usize, by_set, sink)?;
-                }
-                from = to;
-            } else {
-                for row in start..end {
-                    self.sample(batch, row as usize, by_set, sink)?;
-                }
+            for row in start..end {
+                self.sample(batch, row, by_set, sink)?;
             }
         }
-        self.selected = selected;
         Ok(())
     }
 }
@@ -242,7 +238,7 @@ impl Worker {
                 }
             };
             let value = match self.parts.value {
-                SampleValue::Length => f64::from(batch.line_lengths[row]),
+                SampleValue::Length => f64::from(batch.line_lengths.get(row).copied().unwrap_or(0)),
                 _ => 1.0,
             };
             sink.sample(group, time, value);
@@ -253,7 +249,8 @@ impl Worker {
         if !self.parts.pipeline.process(&mut self.row, time, line) {
             return Ok(());
         }
-        let Some(value) = self.value(line, batch.line_lengths[row]) else {
+        let line_len = batch.line_lengths.get(row).copied().unwrap_or(0);
+        let Some(value) = self.value(line, line_len) else {
             return Ok(());
         };
         self.refuse_error(time, sink)?;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use garner_storage::scan::{LogBatch, LogColumns};
+use ahash::AHashMap;
+use garner_storage::scan::{LogBatch, LogColumns, LogRead};
 
 use super::ast::LogExpr;
 use super::error::ParseError;
@@ -10,7 +11,7 @@ use super::pipeline::{Category, Pipeline, Row, StreamLabels, Wanted};
 use super::printer;
 use super::sampler::start_row;
 use crate::error::QueryError;
-use crate::operators::log_input::{FilterWorker, LogFilter, LogRows};
+use crate::operators::log_input::{FilterWorker, LogFilter, LogRows, SetKeys};
 
 /// Runs a pipeline for a log query.
 #[derive(Debug, Clone)]
@@ -31,10 +32,14 @@ impl LineSelector {
 }
 
 impl LogFilter for LineSelector {
-    fn columns(&self) -> LogColumns {
-        LogColumns {
-            lines: true,
-            metadata: true,
+    fn read(&self) -> LogRead {
+        LogRead {
+            columns: LogColumns {
+                lines: true,
+                metadata: true,
+            },
+            lengths: false,
+            filter: self.pipeline.scan_filter(),
         }
     }
 
@@ -46,7 +51,8 @@ impl LogFilter for LineSelector {
         Box::new(Worker {
             pipeline: Arc::clone(&self.pipeline),
             row: Row::default(),
-            stream: None,
+            streams: Vec::new(),
+            known: AHashMap::new(),
             sets: Default::default(),
         })
     }
@@ -55,25 +61,36 @@ impl LogFilter for LineSelector {
 struct Worker {
     pipeline: Arc<Pipeline>,
     row: Row,
-    /// The stream that the row has, by its labels.
-    stream: Option<garner_storage::model::Labels>,
+    /// The streams of the batch, split when one of their rows is looked at.
+    streams: Vec<Option<Arc<StreamLabels>>>,
+    /// Where no stage follows the line filters: the answer's label sets by stream and metadata.
+    known: AHashMap<(u32, u32, u32), SetKeys>,
     sets: [Vec<u8>; 3],
 }
 
 impl FilterWorker for Worker {
-    fn select(&mut self, batch: &LogBatch, selected: &mut Vec<u32>) {
-        self.pipeline.select(batch, selected);
+    fn begin(&mut self, batch: &LogBatch) {
+        self.streams.clear();
+        self.streams.resize(batch.streams.len(), None);
+        self.known.clear();
     }
 
     fn row(&mut self, batch: &LogBatch, stream: usize, row: usize, out: &mut LogRows) -> Result<bool, QueryError> {
-        let labels = &batch.streams[stream];
-        if self.stream.as_ref() != Some(labels) {
-            self.row.set_stream(StreamLabels::new(labels));
-            self.stream = Some(labels.clone());
-        }
-        start_row(&mut self.row, batch, row);
         let line = batch.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default();
         let time = batch.timestamps[row];
+        let code = |codes: &[u32]| codes.get(row).copied().unwrap_or(u32::MAX);
+        let key = (stream as u32, code(&batch.metadata), code(&batch.derived));
+        let plain = !self.pipeline.has_steps();
+        if plain && let Some(keys) = self.known.get(&key) {
+            out.push(time, line, *keys);
+            return Ok(true);
+        }
+        let labels = match self.streams.get_mut(stream) {
+            Some(slot) => Arc::clone(slot.get_or_insert_with(|| StreamLabels::new(&batch.streams[stream]))),
+            None => StreamLabels::new(&batch.streams[stream]),
+        };
+        self.row.set_stream(labels);
+        start_row(&mut self.row, batch, row);
         if !self.pipeline.process(&mut self.row, time, line) {
             return Ok(false);
         }
@@ -83,7 +100,11 @@ impl FilterWorker for Worker {
             self.row.encode(set, true, |category, _| category == wanted);
         }
         let [stream, metadata, parsed] = &self.sets;
-        out.push(time, self.row.line(line), stream, metadata, parsed)?;
+        let keys = out.sets(stream, metadata, parsed)?;
+        if plain {
+            self.known.insert(key, keys);
+        }
+        out.push(time, self.row.line(line), keys);
         Ok(true)
     }
 }

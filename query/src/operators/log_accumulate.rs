@@ -50,13 +50,31 @@ pub struct LogWindows {
 }
 
 impl LogWindows {
-    /// Steps whose window holds `time_ns`, as a half-open range of indices.
-    pub fn steps_of(&self, time_ns: Timestamp) -> (usize, usize) {
+    /// Steps whose window holds `time_ns`, and which other times around it the same steps hold.
+    pub fn steps_of(&self, time_ns: Timestamp) -> SameSteps {
         let step = i128::from(self.steps.step_ns.max(1));
-        let since = i128::from(time_ns) + i128::from(self.offset_ns) - i128::from(self.steps.start_ns);
+        let offset = i128::from(self.offset_ns) - i128::from(self.steps.start_ns);
+        let len = self.steps.len() as i128;
+        // A time is behind the first `n` of these bounds: `step * n - offset`, and the same `range_ns` earlier.
         let ceil = |n: i128| n.div_euclid(step) + i128::from(n.rem_euclid(step) != 0);
-        let clamp = |n: i128| n.clamp(0, self.steps.len() as i128) as usize;
-        (clamp(ceil(since)), clamp(ceil(since + i128::from(self.range_ns))))
+        let since = i128::from(time_ns) + offset;
+        let range = i128::from(self.range_ns);
+        let (first, end) = (ceil(since).clamp(0, len), ceil(since + range).clamp(0, len));
+        let low = |n: i128, back: i128| {
+            if n == 0 {
+                i128::MIN
+            } else {
+                (n - 1) * step - offset - back
+            }
+        };
+        let high = |n: i128, back: i128| if n == len { i128::MAX } else { n * step - offset - back };
+        let time = |n: i128| n.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        SameSteps {
+            after: time(low(first, 0).max(low(end, range))),
+            until: time(high(first, 0).min(high(end, range))),
+            first: first as usize,
+            end: end as usize,
+        }
     }
 
     /// The times that some window holds, first and last.
@@ -74,6 +92,29 @@ impl LogWindows {
 
     fn seconds(&self) -> f64 {
         self.range_ns as f64 / 1e9
+    }
+}
+
+/// Steps that hold every time of an interval: found once, they serve many lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SameSteps {
+    /// The times, behind the first and up to the second.
+    after: Timestamp,
+    until: Timestamp,
+    /// The steps, as a half-open range of indices.
+    first: usize,
+    end: usize,
+}
+
+impl SameSteps {
+    /// Whether these are the steps of this time.
+    pub fn hold(&self, time_ns: Timestamp) -> bool {
+        (self.after < time_ns || self.after == Timestamp::MIN) && time_ns <= self.until
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.first >= self.end
     }
 }
 
@@ -117,12 +158,32 @@ impl Accumulator {
         }
     }
 
-    /// Adds a sample.
-    pub fn add(&mut self, function: LogRangeFunction, windows: &LogWindows, time_ns: Timestamp, value: f64) {
-        let (first, end) = windows.steps_of(time_ns);
-        if first >= end {
+    /// Adds a sample of value 1 at each of these ascending times.
+    pub fn add_ones(&mut self, function: LogRangeFunction, windows: &LogWindows, mut times_ns: &[Timestamp]) {
+        while let Some(time) = times_ns.first() {
+            let steps = windows.steps_of(*time);
+            let same = times_ns.partition_point(|t| *t <= steps.until).max(1);
+            let (own, rest) = times_ns.split_at(same);
+            times_ns = rest;
+            if steps.is_empty() {
+                continue;
+            }
+            match self {
+                Accumulator::Count(counts) => {
+                    counts[steps.first] += own.len() as i64;
+                    counts[steps.end] -= own.len() as i64;
+                }
+                _ => own.iter().for_each(|time| self.add(function, steps, *time, 1.0)),
+            }
+        }
+    }
+
+    /// Adds a sample whose time `steps` hold.
+    pub fn add(&mut self, function: LogRangeFunction, steps: SameSteps, time_ns: Timestamp, value: f64) {
+        if steps.is_empty() {
             return;
         }
+        let SameSteps { first, end, .. } = steps;
         match self {
             Accumulator::Count(steps) => {
                 steps[first] += 1;
@@ -306,7 +367,7 @@ fn finish_samples(
     }
 }
 
-/// The φ-quantile between the two values around it; NaN sorts first.
+/// The φ-quantile between the two values around it; NaN sorts first. The order of `values` is lost.
 fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q < 0.0 {
         return f64::NEG_INFINITY;
@@ -314,16 +375,22 @@ fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
+    let order = |a: &f64, b: &f64| match (a.is_nan(), b.is_nan()) {
         (false, false) => a.total_cmp(b),
         (a, b) => b.cmp(&a),
-    });
+    };
     let last = (values.len() - 1) as f64;
     let rank = q * last;
     let lower = rank.floor().max(0.0);
     let upper = (lower + 1.0).min(last);
     let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    let (_, at, above) = values.select_nth_unstable_by(lower as usize, order);
+    let at = *at;
+    let next = match upper > lower {
+        true => above.iter().copied().min_by(order).unwrap_or(at),
+        false => at,
+    };
+    at * (1.0 - weight) + next * weight
 }
 
 /// Prometheus' extrapolated rate of a counter over nanosecond samples (grafana/loki `pkg/logql/range_vector.go`,
@@ -380,7 +447,9 @@ mod tests {
 
     fn run(function: LogRangeFunction, windows: &LogWindows, samples: &[(i64, f64)]) -> Vec<Option<f64>> {
         let mut state = Accumulator::new(function, windows);
-        samples.iter().for_each(|(t, v)| state.add(function, windows, *t, *v));
+        samples
+            .iter()
+            .for_each(|(t, v)| state.add(function, windows.steps_of(*t), *t, *v));
         let mut out = Vec::new();
         state.finish(function, windows, &mut out);
         out
@@ -422,6 +491,40 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn steps_hold_for_all_times_of_their_interval(
+            range in 1i64..60, step in 1i64..30, offset in -20i64..20, instant in proptest::bool::ANY,
+            mut times in proptest::collection::vec(-70i64..170, 0..30),
+        ) {
+            let steps = if instant { Steps::instant(50) } else { Steps::range(5, 95, step) };
+            let windows = LogWindows { steps, range_ns: range, offset_ns: offset };
+            for a in -70..170 {
+                let found = windows.steps_of(a);
+                proptest::prop_assert!(found.hold(a));
+                let naive: Vec<usize> = (0..steps.len())
+                    .filter(|i| {
+                        let end = steps.time(*i) - offset;
+                        end - range < a && a <= end
+                    })
+                    .collect();
+                proptest::prop_assert_eq!((found.first..found.end.max(found.first)).collect::<Vec<_>>(), naive);
+                for b in -70..170 {
+                    let other = windows.steps_of(b);
+                    let same = (found.first, found.end) == (other.first, other.end);
+                    proptest::prop_assert_eq!(found.hold(b), same, "{} {}", a, b);
+                }
+            }
+            times.sort_unstable();
+            for function in FUNCTIONS {
+                let ones: Vec<_> = times.iter().map(|t| (*t, 1.0)).collect();
+                let mut state = Accumulator::new(function, &windows);
+                state.add_ones(function, &windows, &times);
+                let mut got = Vec::new();
+                state.finish(function, &windows, &mut got);
+                proptest::prop_assert_eq!(format!("{got:?}"), format!("{:?}", run(function, &windows, &ones)));
+            }
+        }
+
+        #[test]
         fn merged_parts_are_the_whole(
             samples in proptest::collection::vec((0i64..100, -5i32..5), 0..40),
             cut in 0usize..40,
@@ -435,9 +538,9 @@ mod tests {
             for function in FUNCTIONS {
                 let whole = run(function, &windows, &samples);
                 let mut left = Accumulator::new(function, &windows);
-                samples[..cut].iter().for_each(|(t, v)| left.add(function, &windows, *t, *v));
+                samples[..cut].iter().for_each(|(t, v)| left.add(function, windows.steps_of(*t), *t, *v));
                 let mut right = Accumulator::new(function, &windows);
-                samples[cut..].iter().for_each(|(t, v)| right.add(function, &windows, *t, *v));
+                samples[cut..].iter().for_each(|(t, v)| right.add(function, windows.steps_of(*t), *t, *v));
                 left.merge(function, right);
                 let mut got = Vec::new();
                 left.finish(function, &windows, &mut got);

@@ -4,12 +4,12 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, BinaryDictionaryBuilder, Int64Builder};
-use arrow_array::types::UInt32Type;
-use arrow_array::{ArrayRef, RecordBatch};
+use ahash::AHashMap;
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use garner_storage::model::Timestamp;
-use garner_storage::scan::{LogBatch, LogColumns};
+use garner_storage::scan::{LogBatch, LogRead};
 
 use crate::error::QueryError;
 
@@ -24,8 +24,8 @@ pub trait LineLanguage: Debug + Send + Sync {
 
 /// Makes samples of log lines.
 pub trait LogSampler: Debug + Send + Sync {
-    /// What it reads of each row.
-    fn columns(&self) -> LogColumns;
+    /// What it reads, and of which rows: none but those whose line passes its filter need to come.
+    fn read(&self) -> LogRead;
 
     /// The text that [`LineLanguage::sampler`] makes it of again.
     fn text(&self) -> String;
@@ -57,8 +57,8 @@ pub trait SampleSink {
 
 /// Filters and changes log lines for a log query.
 pub trait LogFilter: Debug + Send + Sync {
-    /// What it reads of each row.
-    fn columns(&self) -> LogColumns;
+    /// What it reads, and of which rows: none but those whose line passes its filter need to come.
+    fn read(&self) -> LogRead;
 
     /// The text that [`LineLanguage::filter`] makes it of again.
     fn text(&self) -> String;
@@ -69,8 +69,8 @@ pub trait LogFilter: Debug + Send + Sync {
 
 /// A [`LogFilter`] at work.
 pub trait FilterWorker: Send {
-    /// The rows worth a closer look, in no order. Cheap tests over the whole batch belong here.
-    fn select(&mut self, batch: &LogBatch, selected: &mut Vec<u32>);
+    /// Says that rows of another batch follow.
+    fn begin(&mut self, batch: &LogBatch);
 
     /// Adds what becomes of one row to `out`; returns whether it was kept.
     fn row(&mut self, batch: &LogBatch, stream: usize, row: usize, out: &mut LogRows) -> Result<bool, QueryError>;
@@ -82,26 +82,50 @@ pub struct LogRows {
     /// Nanoseconds.
     pub times: Vec<Timestamp>,
     lines: BinaryBuilder,
-    sets: [BinaryDictionaryBuilder<UInt32Type>; 3],
+    keys: [Vec<u32>; 3],
+    sets: [LabelSets; 3],
+}
+
+/// Numbers of a row's label sets in [`LogRows`]: of the stream, of structured metadata, and of what was parsed.
+pub type SetKeys = [u32; 3];
+
+/// Distinct label sets, numbered as they come.
+#[derive(Default)]
+struct LabelSets {
+    index: AHashMap<Box<[u8]>, u32>,
+    values: BinaryBuilder,
+}
+
+impl LabelSets {
+    fn number(&mut self, set: &[u8]) -> Result<u32, QueryError> {
+        if let Some(number) = self.index.get(set) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.index.len()).map_err(|_| QueryError::internal("too many label sets"))?;
+        self.values.append_value(set);
+        self.index.insert(set.into(), number);
+        Ok(number)
+    }
 }
 
 impl LogRows {
-    /// Adds a row: its line and its labels, by where they come from, in the store's canonical form but with empty values
-    /// allowed.
-    pub fn push(
-        &mut self,
-        time_ns: Timestamp,
-        line: &[u8],
-        stream: &[u8],
-        metadata: &[u8],
-        parsed: &[u8],
-    ) -> Result<(), QueryError> {
-        for (builder, bytes) in self.sets.iter_mut().zip([stream, metadata, parsed]) {
-            builder.append(bytes).map_err(|e| QueryError::internal(e.to_string()))?;
+    /// Numbers the labels of a row, by where they come from, in the store's canonical form but with empty values allowed.
+    pub fn sets(&mut self, stream: &[u8], metadata: &[u8], parsed: &[u8]) -> Result<SetKeys, QueryError> {
+        let [of_stream, of_metadata, of_parsed] = &mut self.sets;
+        Ok([
+            of_stream.number(stream)?,
+            of_metadata.number(metadata)?,
+            of_parsed.number(parsed)?,
+        ])
+    }
+
+    /// Adds a row: its line, and its labels as [`LogRows::sets`] numbered them.
+    pub fn push(&mut self, time_ns: Timestamp, line: &[u8], keys: SetKeys) {
+        for (column, key) in self.keys.iter_mut().zip(keys) {
+            column.push(key);
         }
         self.lines.append_value(line);
         self.times.push(time_ns);
-        Ok(())
     }
 
     /// Number of rows.
@@ -116,17 +140,22 @@ impl LogRows {
 
     /// Heap bytes held, about.
     pub fn size_bytes(&self) -> usize {
-        self.lines.values_slice().len() + self.times.len() * 32
+        let sets: usize = self
+            .sets
+            .iter()
+            .map(|s| 2 * s.values.values_slice().len() + 32 * s.index.len())
+            .sum();
+        self.lines.values_slice().len() + self.times.len() * 32 + sets
     }
 
     /// The rows as a batch; there are none afterwards.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut times = Int64Builder::with_capacity(self.times.len());
-        times.append_slice(&self.times);
-        self.times.clear();
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(times.finish()), Arc::new(self.lines.finish())];
-        for set in &mut self.sets {
-            columns.push(Arc::new(set.finish()));
+        let mut rows = std::mem::take(self);
+        let times = Int64Array::from(rows.times);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(rows.lines.finish())];
+        for (keys, mut sets) in rows.keys.into_iter().zip(rows.sets) {
+            let values = Arc::new(sets.values.finish());
+            columns.push(Arc::new(DictionaryArray::try_new(UInt32Array::from(keys), values)?));
         }
         RecordBatch::try_new(log_schema(), columns)
     }

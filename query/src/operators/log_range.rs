@@ -13,7 +13,7 @@ use garner_storage::scan::{LogOrder, LogSelection, SeriesRequest};
 use hashbrown::HashTable;
 
 use super::exec::{Operator, Plan};
-use super::log_accumulate::{Accumulator, LogRangeFunction, LogWindows};
+use super::log_accumulate::{Accumulator, LogRangeFunction, LogWindows, SameSteps};
 use super::log_input::{LogSampler, SampleSink};
 use super::stream::{MemoryGuard, boxed};
 use super::wire::Parts;
@@ -171,7 +171,7 @@ async fn scan(
     partitions: usize,
     query: &Arc<QueryContext>,
 ) -> Result<Groups, QueryError> {
-    let mut slabs = selection.scan(partition, partitions, LogOrder::Streams, plan.sampler.columns());
+    let mut slabs = selection.scan(partition, partitions, LogOrder::Any, plan.sampler.read());
     let mut worker = plan.sampler.start();
     let mut groups = Groups::new(plan, query);
     while let Some(slab) = slabs.next().await {
@@ -192,6 +192,8 @@ struct Groups {
     hasher: RandomState,
     index: HashTable<u32>,
     rows: Vec<(Box<[u8]>, Accumulator)>,
+    /// Steps of the line before: neighbours mostly fall into the same.
+    steps: SameSteps,
     memory: MemoryGuard,
 }
 
@@ -203,6 +205,7 @@ impl Groups {
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             index: HashTable::new(),
             rows: Vec::new(),
+            steps: plan.windows.steps_of(plan.windows.steps.start_ns),
             memory: MemoryGuard::new(query),
         }
     }
@@ -258,21 +261,21 @@ impl SampleSink for Groups {
     }
 
     fn sample(&mut self, group: u32, time_ns: Timestamp, value: f64) {
+        if !self.steps.hold(time_ns) {
+            self.steps = self.windows.steps_of(time_ns);
+        }
         if let Some((_, state)) = self.rows.get_mut(group as usize) {
-            state.add(self.function, &self.windows, time_ns, value);
+            state.add(self.function, self.steps, time_ns, value);
         }
     }
 
     fn is_seen(&self, time_ns: Timestamp) -> bool {
-        let (first, end) = self.windows.steps_of(time_ns);
-        first < end
+        !self.windows.steps_of(time_ns).is_empty()
     }
 
     fn ones(&mut self, group: u32, times_ns: &[Timestamp]) {
         if let Some((_, state)) = self.rows.get_mut(group as usize) {
-            times_ns
-                .iter()
-                .for_each(|t| state.add(self.function, &self.windows, *t, 1.0));
+            state.add_ones(self.function, &self.windows, times_ns);
         }
     }
 }

@@ -68,7 +68,7 @@ impl Operator for LogSelect {
         let descending = match self.order {
             LogOrder::Forward => false,
             LogOrder::Backward => true,
-            LogOrder::Streams => return None,
+            LogOrder::Streams | LogOrder::Any => return None,
         };
         let options = SortOptions {
             descending,
@@ -126,7 +126,7 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
     query.check_tenant(&plan.tenant)?;
     let selection = query.select_logs(&plan.request).await?;
     let mut memory = MemoryGuard::new(&query);
-    let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.columns());
+    let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.read());
     let mut worker = plan.filter.start();
     let mut picker = Picker {
         limit: plan.limit,
@@ -146,10 +146,10 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
 }
 
 /// Turns the ascending rows of each stream around, so that of those of one time the last written comes first, as in Loki.
-fn last_written_first(selected: &mut [u32], offsets: &[u32]) {
+fn last_written_first(selected: &mut [(i64, u32)], offsets: &[u32]) {
     let mut rest = selected;
     for end in offsets.iter().skip(1) {
-        let (rows, others) = rest.split_at_mut(rest.partition_point(|row| row < end));
+        let (rows, others) = rest.split_at_mut(rest.partition_point(|(_, row)| row < end));
         rows.reverse();
         rest = others;
     }
@@ -159,7 +159,8 @@ struct Picker {
     limit: usize,
     order: LogOrder,
     rows: LogRows,
-    selected: Vec<u32>,
+    /// Time and row of each row of a batch, in the order wanted.
+    selected: Vec<(i64, u32)>,
 }
 
 impl Picker {
@@ -173,16 +174,18 @@ impl Picker {
         query: &QueryContext,
     ) -> Result<(), QueryError> {
         let mut selected = std::mem::take(&mut self.selected);
-        worker.select(batch, &mut selected);
-        // Streams are sorted, so rows of one time come in the order of their streams.
+        worker.begin(batch);
+        // Rows of one time come in the order of their streams, which are sorted, and of their arrival.
+        selected.clear();
+        selected.extend(batch.timestamps.iter().copied().zip(0..));
         match self.order {
-            LogOrder::Forward | LogOrder::Streams => selected.sort_by_key(|row| batch.timestamps[*row as usize]),
             LogOrder::Backward => {
                 last_written_first(&mut selected, &batch.offsets);
-                selected.sort_by_key(|row| std::cmp::Reverse(batch.timestamps[*row as usize]));
+                selected.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
             }
+            _ => selected.sort_unstable(),
         }
-        for (i, row) in selected.iter().enumerate() {
+        for (i, (_, row)) in selected.iter().enumerate() {
             if self.rows.len() >= self.limit {
                 break;
             }

@@ -42,21 +42,32 @@ pub fn compress_if_smaller(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
 
 /// The content of one zstd frame, which must be exactly `len` bytes; the caller has checked `len` against a limit.
 pub fn decompress(frame: &[u8], len: usize) -> CodecResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    decompress_into(frame, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`decompress`], into memory that was used before: fresh memory costs the system about as much as filling it.
+pub fn decompress_into(frame: &[u8], len: usize, bytes: &mut Vec<u8>) -> CodecResult<()> {
     let error = |reason: String| CodecError::Library {
         library: "zstd",
         reason,
     };
-    let bytes = DECOMPRESSOR.with_borrow_mut(|slot| {
+    bytes.clear();
+    bytes.reserve_exact(len);
+    let written = DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = Some(Decompressor::new().map_err(|e| error(e.to_string()))?);
         }
         match slot.as_mut() {
-            Some(decompressor) => decompressor.decompress(frame, len).map_err(|e| error(e.to_string())),
+            Some(decompressor) => decompressor
+                .decompress_to_buffer(frame, bytes)
+                .map_err(|e| error(e.to_string())),
             None => Err(error("no decompression context".to_string())),
         }
     })?;
-    if bytes.len() == len {
-        Ok(bytes)
+    if written == len && bytes.len() == len {
+        Ok(())
     } else {
         Err(CodecError::Invalid("decompressed length"))
     }

@@ -18,7 +18,7 @@ use arrow_array::{Array, BinaryArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
 
-use super::compress::{compress_if_smaller, decompress};
+use super::compress::{compress_if_smaller, decompress, decompress_into};
 use super::error::{CodecError, CodecResult};
 use super::ints::{self, Form, IntHead, IntScratch};
 use super::pfor;
@@ -276,18 +276,16 @@ impl LogPage {
     /// All rows with the columns asked for. [`LogRows::offsets`] are those of the page's chunks.
     pub fn decode(&self, columns: LogColumns) -> CodecResult<LogRows> {
         let timestamps = self.times()?;
-        let lengths = self.codes(LENGTHS, MAX_COLUMN_BYTES as u64)?;
+        let lengths = self.lengths()?;
         let lines = if columns.lines {
             Some(self.lines(&lengths)?)
         } else {
             None
         };
-        let (mut metadata_sets, mut metadata, mut derived) = (Vec::new(), Vec::new(), Vec::new());
-        if columns.metadata {
-            metadata_sets = self.sets()?;
-            metadata = self.codes(METADATA, metadata_sets.len() as u64)?;
-            derived = self.codes(DERIVED, metadata_sets.len() as u64)?;
-        }
+        let (metadata_sets, [metadata, derived]) = match columns.metadata {
+            true => self.metadata()?,
+            false => Default::default(),
+        };
         Ok(LogRows {
             offsets: self.offsets.clone(),
             timestamps,
@@ -299,19 +297,49 @@ impl LogPage {
         })
     }
 
-    fn column(&self, index: usize) -> CodecResult<Bytes> {
-        let stored = &self.columns[index];
-        let mut reader = Reader::new(stored);
+    /// Length of each line.
+    pub fn lengths(&self) -> CodecResult<Vec<u32>> {
+        self.codes(LENGTHS, MAX_COLUMN_BYTES as u64)
+    }
+
+    /// The sets of structured metadata, and each row's index of what the client sent and of what the server derived.
+    pub fn metadata(&self) -> CodecResult<(Vec<Labels>, [Vec<u32>; 2])> {
+        let sets = self.sets()?;
+        let codes = |column| self.codes(column, sets.len() as u64);
+        let codes = [codes(METADATA)?, codes(DERIVED)?];
+        Ok((sets, codes))
+    }
+
+    /// The text of all lines one after the other; `memory` may be used for it.
+    pub fn text<'a>(&'a self, memory: &'a mut Vec<u8>) -> CodecResult<&'a [u8]> {
+        match self.stored(LINES)? {
+            Stored::Plain(bytes) => Ok(bytes),
+            Stored::Frame(frame, len) => {
+                decompress_into(frame, len, memory)?;
+                Ok(memory)
+            }
+        }
+    }
+
+    fn stored(&self, index: usize) -> CodecResult<Stored<'_>> {
+        let mut reader = Reader::new(&self.columns[index]);
         match reader.u8("column codec")? {
-            PLAIN => Ok(stored.slice(1..)),
+            PLAIN => Ok(Stored::Plain(reader.rest())),
             ZSTD => {
                 let len = reader.count(MAX_COLUMN_BYTES, "length of a column")?;
-                Ok(Bytes::from(decompress(reader.rest(), len)?))
+                Ok(Stored::Frame(reader.rest(), len))
             }
             found => Err(CodecError::UnknownCodec {
                 what: "log column",
                 found,
             }),
+        }
+    }
+
+    fn column(&self, index: usize) -> CodecResult<Bytes> {
+        match self.stored(index)? {
+            Stored::Plain(_) => Ok(self.columns[index].slice(1..)),
+            Stored::Frame(frame, len) => Ok(Bytes::from(decompress(frame, len)?)),
         }
     }
 
@@ -328,24 +356,11 @@ impl LogPage {
         }
     }
 
-    fn lines(&self, lengths: &[u32]) -> CodecResult<BinaryArray> {
+    /// All lines.
+    pub fn lines(&self, lengths: &[u32]) -> CodecResult<BinaryArray> {
         let column = self.column(LINES)?;
-        let mut offsets = Vec::with_capacity(lengths.len() + 1);
-        let mut end = 0usize;
-        offsets.push(0i32);
-        for len in lengths {
-            end += *len as usize;
-            if end > column.len() {
-                return Err(CodecError::Truncated("lines"));
-            }
-            // Columns are limited to far less than i32::MAX bytes.
-            offsets.push(end as i32);
-        }
-        if end != column.len() {
-            return Err(CodecError::Invalid("length of the lines"));
-        }
         BinaryArray::try_new(
-            OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            OffsetBuffer::new(ScalarBuffer::from(line_offsets(lengths, column.len())?)),
             Buffer::from(column),
             None,
         )
@@ -367,6 +382,30 @@ impl LogPage {
         } else {
             Err(CodecError::Invalid("metadata sets"))
         }
+    }
+}
+
+/// A column as it is stored.
+enum Stored<'a> {
+    Plain(&'a [u8]),
+    /// A zstd frame, and the length of its content.
+    Frame(&'a [u8], usize),
+}
+
+/// Where each line begins and the last one ends, in a text of `len` bytes.
+pub fn line_offsets(lengths: &[u32], len: usize) -> CodecResult<Vec<i32>> {
+    let mut offsets = Vec::with_capacity(lengths.len() + 1);
+    let mut end = 0u64;
+    offsets.push(0i32);
+    for length in lengths {
+        end += u64::from(*length);
+        // Columns are limited to far less than i32::MAX bytes, which the end tells.
+        offsets.push(end as i32);
+    }
+    if end == len as u64 && i32::try_from(len).is_ok() {
+        Ok(offsets)
+    } else {
+        Err(CodecError::Invalid("length of the lines"))
     }
 }
 
@@ -435,7 +474,7 @@ mod tests {
         fn every_entry_comes_back(rows in rows()) {
             let page = LogPage::open(&rows.page()).unwrap();
             let all = page.decode(ALL).unwrap();
-            prop_assert!(all.check(rows.chunk_rows.len(), ALL).is_ok());
+            prop_assert!(all.check(rows.chunk_rows.len(), &ALL.into()).is_ok());
             prop_assert_eq!(page.times().unwrap(), rows.timestamps.clone());
             prop_assert_eq!(all.timestamps, rows.timestamps);
             prop_assert_eq!(all.lines.as_ref(), Some(&rows.lines));
@@ -465,7 +504,7 @@ mod tests {
             if let Ok(page) = LogPage::open(&Bytes::from(bytes))
                 && let Ok(rows) = page.decode(ALL)
             {
-                prop_assert!(rows.check(page.offsets().len() - 1, ALL).is_ok());
+                prop_assert!(rows.check(page.offsets().len() - 1, &ALL.into()).is_ok());
             }
         }
 

@@ -12,13 +12,8 @@ use super::row_filter::{RowFilter, SeriesFilter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
 use crate::scan::{
-    COUNTED_COLUMNS, Held, LogColumns, LogRows, LogRowsBuilder, RowBounds, SampleColumns, ScanContext, SeriesSource,
-    SetCodes, SourceSeries, SourceVolume, VolumeGrid, count_rows,
-};
-
-const ALL_COLUMNS: LogColumns = LogColumns {
-    lines: true,
-    metadata: true,
+    COUNTED_COLUMNS, Held, LogColumns, LogRead, LogRows, LogRowsBuilder, RowBounds, SampleColumns, ScanContext,
+    SeriesSource, SetCodes, SourceSeries, SourceVolume, VolumeGrid, count_rows,
 };
 
 /// The rows of `source` that `filter` leaves, for one view.
@@ -133,21 +128,22 @@ impl SeriesSource for CoveredSource {
         &self,
         ordinals: &[u32],
         range: TimeRange,
-        columns: LogColumns,
+        read: &LogRead,
         scan: &ScanContext,
     ) -> Result<LogRows> {
         let touched = self.touched(ordinals, range)?;
         // A filter looks at the whole entry, whatever the query wants of it.
         let looks = touched.iter().any(|(_, filter)| filter.reads_entries(range));
-        let read = if looks { ALL_COLUMNS } else { columns };
-        let rows = self.source.read_logs(ordinals, range, read, scan).await?;
+        let whole = read.whole_rows();
+        let asked = if looks { &whole } else { read };
+        let rows = self.source.read_logs(ordinals, range, asked, scan).await?;
         if touched.is_empty() {
             return Ok(rows);
         }
-        rows.check(ordinals.len(), read)?;
+        rows.check(ordinals.len(), asked)?;
         let mut held = Held::new(&scan.memory);
         held.set(rows.size_bytes())?;
-        leave_out(&rows, columns, touched)
+        leave_out(&rows, read.columns, touched)
     }
 
     async fn exemplars(
@@ -196,8 +192,9 @@ impl SeriesSource for CoveredSource {
             ..volume
         };
         let own = named(&touched);
-        let rows = self.read_logs(&own, grid.range(), COUNTED_COLUMNS, scan).await?;
-        rows.check(own.len(), COUNTED_COLUMNS)?;
+        let read = COUNTED_COLUMNS.into();
+        let rows = self.read_logs(&own, grid.range(), &read, scan).await?;
+        rows.check(own.len(), &read)?;
         let counted = count_rows(&rows, grid);
         let mut volumes: Vec<SourceVolume> = counted.into_iter().map(|v| rename(v, &touched)).collect();
         if !others.is_empty() {

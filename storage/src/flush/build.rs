@@ -7,7 +7,7 @@ use super::windows::{HeadRows, MAX_WAITING_BYTES, Pass, runs_by_window, write_wi
 use crate::error::Result;
 use crate::head::Head;
 use crate::model::{Signal, TenantId, TimeRange, Timestamp};
-use crate::scan::LogColumns;
+use crate::scan::{LogColumns, LogRead, ScanStats};
 use crate::segment::{LogSegmentWriter, SampleSegmentWriter, SegmentMeta};
 
 /// Line bytes of one stream read from a head at a time, about.
@@ -125,16 +125,17 @@ impl HeadRows<LogSegmentWriter> for Logs<'_> {
     }
 
     fn write(&self, places: &[u32], range: TimeRange, pass: &mut Pass<'_, '_, LogSegmentWriter>) -> Result<()> {
-        let columns = LogColumns {
+        let read = LogRead::from(LogColumns {
             lines: true,
             metadata: true,
-        };
+        });
+        let stats = ScanStats::default();
         for place in places {
             let id = self.ids[*place as usize];
             let labels = self.head.index().labels(id).unwrap_or_default();
             // A stream can be all there is, so it comes in pieces of time.
             for piece in self.head.log_pieces(id, range, LINE_BYTES_PER_READ) {
-                let rows = self.head.logs_of(&[id], piece, columns)?;
+                let rows = self.head.logs_of(&[id], piece, &read, &stats)?;
                 for (window, run) in runs_by_window(&rows.timestamps, self.now) {
                     if let Some(writer) = pass.writer(*place, window) {
                         writer.push_series(&labels, &rows, run)?;

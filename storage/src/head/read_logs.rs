@@ -1,34 +1,36 @@
 //! Reading the log entries of a head: streams sorted by time, entries of one nanosecond in order of arrival, equal ones once.
 
-use arrow_array::BinaryArray;
-use arrow_array::builder::BinaryBuilder;
 use hashbrown::HashMap;
 
 use super::head::{Head, Store};
 use super::log_block::LogBlock;
 use super::logs::LogPiece;
-use super::source::{offset, too_much};
+use super::source::offset;
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
-use crate::scan::{LogColumns, LogRows, dedup};
+use crate::scan::{LineGather, LineSlice, LogRead, LogRows, ScanStats, dedup};
 
 /// A row: its time, which block, where in it.
-type Found = (i64, usize, usize);
+type Found = (i64, u32, u32);
 
 /// Collects the rows of one answer, stream by stream.
-pub(super) struct LogReader {
-    columns: LogColumns,
+pub(super) struct LogReader<'a> {
+    read: &'a LogRead,
+    stats: &'a ScanStats,
     rows: LogRows,
-    lines: BinaryBuilder,
-    line_bytes: usize,
+    lines: LineGather,
     /// Code in the head → code in the answer.
     codes: HashMap<u32, u32, ahash::RandomState>,
+    /// What passed the filter in one block.
+    selected: Vec<u32>,
+    line_offsets: Vec<i32>,
 }
 
-impl LogReader {
-    pub fn new(columns: LogColumns) -> Self {
+impl<'a> LogReader<'a> {
+    pub fn new(read: &'a LogRead, stats: &'a ScanStats) -> Self {
         LogReader {
-            columns,
+            read,
+            stats,
             rows: LogRows {
                 offsets: vec![0],
                 timestamps: Vec::new(),
@@ -38,9 +40,10 @@ impl LogReader {
                 metadata: Vec::new(),
                 derived: Vec::new(),
             },
-            lines: BinaryBuilder::new(),
-            line_bytes: 0,
+            lines: LineGather::default(),
             codes: HashMap::default(),
+            selected: Vec::new(),
+            line_offsets: Vec::new(),
         }
     }
 
@@ -66,27 +69,28 @@ impl LogReader {
     fn add_run(&mut self, head: &Head, mut pieces: Vec<(usize, LogPiece)>, range: TimeRange) -> Result<()> {
         pieces.sort_unstable_by_key(|(arrival, _)| *arrival);
         let mut blocks = Vec::with_capacity(pieces.len());
+        let mut found: Vec<Found> = Vec::new();
         for (_, piece) in &mut pieces {
-            blocks.push(match piece {
+            let mut block = match piece {
                 LogPiece::Packed(block) => block.unpack_columns()?,
                 LogPiece::Open(block) => std::mem::take(block),
-            });
+            };
+            if self.read.filter.is_some()
+                && let LogPiece::Packed(packed) = piece
+            {
+                block.bytes = packed.unpack_lines()?;
+            }
+            self.find(&block, blocks.len() as u32, range, &mut found);
+            blocks.push(block);
         }
-        let mut found: Vec<Found> = Vec::new();
-        for (at, block) in blocks.iter().enumerate() {
-            let rows = block
-                .times
-                .iter()
-                .enumerate()
-                .filter(|(_, time)| range.contains(**time));
-            found.extend(rows.map(|(row, time)| (*time, at, row)));
+        if found.is_empty() {
+            return Ok(());
         }
         if !found.is_sorted_by_key(|(time, ..)| *time) {
             found.sort_by_key(|(time, ..)| *time);
         }
-        let times: Vec<i64> = found.iter().map(|(time, ..)| *time).collect();
-        let compared = times.windows(2).any(|w| w[0] == w[1]);
-        if self.columns.lines || compared {
+        let compared = found.windows(2).any(|w| w[0].0 == w[1].0);
+        if self.read.filter.is_none() && (self.read.columns.lines || compared) {
             for (block, (_, piece)) in blocks.iter_mut().zip(&pieces) {
                 if let LogPiece::Packed(packed) = piece {
                     block.bytes = packed.unpack_lines()?;
@@ -94,35 +98,78 @@ impl LogReader {
             }
         }
         let sets = self.learn_codes(head, &blocks, &found, compared);
-        let duplicates = dedup::duplicate_entries(&times, |row| {
-            let (_, block, at) = found[row];
-            let set: &[u8] = sets.get(&blocks[block].metadata[at]).map_or(&[], |s| s.as_bytes());
-            (blocks[block].line(at), set)
-        });
+        let duplicates = if compared {
+            let times: Vec<i64> = found.iter().map(|(time, ..)| *time).collect();
+            dedup::duplicate_entries(&times, |row| {
+                let (_, block, at) = found[row];
+                let (block, at) = (&blocks[block as usize], at as usize);
+                let set: &[u8] = sets.get(&block.metadata[at]).map_or(&[], |s| s.as_bytes());
+                (block.line(at), set)
+            })
+        } else {
+            Vec::new()
+        };
         let mut skip = duplicates.iter().peekable();
+        // Neighbouring rows mostly carry the same sets; only a change is looked up.
+        let mut last = [(u32::MAX, 0); 2];
         for (row, (time, block, at)) in found.iter().enumerate() {
             if skip.next_if(|d| **d as usize == row).is_none() {
-                self.add_row(*time, &blocks[*block], *at)?;
+                self.add_row(*time, &blocks[*block as usize], *at as usize, &mut last)?;
             }
         }
         Ok(())
     }
 
-    fn add_row(&mut self, time: i64, block: &LogBlock, at: usize) -> Result<()> {
-        self.rows.timestamps.push(time);
-        self.rows.line_lengths.push(block.line_len(at) as u32);
-        if self.columns.lines {
-            let line = block.line(at);
-            // Arrow's offsets are 31 bits; slabs of a scan stay far below.
-            self.line_bytes += line.len();
-            if self.line_bytes > i32::MAX as usize {
-                return Err(too_much());
-            }
-            self.lines.append_value(line);
+    /// Appends the rows of a block that are wanted.
+    fn find(&mut self, block: &LogBlock, number: u32, range: TimeRange, found: &mut Vec<Found>) {
+        let inside = |row: &u32| range.contains(block.times[*row as usize]);
+        let rows = 0..block.times.len() as u32;
+        let named = |row: u32| (block.times[row as usize], number, row);
+        let Some(filter) = &self.read.filter else {
+            found.extend(rows.filter(inside).map(named));
+            return;
+        };
+        self.line_offsets.clear();
+        self.line_offsets.push(0);
+        self.line_offsets.extend(block.line_ends.iter().map(|end| *end as i32));
+        let lines = LineSlice {
+            data: &block.bytes,
+            offsets: &self.line_offsets,
+        };
+        let whole = range.start <= block.range().start && block.range().end <= range.end;
+        let (looked_at, bytes) = if whole {
+            (block.times.len(), block.bytes.len())
+        } else {
+            let lengths = rows.filter(inside).map(|row| block.line_len(row as usize));
+            lengths.fold((0, 0), |(rows, bytes), len| (rows + 1, bytes + len))
+        };
+        ScanStats::add(&self.stats.rows, looked_at as u64);
+        ScanStats::add(&self.stats.bytes, bytes as u64);
+        self.selected.clear();
+        if filter.may_pass(&block.bytes) {
+            filter.select(lines, &mut self.selected);
         }
-        if self.columns.metadata {
-            self.rows.metadata.push(self.codes[&block.metadata[at]]);
-            self.rows.derived.push(self.codes[&block.derived[at]]);
+        found.extend(self.selected.iter().copied().filter(inside).map(named));
+    }
+
+    fn add_row(&mut self, time: i64, block: &LogBlock, at: usize, last: &mut [(u32, u32); 2]) -> Result<()> {
+        self.rows.timestamps.push(time);
+        if self.read.lengths {
+            self.rows.line_lengths.push(block.line_len(at) as u32);
+        }
+        if self.read.columns.lines {
+            self.lines.append_line(block.line(at))?;
+        }
+        if self.read.columns.metadata {
+            let mut code = |kind: usize, code: u32| {
+                if last[kind].0 != code {
+                    last[kind] = (code, self.codes[&code]);
+                }
+                last[kind].1
+            };
+            let (metadata, derived) = (code(0, block.metadata[at]), code(1, block.derived[at]));
+            self.rows.metadata.push(metadata);
+            self.rows.derived.push(derived);
         }
         Ok(())
     }
@@ -136,19 +183,24 @@ impl LogReader {
         compared: bool,
     ) -> HashMap<u32, Labels, ahash::RandomState> {
         let mut sets = HashMap::default();
-        if !self.columns.metadata && !compared {
+        if !self.read.columns.metadata && !compared {
             return sets;
         }
         let guard = head.read();
         let Store::Logs(store) = &guard.store else { return sets };
+        let mut last = (u32::MAX, u32::MAX);
         for (_, block, at) in found {
-            let block = &blocks[*block];
-            if compared {
-                let code = block.metadata[*at];
-                sets.entry(code).or_insert_with(|| store.metadata_set(code));
+            let (block, at) = (&blocks[*block as usize], *at as usize);
+            let both = (block.metadata[at], block.derived[at]);
+            if both == last {
+                continue;
             }
-            if self.columns.metadata {
-                for code in [block.metadata[*at], block.derived[*at]] {
+            last = both;
+            if compared {
+                sets.entry(both.0).or_insert_with(|| store.metadata_set(both.0));
+            }
+            if self.read.columns.metadata {
+                for code in [both.0, both.1] {
                     self.codes.entry(code).or_insert_with(|| {
                         self.rows.metadata_sets.push(store.metadata_set(code));
                         self.rows.metadata_sets.len() as u32 - 1
@@ -159,11 +211,10 @@ impl LogReader {
         sets
     }
 
-    pub fn finish(mut self) -> LogRows {
-        if self.columns.lines {
-            let lines: BinaryArray = self.lines.finish();
-            self.rows.lines = Some(lines);
+    pub fn finish(mut self) -> Result<LogRows> {
+        if self.read.columns.lines {
+            self.rows.lines = Some(self.lines.finish()?);
         }
-        self.rows
+        Ok(self.rows)
     }
 }

@@ -12,7 +12,9 @@ use super::read_logs::LogReader;
 use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, TimeRange};
-use crate::scan::{LabelInterner, LogColumns, LogRows, SampleColumns, ScanContext, SeriesSource, SourceSeries};
+use crate::scan::{
+    LabelInterner, LogRead, LogRows, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
+};
 
 /// Series read under one hold of the lock, so that a large read lets appends through in between.
 const MAX_SERIES_PER_LOCK: usize = 1024;
@@ -42,10 +44,10 @@ impl SeriesSource for Head {
         &self,
         ordinals: &[u32],
         range: TimeRange,
-        columns: LogColumns,
-        _scan: &ScanContext,
+        read: &LogRead,
+        scan: &ScanContext,
     ) -> Result<LogRows> {
-        self.logs_of(ordinals, range, columns)
+        self.logs_of(ordinals, range, read, &scan.stats)
     }
 
     async fn exemplars(
@@ -160,8 +162,8 @@ impl Head {
     }
 
     /// Entries of the streams `ids`, as [`SeriesSource::read_logs`].
-    pub fn logs_of(&self, ids: &[u32], range: TimeRange, columns: LogColumns) -> Result<LogRows> {
-        let mut reader = LogReader::new(columns);
+    pub fn logs_of(&self, ids: &[u32], range: TimeRange, read: &LogRead, stats: &ScanStats) -> Result<LogRows> {
+        let mut reader = LogReader::new(read, stats);
         for chunk in ids.chunks(MAX_SERIES_PER_LOCK) {
             let streams: Vec<Vec<LogPiece>> = {
                 let head = self.read();
@@ -175,7 +177,7 @@ impl Head {
                 reader.add_stream(self, pieces, range)?;
             }
         }
-        Ok(reader.finish())
+        reader.finish()
     }
 
     /// Ranges of time in which the entries of stream `id` inside `range` come in pieces of about `bytes` bytes of lines.
@@ -223,7 +225,7 @@ pub(super) fn offset(rows: usize) -> Result<u32> {
     u32::try_from(rows).map_err(|_| too_much())
 }
 
-pub(super) fn too_much() -> Error {
+fn too_much() -> Error {
     Error::new(
         ErrorKind::Limit,
         "one read of recent rows holds more than 2^32 rows or 2 GB of lines; narrow the time range",

@@ -85,7 +85,7 @@ pub struct LogBatch {
     pub timestamps: Vec<i64>,
     /// Lines as bytes (not always UTF-8); `None` where they were not asked for.
     pub lines: Option<BinaryArray>,
-    /// Length of each line in bytes, always present.
+    /// Length of each line in bytes; empty where it was not asked for.
     pub line_lengths: Vec<u32>,
     /// The distinct structured metadata sets of the batch. Empty where metadata was not asked for.
     pub metadata_sets: Vec<Labels>,

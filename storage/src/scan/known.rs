@@ -59,6 +59,6 @@ impl KnownSeries {
             lines: true,
             metadata: true,
         };
-        Ok(MergedLogs(self.finish()?).scan(0, 1, LogOrder::Streams, columns))
+        Ok(MergedLogs(self.finish()?).scan(0, 1, LogOrder::Streams, columns.into()))
     }
 }

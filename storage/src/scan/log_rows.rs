@@ -3,24 +3,19 @@
 use std::ops::Range;
 
 use ahash::RandomState;
-use arrow_array::{Array, BinaryArray};
-use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_array::Array;
 use hashbrown::HashMap;
 
-use super::{LogColumns, LogRows};
+use super::{LineGather, LogColumns, LogRows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Labels;
-
-/// Most bytes of lines in one answer; offsets of an Arrow array are 32 bits.
-const MAX_LINE_BYTES: usize = i32::MAX as usize;
 
 /// Collects rows stream by stream.
 #[derive(Debug)]
 pub struct LogRowsBuilder {
     columns: LogColumns,
     rows: LogRows,
-    line_offsets: Vec<i32>,
-    line_bytes: Vec<u8>,
+    lines: LineGather,
     codes: HashMap<Labels, u32, RandomState>,
 }
 
@@ -45,8 +40,7 @@ impl LogRowsBuilder {
                 metadata: Vec::new(),
                 derived: Vec::new(),
             },
-            line_offsets: vec![0],
-            line_bytes: Vec::new(),
+            lines: LineGather::default(),
             codes: HashMap::default(),
         }
     }
@@ -63,22 +57,22 @@ impl LogRowsBuilder {
 
     /// Heap bytes held so far.
     pub fn size_bytes(&self) -> usize {
-        self.rows.size_bytes() + self.line_bytes.len() + 4 * self.line_offsets.len()
+        self.rows.size_bytes() + self.lines.size_bytes()
     }
 
     /// Appends rows `rows` of `from`, which has at least the columns of this answer.
     pub fn append(&mut self, from: &LogRows, rows: Range<usize>, codes: &mut SetCodes) -> Result<()> {
         self.rows.timestamps.extend_from_slice(&from.timestamps[rows.clone()]);
-        self.rows
-            .line_lengths
-            .extend_from_slice(&from.line_lengths[rows.clone()]);
+        // Lengths can be absent; they are then absent from every input of this answer.
+        let lengths = from.line_lengths.get(rows.clone()).unwrap_or_default();
+        self.rows.line_lengths.extend_from_slice(lengths);
         if self.columns.lines {
             let lines = from
                 .lines
                 .as_ref()
                 .filter(|l| l.len() >= rows.end)
                 .ok_or_else(missing_column)?;
-            self.append_lines(lines, rows.clone())?;
+            self.lines.append(lines, rows.clone())?;
         }
         if self.columns.metadata {
             for row in rows {
@@ -99,29 +93,9 @@ impl LogRowsBuilder {
     /// The answer.
     pub fn finish(mut self) -> Result<LogRows> {
         if self.columns.lines {
-            let offsets = OffsetBuffer::new(ScalarBuffer::from(self.line_offsets));
-            let lines = BinaryArray::try_new(offsets, Buffer::from_vec(self.line_bytes), None).map_err(|e| {
-                Error::with_source(ErrorKind::Internal, "the lines of an answer do not fit together", e)
-            })?;
-            self.rows.lines = Some(lines);
+            self.rows.lines = Some(self.lines.finish()?);
         }
         Ok(self.rows)
-    }
-
-    fn append_lines(&mut self, lines: &BinaryArray, rows: Range<usize>) -> Result<()> {
-        let offsets = &lines.value_offsets()[rows.start..=rows.end];
-        let (first, last) = (offsets[0] as usize, offsets[offsets.len() - 1] as usize);
-        let start = self.line_bytes.len();
-        if start + (last - first) > MAX_LINE_BYTES {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                "more than 2 GiB of log lines in one batch; narrow the query's time range",
-            ));
-        }
-        self.line_bytes.extend_from_slice(&lines.value_data()[first..last]);
-        let shifted = offsets[1..].iter().map(|end| (start + (*end as usize - first)) as i32);
-        self.line_offsets.extend(shifted);
-        Ok(())
     }
 
     fn code(&mut self, from: &LogRows, code: Option<&u32>, codes: &mut SetCodes) -> Result<u32> {

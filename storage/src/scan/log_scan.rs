@@ -3,16 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::BinaryArray;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::held::Held;
 use super::log_merge::{StreamPiece, append_stream, share_a_time};
 use super::log_rows::{LogRowsBuilder, SetCodes};
+use super::log_stream::stream_pages;
 use super::selection::{Selection, all_answers};
 use super::slabs::{Slab, SlabPlanner, TARGET_ROWS};
 use super::volume::{StreamVolume, selection_volumes};
-use super::{BatchStream, LogBatch, LogColumns, LogOrder, LogRows, LogSelection, LogSlab, RowBounds, ScanStats};
+use super::{BatchStream, LogBatch, LogOrder, LogRead, LogRows, LogSelection, LogSlab, RowBounds, ScanStats};
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
 
@@ -24,11 +26,6 @@ const MAX_SLAB_STREAMS: usize = 16 << 10;
 
 /// Bytes a line is taken to have before the scan has seen any.
 const USUAL_LINE_BYTES: u64 = 256;
-
-const ALL_COLUMNS: LogColumns = LogColumns {
-    lines: true,
-    metadata: true,
-};
 
 /// The log streams of a view that a request chose.
 #[derive(Debug)]
@@ -43,23 +40,11 @@ impl LogSelection for MergedLogs {
         self.0.rows(0..self.0.series.len())
     }
 
-    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab> {
-        let row_bytes = 16 + if columns.lines { USUAL_LINE_BYTES } else { 0 } + if columns.metadata { 8 } else { 0 };
-        let scan = LogScan {
-            rest: self.0.partition(partition, partitions),
-            held: Held::new(&self.0.scan.memory),
-            selection: self.0.clone(),
-            order,
-            columns,
-            current: None,
-            row_bytes,
-            has_read: false,
-        };
-        let slabs = stream::try_unfold(scan, |mut scan| async move {
-            let slab = scan.next_slab().await?;
-            Ok(slab.map(|slab| (slab, scan)))
-        });
-        slabs.boxed()
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab> {
+        match order {
+            LogOrder::Any => stream_pages(&self.0, partition, partitions, &read),
+            _ => slabs(Arc::clone(&self.0), partition, partitions, order, read),
+        }
     }
 
     fn volumes(&self, width_ns: i64) -> BoxFuture<'static, Result<Vec<StreamVolume>>> {
@@ -67,10 +52,37 @@ impl LogSelection for MergedLogs {
     }
 }
 
+/// The rows of one partition in `order`, slab by slab.
+pub(super) fn slabs(
+    selection: Arc<Selection>,
+    partition: usize,
+    partitions: usize,
+    order: LogOrder,
+    read: LogRead,
+) -> BatchStream<LogSlab> {
+    let columns = read.columns;
+    let row_bytes = 16 + if columns.lines { USUAL_LINE_BYTES } else { 0 } + if columns.metadata { 8 } else { 0 };
+    let scan = LogScan {
+        rest: selection.partition(partition, partitions),
+        held: Held::new(&selection.scan.memory),
+        selection,
+        order,
+        read,
+        current: None,
+        row_bytes,
+        has_read: false,
+    };
+    let slabs = stream::try_unfold(scan, |mut scan| async move {
+        let slab = scan.next_slab().await?;
+        Ok(slab.map(|slab| (slab, scan)))
+    });
+    slabs.boxed()
+}
+
 struct LogScan {
     selection: Arc<Selection>,
     order: LogOrder,
-    columns: LogColumns,
+    read: LogRead,
     /// Series not begun yet.
     rest: Range<usize>,
     /// Series being cut, and where.
@@ -113,7 +125,7 @@ impl LogScan {
         let range = self.selection.range;
         let series = match self.order {
             LogOrder::Forward | LogOrder::Backward => self.rest.clone(),
-            LogOrder::Streams => {
+            LogOrder::Streams | LogOrder::Any => {
                 let limit = TARGET_ROWS.min(max_rows);
                 let longest = self.rest.len().min(MAX_SLAB_STREAMS);
                 let start = self.rest.start;
@@ -123,7 +135,7 @@ impl LogScan {
         };
         self.rest.start = series.end;
         let small = self.selection.rows(series.clone()) <= TARGET_ROWS.min(max_rows);
-        let pieces = if small && self.order == LogOrder::Streams {
+        let pieces = if small && !matches!(self.order, LogOrder::Forward | LogOrder::Backward) {
             Vec::new()
         } else {
             self.pieces(series.clone()).await?
@@ -137,7 +149,7 @@ impl LogScan {
     fn learn_row_bytes(&mut self, pieces: &[RowBounds]) {
         let sum = |of: fn(&RowBounds) -> u64| pieces.iter().fold(0u64, |sum, p| sum.saturating_add(of(p)));
         let (rows, bytes) = (sum(|p| p.rows), sum(|p| p.bytes));
-        if self.columns.lines && !self.has_read && rows > 0 {
+        if self.read.columns.lines && !self.has_read && rows > 0 {
             self.row_bytes = 16 + bytes / rows;
         }
     }
@@ -184,7 +196,7 @@ impl LogScan {
         self.held
             .set(slab.rows.saturating_mul(self.row_bytes).min(MAX_SLAB_BYTES) as usize)?;
         let ordinals = self.ordinals(series.clone(), slab.range);
-        let answers = self.ask(ordinals, slab.range, self.columns).await?;
+        let answers = self.ask(ordinals, slab.range, &self.read).await?;
         let bytes = answers.iter().flatten().map(LogRows::size_bytes).sum::<usize>();
         self.held.set(bytes)?;
 
@@ -193,33 +205,28 @@ impl LogScan {
         let recheck = if contested.is_empty() {
             Vec::new()
         } else {
-            self.ask(self.ordinals_of(&contested, slab.range), slab.range, ALL_COLUMNS)
+            let whole = self.read.whole_rows();
+            self.ask(self.ordinals_of(&contested, slab.range), slab.range, &whole)
                 .await?
         };
         let again = recheck.iter().flatten().map(LogRows::size_bytes).sum::<usize>();
         // The merged rows are at most as large as the answers.
         self.held.set(bytes * 2 + again)?;
         let batch = self.merge(&rows_by_stream, answers, &contested, &recheck, slab.range)?;
-        let bytes = batch_bytes(&batch);
-        self.held.set(bytes)?;
+        self.held.set(batch_bytes(&batch))?;
         if !batch.is_empty() {
-            self.row_bytes = (bytes as u64 / batch.len() as u64).max(1);
+            self.row_bytes = (row_bytes(&batch) as u64 / batch.len() as u64).max(1);
             self.has_read = true;
         }
-        self.count(&batch);
+        count(&batch, &self.read, &self.selection.scan.stats);
         Ok(batch)
     }
 
     /// Asks each source for its ordinals; `None` for one that has none.
-    async fn ask(
-        &self,
-        ordinals: Vec<Vec<u32>>,
-        range: TimeRange,
-        columns: LogColumns,
-    ) -> Result<Vec<Option<LogRows>>> {
+    async fn ask(&self, ordinals: Vec<Vec<u32>>, range: TimeRange, read: &LogRead) -> Result<Vec<Option<LogRows>>> {
         let mut asked = Vec::new();
         for (source, ordinals) in ordinals.iter().enumerate() {
-            asked.push(source_rows(&self.selection, source, ordinals, range, columns).boxed());
+            asked.push(source_rows(&self.selection, source, ordinals, range, read).boxed());
         }
         all_answers(asked).await
     }
@@ -255,7 +262,8 @@ impl LogScan {
 
     /// Streams whose entries must be compared across sources but lack a column for it, ascending.
     fn contested(&self, located: &[Located], answers: &[Option<LogRows>]) -> Vec<usize> {
-        if self.columns == ALL_COLUMNS {
+        let columns = self.read.columns;
+        if columns.lines && columns.metadata {
             return Vec::new();
         }
         let shared = located
@@ -298,7 +306,7 @@ impl LogScan {
             .locate(contested.iter().copied(), range, recheck)
             .into_iter()
             .peekable();
-        let mut out = LogRowsBuilder::new(self.columns);
+        let mut out = LogRowsBuilder::new(self.read.columns);
         let mut codes: Vec<SetCodes> = answers.iter().map(|_| SetCodes::default()).collect();
         let mut again_codes: Vec<SetCodes> = recheck.iter().map(|_| SetCodes::default()).collect();
         for stream in located {
@@ -311,20 +319,21 @@ impl LogScan {
         }
         Ok(into_batch(streams, out.finish()?))
     }
+}
 
-    fn count(&self, batch: &LogBatch) {
-        let stats = &self.selection.scan.stats;
-        let lines: u64 = match self.columns.lines {
-            true => batch.line_lengths.iter().map(|l| u64::from(*l)).sum(),
-            false => 0,
-        };
-        let sets = batch
-            .metadata
-            .iter()
-            .map(|code| batch.metadata_sets[*code as usize].size_bytes() as u64);
+/// Counts a batch that is handed out. Rows that a filter looked at were counted by their sources, passed or not.
+pub(super) fn count(batch: &LogBatch, read: &LogRead, stats: &ScanStats) {
+    ScanStats::add(&stats.rows_passed, batch.len() as u64);
+    let lines = match (&batch.lines, &read.filter) {
+        (Some(lines), None) => text_bytes(lines),
+        _ => 0,
+    };
+    if read.filter.is_none() {
         ScanStats::add(&stats.rows, batch.len() as u64);
-        ScanStats::add(&stats.bytes, lines + sets.sum::<u64>());
     }
+    let set_bytes: Vec<u64> = batch.metadata_sets.iter().map(|set| set.size_bytes() as u64).collect();
+    let sets = batch.metadata.iter().map(|code| set_bytes[*code as usize]);
+    ScanStats::add(&stats.bytes, lines as u64 + sets.sum::<u64>());
 }
 
 async fn source_bounds(selection: &Selection, source: usize, ordinals: &[u32]) -> Result<Option<Vec<RowBounds>>> {
@@ -341,15 +350,15 @@ async fn source_rows(
     source: usize,
     ordinals: &[u32],
     range: TimeRange,
-    columns: LogColumns,
+    read: &LogRead,
 ) -> Result<Option<LogRows>> {
     if ordinals.is_empty() {
         return Ok(None);
     }
     let rows = selection.sources[source]
-        .read_logs(ordinals, range, columns, &selection.scan)
+        .read_logs(ordinals, range, read, &selection.scan)
         .await?;
-    rows.check(ordinals.len(), columns)?;
+    rows.check(ordinals.len(), read)?;
     Ok(Some(rows))
 }
 
@@ -375,7 +384,7 @@ impl Located {
     }
 }
 
-fn into_batch(streams: Vec<Labels>, rows: LogRows) -> LogBatch {
+pub(super) fn into_batch(streams: Vec<Labels>, rows: LogRows) -> LogBatch {
     LogBatch {
         streams,
         offsets: rows.offsets,
@@ -388,11 +397,21 @@ fn into_batch(streams: Vec<Labels>, rows: LogRows) -> LogBatch {
     }
 }
 
-fn batch_bytes(batch: &LogBatch) -> usize {
-    let lines = batch
-        .lines
-        .as_ref()
-        .map_or(0, |l| l.value_data().len() + 4 * batch.len());
+/// Bytes of the rows themselves.
+fn row_bytes(batch: &LogBatch) -> usize {
+    let lines = batch.lines.as_ref().map_or(0, |l| text_bytes(l) + 4 * batch.len());
     let sets: usize = batch.metadata_sets.iter().map(|l| l.size_bytes() + 24).sum();
     batch.len() * 12 + batch.streams.len() * 20 + (batch.metadata.len() + batch.derived.len()) * 4 + lines + sets
+}
+
+/// Bytes held by a batch: its lines can be a part of a page, all of which they keep.
+pub(super) fn batch_bytes(batch: &LogBatch) -> usize {
+    let more = |lines: &BinaryArray| lines.value_data().len() - text_bytes(lines);
+    row_bytes(batch) + batch.lines.as_ref().map_or(0, more)
+}
+
+fn text_bytes(lines: &BinaryArray) -> usize {
+    let offsets = lines.value_offsets();
+    let bounds = offsets.first().zip(offsets.last());
+    bounds.map_or(0, |(first, last)| (last - first) as usize)
 }

@@ -27,6 +27,18 @@ struct FakeSource {
     samples: BTreeMap<SeriesKey, BTreeMap<i64, f64>>,
     logs: BTreeMap<SeriesKey, Vec<(i64, Entry)>>,
     fine_bounds: bool,
+    streams: bool,
+}
+
+/// Lines that hold an `a`.
+#[derive(Debug)]
+struct HoldsA;
+
+impl LineFilter for HoldsA {
+    fn select(&self, lines: LineSlice<'_>, rows: &mut Vec<u32>) {
+        rows.clear();
+        rows.extend((0..lines.len() as u32).filter(|row| lines.line(*row as usize).contains(&b'a')));
+    }
 }
 
 impl FakeSource {
@@ -95,20 +107,20 @@ impl SeriesSource for FakeSource {
         Ok(out)
     }
 
-    async fn read_logs(
-        &self,
-        ordinals: &[u32],
-        range: TimeRange,
-        columns: LogColumns,
-        _: &ScanContext,
-    ) -> Result<LogRows> {
+    fn streams_logs(&self) -> bool {
+        self.streams
+    }
+
+    async fn read_logs(&self, ordinals: &[u32], range: TimeRange, read: &LogRead, _: &ScanContext) -> Result<LogRows> {
+        let columns = read.columns;
         let mut offsets = vec![0];
         let mut rows: Vec<&(i64, Entry)> = Vec::new();
         for ordinal in ordinals {
+            let passes = |line: &str| read.filter.is_none() || line.contains('a');
             rows.extend(
                 self.logs[&self.key(*ordinal)]
                     .iter()
-                    .filter(|(t, _)| range.contains(*t)),
+                    .filter(|(t, (line, _))| range.contains(*t) && passes(line)),
             );
             offsets.push(rows.len() as u32);
         }
@@ -119,7 +131,10 @@ impl SeriesSource for FakeSource {
             lines: columns
                 .lines
                 .then(|| BinaryArray::from_iter_values(rows.iter().map(|r| &r.1.0))),
-            line_lengths: rows.iter().map(|r| r.1.0.len() as u32).collect(),
+            line_lengths: match read.lengths {
+                true => rows.iter().map(|r| r.1.0.len() as u32).collect(),
+                false => Vec::new(),
+            },
             metadata_sets: if columns.metadata {
                 (0..3).map(metadata_set).collect()
             } else {
@@ -257,12 +272,15 @@ proptest! {
         (start, len) in (-25i64..25, 0i64..50),
         matchers in matchers(),
         partitions in 1usize..4,
-        order in prop_oneof![Just(LogOrder::Forward), Just(LogOrder::Backward), Just(LogOrder::Streams)],
+        order in prop_oneof![Just(LogOrder::Forward), Just(LogOrder::Backward), Just(LogOrder::Streams), Just(LogOrder::Any)],
         columns in (any::<bool>(), any::<bool>()).prop_map(|(lines, metadata)| LogColumns { lines, metadata }),
-        fine_bounds in any::<bool>(),
+        (lengths, filtered) in (any::<bool>(), any::<bool>()),
+        (fine_bounds, streams) in (any::<bool>(), any::<u8>()),
     ) {
         let range = TimeRange::new(start, start + len);
-        let mut sources: Vec<FakeSource> = (0..SOURCES).map(|_| FakeSource { fine_bounds, ..Default::default() }).collect();
+        let mut sources: Vec<FakeSource> = (0..SOURCES)
+            .map(|i| FakeSource { fine_bounds, streams: streams >> i & 1 == 1, ..Default::default() })
+            .collect();
         let mut model: BTreeMap<SeriesKey, BTreeSet<(i64, Entry)>> = BTreeMap::new();
         for (source, i, time, line, metadata) in rows {
             let key = SeriesKey(series(i));
@@ -276,8 +294,8 @@ proptest! {
         }
         let mut expected: Vec<FoundEntry> = Vec::new();
         for (key, rows) in model.iter().filter(|(key, _)| matchers.iter().all(|m| m.matches_labels(&key.0))) {
-            for (time, (line, metadata)) in rows.iter().filter(|r| range.contains(r.0)) {
-                let (len, line) = (line.len() as u32, columns.lines.then(|| line.clone()));
+            for (time, (line, metadata)) in rows.iter().filter(|r| range.contains(r.0) && (!filtered || r.1.0.contains('a'))) {
+                let (len, line) = (if lengths { line.len() as u32 } else { 0 }, columns.lines.then(|| line.clone()));
                 expected.push((key.clone(), *time, len, line, columns.metadata.then_some(*metadata)));
             }
         }
@@ -288,9 +306,14 @@ proptest! {
         let view = MergedView::new(Vec::new(), sources);
         let request = SeriesRequest { signal: Signal::Logs, matchers, range };
         let selection = wait(view.select_logs(&request, &scan)).unwrap();
+        let read = LogRead {
+            lengths,
+            filter: filtered.then(|| Arc::new(HoldsA) as Arc<dyn LineFilter>),
+            ..LogRead::from(columns)
+        };
         let mut found = Vec::new();
         for partition in 0..partitions {
-            let slabs = wait(selection.scan(partition, partitions, order, columns).try_collect::<Vec<_>>()).unwrap();
+            let slabs = wait(selection.scan(partition, partitions, order, read.clone()).try_collect::<Vec<_>>()).unwrap();
             for pair in slabs.windows(2) {
                 match order {
                     LogOrder::Forward => prop_assert!(pair[0].range.end <= pair[1].range.start),
@@ -299,6 +322,7 @@ proptest! {
                         let last = |s: &LogSlab| s.batch.streams.last().map(|l| SeriesKey(l.clone()));
                         prop_assert!(last(&pair[0]) <= last(&pair[1]));
                     }
+                    LogOrder::Any => {}
                 }
             }
             for LogSlab { batch, range } in slabs {
@@ -313,7 +337,8 @@ proptest! {
                         let set = batch.metadata.get(row).map(|code| batch.metadata_sets[*code as usize].clone());
                         let set = set.map(|set| (0..3).find(|i| metadata_set(*i) == set).unwrap());
                         let key = SeriesKey(labels.clone());
-                        found.push((key, batch.timestamps[row], batch.line_lengths[row], line, set));
+                        let len = batch.line_lengths.get(row).copied().filter(|_| lengths).unwrap_or(0);
+                        found.push((key, batch.timestamps[row], len, line, set));
                     }
                 }
             }
@@ -360,7 +385,12 @@ fn entries_of_one_nanosecond_keep_the_order_of_arrival() {
         lines: true,
         metadata: false,
     };
-    let slabs = wait(selection.scan(0, 1, LogOrder::Forward, columns).try_collect::<Vec<_>>()).unwrap();
+    let slabs = wait(
+        selection
+            .scan(0, 1, LogOrder::Forward, columns.into())
+            .try_collect::<Vec<_>>(),
+    )
+    .unwrap();
     let lines: Vec<_> = slabs
         .iter()
         .flat_map(|s| s.batch.lines.iter().flat_map(|l| l.iter().flatten()))

@@ -1,7 +1,8 @@
 //! Reading: what a query asks of one tenant's rows, and the batches it gets.
 //!
 //! [`request`] says what is wanted, [`batch`] how rows arrive, [`view`] is the seam the query engine knows: one view of
-//! head and catalog, from which series are selected and scanned. [`source`] is the seam below it: heads and segments,
+//! head and catalog, from which series are selected and scanned. Log scans that need an order go by [`log_scan`], others page
+//! by page by [`log_stream`]; both take a [`line_filter`] down to where lines lie. [`source`] is the seam below it: heads and segments,
 //! which a [`MergedView`] merges by the rules of [`dedup`].
 
 mod batch;
@@ -10,9 +11,12 @@ mod held;
 mod histograms;
 mod interner;
 mod known;
+mod line_filter;
+mod line_gather;
 mod log_merge;
 mod log_rows;
 mod log_scan;
+mod log_stream;
 mod merged_view;
 #[cfg(test)]
 mod merged_view_tests;
@@ -30,11 +34,13 @@ pub(crate) use held::Held;
 pub use histograms::{HistogramColumn, HistogramSlice};
 pub use interner::LabelInterner;
 pub(crate) use known::KnownSeries;
+pub use line_filter::{LineFilter, LineSlice};
+pub(crate) use line_gather::LineGather;
 pub use log_rows::{LogRowsBuilder, SetCodes};
 pub use merged_view::MergedView;
-pub use request::{LogColumns, LogOrder, ScanStats, SeriesRequest};
+pub use request::{LogColumns, LogOrder, LogRead, ScanStats, SeriesRequest};
 pub use sample_rows::{SampleRow, SampleSink, SampleSlice};
-pub use source::{LogRows, RowBounds, SampleColumns, SeriesSource, SourceSeries, names_of, values_of};
+pub use source::{LogPiece, LogRows, RowBounds, SampleColumns, SeriesSource, Share, SourceSeries, names_of, values_of};
 pub use view::{BatchStream, LogSelection, LogSlab, SampleSelection, ScanContext, StoreReader, StoreView};
 pub(crate) use volume::{COUNTED_COLUMNS, count_rows};
 pub use volume::{SourceVolume, StreamVolume, Volume, VolumeGrid};

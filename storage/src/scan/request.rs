@@ -1,7 +1,9 @@
 //! What a scan is asked for, and what it cost.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::LineFilter;
 use crate::model::{LabelMatcher, Signal, TimeRange};
 
 /// Series of one signal that pass all matchers and may have rows in a time range.
@@ -24,6 +26,48 @@ pub struct LogColumns {
     pub metadata: bool,
 }
 
+/// What a log scan reads: which columns, of which rows.
+#[derive(Clone, Debug)]
+pub struct LogRead {
+    /// The columns.
+    pub columns: LogColumns,
+    /// The length of each line, which counting does not need.
+    pub lengths: bool,
+    /// Only rows whose line passes come out; lines are read for it even where they are not asked for.
+    pub filter: Option<Arc<dyn LineFilter>>,
+}
+
+impl LogRead {
+    /// Whether lines have to be read, be it for the filter only.
+    pub fn looks_at_lines(&self) -> bool {
+        self.columns.lines || self.filter.is_some()
+    }
+
+    /// The same rows with all their columns.
+    pub fn whole_rows(&self) -> LogRead {
+        LogRead {
+            filter: self.filter.clone(),
+            ..LogRead::from(ALL_COLUMNS)
+        }
+    }
+}
+
+const ALL_COLUMNS: LogColumns = LogColumns {
+    lines: true,
+    metadata: true,
+};
+
+impl From<LogColumns> for LogRead {
+    /// These columns and the lengths of all rows.
+    fn from(columns: LogColumns) -> Self {
+        LogRead {
+            columns,
+            lengths: true,
+            filter: None,
+        }
+    }
+}
+
 /// In which order slabs of a log scan come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOrder {
@@ -32,17 +76,21 @@ pub enum LogOrder {
     /// From the newest slab to the oldest.
     Backward,
     /// Stream by stream in the order of [`crate::model::SeriesKey`], a stream's own slabs from the oldest to the newest.
-    /// The cheapest order: no page is read twice, so everything that does not stop early should ask for it.
     Streams,
+    /// As rows lie in the store, page by page, which is the cheapest: no page is read twice and few rows are copied.
+    /// Partitions are shares of the pages here and not of the streams, so a stream can be in several.
+    Any,
 }
 
 /// Counters of one query's reads, shared by all its scans.
 #[derive(Debug, Default)]
 pub struct ScanStats {
-    /// Rows handed out.
+    /// Rows looked at: handed out, or refused by a line filter.
     pub rows: AtomicU64,
-    /// Bytes of rows handed out: lines and metadata of logs, 16 per sample.
+    /// Bytes of them that were read: lines and metadata of logs, 16 per sample.
     pub bytes: AtomicU64,
+    /// Rows handed out.
+    pub rows_passed: AtomicU64,
     /// Segments looked at.
     pub segments: AtomicU64,
     /// Pages read.

@@ -7,12 +7,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow_array::{Array, BinaryArray};
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use super::{
-    COUNTED_COLUMNS, HistogramColumn, LogColumns, SampleSink, SampleSlice, ScanContext, SourceVolume, VolumeGrid,
+    COUNTED_COLUMNS, HistogramColumn, LogRead, SampleSink, SampleSlice, ScanContext, SourceVolume, VolumeGrid,
     count_rows,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -144,7 +147,7 @@ pub struct LogRows {
     pub timestamps: Vec<i64>,
     /// Lines; `None` where they were not asked for.
     pub lines: Option<BinaryArray>,
-    /// Length of each line in bytes, always present.
+    /// Length of each line in bytes; empty where it was not asked for.
     pub line_lengths: Vec<u32>,
     /// The distinct structured metadata sets. Where metadata was not asked for, this and the two columns below are empty.
     pub metadata_sets: Vec<Labels>,
@@ -173,16 +176,18 @@ impl LogRows {
     }
 
     /// Checks what the field docs promise about an answer to `ordinals` ordinals, see [`SampleColumns::check`].
-    pub fn check(&self, ordinals: usize, columns: LogColumns) -> Result<()> {
+    pub fn check(&self, ordinals: usize, read: &LogRead) -> Result<()> {
         let rows = self.timestamps.len();
+        let columns = read.columns;
         let lines = match &self.lines {
             Some(lines) => lines.len() == rows,
             None => !columns.lines,
         };
+        let lengths = self.line_lengths.len() == rows || (self.line_lengths.is_empty() && !read.lengths);
         let sets = self.metadata_sets.len();
         let codes = |codes: &[u32]| codes.len() == rows && codes.iter().all(|c| (*c as usize) < sets);
         let metadata = !columns.metadata || (codes(&self.metadata) && codes(&self.derived));
-        if lines && metadata && self.line_lengths.len() == rows && offsets_hold(&self.offsets, ordinals, rows) {
+        if lines && metadata && lengths && offsets_hold(&self.offsets, ordinals, rows) {
             return Ok(());
         }
         Err(Error::new(
@@ -207,6 +212,40 @@ pub struct RowBounds {
     pub bytes: u64,
 }
 
+/// Some rows of some of the ordinals asked for.
+#[derive(Clone, Debug)]
+pub struct LogPiece {
+    /// Positions of the ordinals among those asked for, each once.
+    pub indexes: Vec<u32>,
+    /// Their rows, as an answer to a question for these ordinals.
+    pub rows: LogRows,
+}
+
+/// One of several about equal shares of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which.
+    pub number: usize,
+    /// Of how many, at least 1.
+    pub of: usize,
+}
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Share = Share { number: 0, of: 1 };
+
+    /// Whether item `i` of a list is in this share, where all items are alike.
+    pub fn has(&self, i: u32) -> bool {
+        i as usize % self.of.max(1) == self.number
+    }
+
+    /// Whether an item is in this share that lies at `before..` of a total of `total`.
+    pub fn holds(&self, before: u64, total: u64) -> bool {
+        let number = u128::from(before) * self.of.max(1) as u128 / u128::from(total.max(1));
+        number.min(self.of.max(1) as u128 - 1) as usize == self.number
+    }
+}
+
 /// Rows of one tenant and signal that a view can merge with others: a head, or a segment.
 ///
 /// Answers do not change while a source lives, except that an open head gains rows; a head answers each call from what
@@ -229,15 +268,44 @@ pub trait SeriesSource: Send + Sync + Debug {
     /// (by [`super::dedup`]).
     async fn read_samples(&self, ordinals: &[u32], range: TimeRange, scan: &ScanContext) -> Result<SampleColumns>;
 
-    /// Log entries of `ordinals` (each once, in the order of the selection) inside `range`, equal entries once: a source resolves its own
-    /// duplicates (by [`super::dedup`]). Columns not asked for may be left out.
+    /// Log entries of `ordinals` (each once, in the order of the selection) inside `range` whose line passes the filter, equal
+    /// entries once: a source resolves its own duplicates (by [`super::dedup`]). Columns not asked for may be left out. The
+    /// source counts the rows that a filter looked at.
     async fn read_logs(
         &self,
         ordinals: &[u32],
         range: TimeRange,
-        columns: LogColumns,
+        read: &LogRead,
         scan: &ScanContext,
     ) -> Result<LogRows>;
+
+    /// Whether [`SeriesSource::stream_logs`] reads piece by piece in bounded memory.
+    fn streams_logs(&self) -> bool {
+        false
+    }
+
+    /// As [`SeriesSource::read_logs`], piece by piece as rows lie in the source, and only a share of them. Rows of one
+    /// stream in one piece are in order, pieces are not.
+    fn stream_logs(
+        self: Arc<Self>,
+        ordinals: Vec<u32>,
+        range: TimeRange,
+        read: LogRead,
+        share: Share,
+        scan: ScanContext,
+    ) -> BoxStream<'static, Result<LogPiece>>
+    where
+        Self: 'static,
+    {
+        let indexes: Vec<u32> = (0..ordinals.len() as u32).filter(|i| share.has(*i)).collect();
+        let answer = async move {
+            let own: Vec<u32> = indexes.iter().map(|i| ordinals[*i as usize]).collect();
+            let rows = self.read_logs(&own, range, &read, &scan).await?;
+            rows.check(own.len(), &read)?;
+            Ok(LogPiece { indexes, rows })
+        };
+        stream::once(answer).boxed()
+    }
 
     /// Bounds of the pieces in which rows of `ordinals` lie, where the source knows finer ones than
     /// [`SourceSeries::range`]. Reads no page.
@@ -253,8 +321,9 @@ pub trait SeriesSource: Send + Sync + Debug {
     /// Entries and bytes of `ordinals` by the cells of `grid`; cells without entries are absent. Reads everything but the
     /// lines where it knows no better.
     async fn log_volumes(&self, ordinals: &[u32], grid: &VolumeGrid, scan: &ScanContext) -> Result<Vec<SourceVolume>> {
-        let rows = self.read_logs(ordinals, grid.range(), COUNTED_COLUMNS, scan).await?;
-        rows.check(ordinals.len(), COUNTED_COLUMNS)?;
+        let read = COUNTED_COLUMNS.into();
+        let rows = self.read_logs(ordinals, grid.range(), &read, scan).await?;
+        rows.check(ordinals.len(), &read)?;
         Ok(count_rows(&rows, grid))
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{LabelInterner, LogBatch, LogColumns, LogOrder, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
+use super::{LabelInterner, LogBatch, LogOrder, LogRead, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
 use crate::error::Result;
 use crate::memory::QueryMemory;
 use crate::model::{Exemplar, Labels, MetadataMap, TenantId, TimeRange};
@@ -106,12 +106,13 @@ pub trait LogSelection: Send + Sync + Debug {
     /// About how many entries lie in the range, from statistics.
     fn estimated_rows(&self) -> u64;
 
-    /// The rows of partition `partition` of `partitions` (ranges of the series order, as for samples), slab by slab.
+    /// The rows of partition `partition` of `partitions` (ranges of the series order, as for samples, but in
+    /// [`LogOrder::Any`]), slab by slab.
     ///
     /// A slab is an interval of time; slabs do not overlap and come in `order`, so a consumer that has enough rows can
     /// stop. In the order [`LogOrder::Streams`] a slab holds whole streams or a piece of one, and intervals of different
     /// streams overlap.
-    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, columns: LogColumns) -> BatchStream<LogSlab>;
+    fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab>;
 
     /// Entries and bytes of each stream that has any, by cells of `width_ns` nanoseconds (see
     /// [`super::VolumeGrid`]; 0 makes one cell). Reads no lines. An entry that several sources hold counts in each.
@@ -124,6 +125,6 @@ pub struct LogSlab {
     /// The slab's rows. May be empty.
     pub batch: LogBatch,
     /// The interval: every row of it lies inside, and no other slab of the partition has a row inside (in the order
-    /// [`LogOrder::Streams`]: no row of the same streams).
+    /// [`LogOrder::Streams`]: no row of the same streams; in [`LogOrder::Any`] others may).
     pub range: TimeRange,
 }

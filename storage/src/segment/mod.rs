@@ -5,7 +5,7 @@
 //! them: `label_index` (read by `label_lookup`, with `postings`), `series_groups` (label sets of `series_table`, chunks of
 //! `sample_chunks`), `time_columns` (shared by `time_writer`), `directory`, `footer`. [`SegmentReader`] opens that `tail`,
 //! kept in [`TailCache`], reads the other `parts` it needs, then `fetch`es `pages` and assembles answers in `read_samples`
-//! and `read_logs`; a [`WholeSegment`] is read from front to back. The columns' codecs are [`crate::codec`]'s. `verify`
+//! and `read_logs` (page by page in `stream_logs`); a [`WholeSegment`] is read from front to back. The columns' codecs are [`crate::codec`]'s. `verify`
 //! checks everything, for repair. Native histograms, start times, exemplars and metric metadata lie in sections of their
 //! own, see `side`.
 
@@ -36,6 +36,7 @@ mod side;
 #[cfg(test)]
 mod side_tests;
 mod sizes;
+mod stream_logs;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 use tokio::sync::Mutex;
 
 use super::ahead::ReadAhead;
@@ -17,13 +18,14 @@ use super::parts::{GROUPS_AT_ONCE, Parts};
 use super::read_logs::{self, LogAssembler};
 use super::read_samples::{SampleAssembler, Times};
 use super::series_groups::{group_of, members};
+use super::stream_logs;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
 use crate::scan::{
-    COUNTED_COLUMNS, LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
-    SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
+    COUNTED_COLUMNS, LogPiece, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, Share,
+    SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
 };
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
@@ -95,7 +97,7 @@ impl SegmentReader {
     }
 
     /// The opened tail; `None`, counted and logged, where it is damaged.
-    async fn tail(&self, scan: &ScanContext) -> Result<Option<Arc<OpenTail>>> {
+    pub(super) async fn tail(&self, scan: &ScanContext) -> Result<Option<Arc<OpenTail>>> {
         match self.open_tail(scan).await {
             Ok(tail) => Ok(Some(tail)),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -133,7 +135,7 @@ impl SegmentReader {
         }
     }
 
-    fn expect_signal(&self, signal: Signal) -> Result<()> {
+    pub(super) fn expect_signal(&self, signal: Signal) -> Result<()> {
         if self.meta.signal == signal {
             return Ok(());
         }
@@ -283,34 +285,40 @@ impl SeriesSource for SegmentReader {
         &self,
         ordinals: &[u32],
         range: TimeRange,
-        columns: LogColumns,
+        read: &LogRead,
         scan: &ScanContext,
     ) -> Result<LogRows> {
         self.expect_signal(Signal::Logs)?;
-        let mut out = LogAssembler::new(ordinals.len(), range, columns);
+        let mut out = LogAssembler::new(ordinals.len(), range, read, &scan.stats);
         let Some(tail) = self.tail(scan).await? else {
             return out.finish();
         };
         let chunks = log_chunks(&tail, ordinals, range);
         let mut held = Held::take(scan, 0)?;
         chunks
-            .read(
-                Arc::new(self.fetcher(scan)),
-                &tail,
-                read_logs::wanted(columns),
-                |page| {
-                    let line_bytes = match page.entry.stats {
-                        PageStats::Logs { line_bytes } if columns.lines => line_bytes,
-                        _ => 0,
-                    };
-                    let _held = Held::take(scan, line_bytes + u64::from(page.entry.rows) * 20)?;
-                    let before = out.size_bytes();
-                    out.add(&page)?;
-                    held.grow(out.size_bytes() - before)
-                },
-            )
+            .read(Arc::new(self.fetcher(scan)), &tail, read_logs::wanted(read), |page| {
+                let _held = Held::take(scan, read_logs::page_bytes(page.entry, read))?;
+                let before = out.size_bytes();
+                out.add(&page)?;
+                held.grow(out.size_bytes() - before)
+            })
             .await?;
         out.finish()
+    }
+
+    fn streams_logs(&self) -> bool {
+        true
+    }
+
+    fn stream_logs(
+        self: Arc<Self>,
+        ordinals: Vec<u32>,
+        range: TimeRange,
+        read: LogRead,
+        share: Share,
+        scan: ScanContext,
+    ) -> BoxStream<'static, Result<LogPiece>> {
+        stream_logs::stream_logs(self, ordinals, range, read, share, scan)
     }
 
     async fn row_bounds(
@@ -363,9 +371,10 @@ impl SeriesSource for SegmentReader {
                 }
                 None => true,
             });
-        let mut out = LogAssembler::new(ordinals.len(), grid.range(), COUNTED_COLUMNS);
+        let read = COUNTED_COLUMNS.into();
+        let mut out = LogAssembler::new(ordinals.len(), grid.range(), &read, &scan.stats);
         let mut held = Held::take(scan, 0)?;
-        let wanted = read_logs::wanted(COUNTED_COLUMNS);
+        let wanted = read_logs::wanted(&read);
         chunks
             .read(Arc::new(self.fetcher(scan)), &tail, wanted, |page| {
                 let _held = Held::take(scan, u64::from(page.entry.rows) * 20)?;
@@ -420,7 +429,7 @@ pub(super) fn bounds<C: PageChunk>(chunks: &[C]) -> (Option<TimeRange>, u64) {
     (range, chunks.iter().map(|c| u64::from(c.rows())).sum())
 }
 
-fn log_chunks(tail: &OpenTail, ordinals: &[u32], range: TimeRange) -> PageChunks<Chunk> {
+pub(super) fn log_chunks(tail: &OpenTail, ordinals: &[u32], range: TimeRange) -> PageChunks<Chunk> {
     let all = (0..).zip(ordinals);
     let all = all.flat_map(|(index, o)| tail.chunks_of(*o).iter().map(move |c| (index, *c)));
     PageChunks::new(all, range)

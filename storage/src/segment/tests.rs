@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow_array::BinaryArray;
+use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
@@ -16,7 +17,9 @@ use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, 
 use crate::memory::{MemoryAccountant, MemoryUse};
 use crate::model::{LabelMatcher, Labels, MatchOp, STALE_NAN_BITS, SeriesKey, TenantId, TimeRange};
 use crate::object::{Bucket, RetryPolicy, Verb};
-use crate::scan::{LogColumns, LogRows, ScanContext, ScanStats, SeriesSource};
+use crate::scan::{
+    LineFilter, LineSlice, LogColumns, LogPiece, LogRead, LogRows, ScanContext, ScanStats, SeriesSource, Share,
+};
 
 const ALL_COLUMNS: LogColumns = LogColumns {
     lines: true,
@@ -290,8 +293,11 @@ fn read_all_logs(fixture: &Fixture, reader: &SegmentReader, range: TimeRange, co
     fixture.runtime.block_on(async {
         let series = reader.select(&[], range, &scan).await.unwrap();
         let ordinals: Vec<u32> = series.iter().map(|s| s.ordinal).collect();
-        let rows = reader.read_logs(&ordinals, range, columns, &scan).await.unwrap();
-        rows.check(ordinals.len(), columns).unwrap();
+        let rows = reader
+            .read_logs(&ordinals, range, &columns.into(), &scan)
+            .await
+            .unwrap();
+        rows.check(ordinals.len(), &columns.into()).unwrap();
         let set = |codes: &[u32], row: usize| match columns.metadata {
             true => rows.metadata_sets[codes[row] as usize].clone(),
             false => Labels::empty(),
@@ -398,6 +404,71 @@ proptest! {
     }
 }
 
+/// Lines of even length.
+#[derive(Debug)]
+struct EvenLines;
+
+impl LineFilter for EvenLines {
+    fn select(&self, lines: LineSlice<'_>, rows: &mut Vec<u32>) {
+        rows.clear();
+        rows.extend((0..lines.len() as u32).filter(|row| lines.line(*row as usize).len() % 2 == 0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn filtered_shares_hold_every_row_that_passes_once(streams in logs_strategy(), a in any::<i64>(), b in any::<i64>(), of in 1usize..4) {
+        let fixture = Fixture::new();
+        let Some(segment) = write_logs(&streams) else { return Ok(()) };
+        let reader = Arc::new(fixture.place("o", &segment));
+        for (range, filtered) in [(TimeRange::ALL, true), (TimeRange::new(a.min(b), a.max(b)), true), (TimeRange::ALL, false)] {
+            let scan = fixture.scan();
+            let read = LogRead {
+                filter: filtered.then(|| Arc::new(EvenLines) as Arc<dyn LineFilter>),
+                ..LogRead::from(ALL_COLUMNS)
+            };
+            let series = fixture.runtime.block_on(reader.select(&[], range, &scan)).unwrap();
+            let ordinals: Vec<u32> = series.iter().map(|s| s.ordinal).collect();
+            let mut found = Vec::new();
+            for number in 0..of {
+                let share = Share { number, of };
+                let pieces = Arc::clone(&reader).stream_logs(ordinals.clone(), range, read.clone(), share, scan.clone());
+                for LogPiece { indexes, rows } in fixture.runtime.block_on(pieces.try_collect::<Vec<_>>()).unwrap() {
+                    rows.check(indexes.len(), &read).unwrap();
+                    for (i, index) in indexes.iter().enumerate() {
+                        for row in rows.offsets[i] as usize..rows.offsets[i + 1] as usize {
+                            let set = |codes: &[u32]| rows.metadata_sets[codes[row] as usize].clone();
+                            let line = rows.lines.as_ref().unwrap().value(row).to_vec();
+                            prop_assert_eq!(rows.line_lengths[row] as usize, line.len());
+                            let labels = series[*index as usize].labels.clone();
+                            found.push((labels, rows.timestamps[row], line, set(&rows.metadata), set(&rows.derived)));
+                        }
+                    }
+                }
+            }
+            let mut expected = Vec::new();
+            let mut inside = 0;
+            for (key, entries) in &streams {
+                for entry in entries.iter().filter(|e| range.contains(e.time)) {
+                    inside += 1;
+                    if !filtered || entry.line.len() % 2 == 0 {
+                        let Entry { time, line, metadata, derived } = entry.clone();
+                        expected.push((key.0.clone(), time, line, metadata, derived));
+                    }
+                }
+            }
+            found.sort();
+            expected.sort();
+            prop_assert_eq!(found, expected);
+            // What a filter looks at is counted, whether it passes or not.
+            let looked_at = scan.stats.rows.load(Ordering::Relaxed);
+            prop_assert_eq!(looked_at, if filtered { inside } else { 0 });
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -459,7 +530,7 @@ fn log_pages_are_cut_at_hours_and_a_megabyte() {
     let hour = TimeRange::new(HOUR, 2 * HOUR);
     let rows = fixture
         .runtime
-        .block_on(reader.read_logs(&[0, 2], hour, columns, &scan))
+        .block_on(reader.read_logs(&[0, 2], hour, &columns.into(), &scan))
         .unwrap();
     assert_eq!(rows.offsets, [0, 200, 400]);
     assert_eq!(scan.stats.pages.load(Ordering::Relaxed), 2);

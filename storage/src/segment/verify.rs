@@ -256,7 +256,10 @@ impl Checker<'_> {
         for some in ordinals.chunks(series) {
             rows += match self.meta.signal {
                 Signal::Metrics => reader.read_samples(some, TimeRange::ALL, scan).await?.timestamps.len(),
-                Signal::Logs => reader.read_logs(some, TimeRange::ALL, ALL_COLUMNS, scan).await?.len(),
+                Signal::Logs => reader
+                    .read_logs(some, TimeRange::ALL, &ALL_COLUMNS.into(), scan)
+                    .await?
+                    .len(),
             };
         }
         reader.exemplars(&[], TimeRange::ALL, scan).await?;

@@ -17,7 +17,7 @@ use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
-use crate::scan::{LogColumns, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries};
+use crate::scan::{LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries};
 
 /// Most bytes of series groups and times that are kept for the series that follow: times are shared by series all over a
 /// segment.
@@ -239,10 +239,10 @@ impl SeriesSource for WholeSegment {
         &self,
         ordinals: &[u32],
         range: TimeRange,
-        columns: LogColumns,
+        read: &LogRead,
         scan: &ScanContext,
     ) -> Result<LogRows> {
-        let rows = self.reader.read_logs(ordinals, range, columns, &self.own(scan)).await;
+        let rows = self.reader.read_logs(ordinals, range, read, &self.own(scan)).await;
         self.checked(rows)
     }
 

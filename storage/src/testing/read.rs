@@ -137,7 +137,7 @@ pub async fn read_entries(
     };
     let selection = reader.view(tenant)?.select_logs(&request, &scan).await?;
     let mut rows = Vec::new();
-    let mut slabs = selection.scan(0, 1, LogOrder::Forward, columns);
+    let mut slabs = selection.scan(0, 1, LogOrder::Forward, columns.into());
     while let Some(slab) = slabs.try_next().await? {
         let batch = slab.batch;
         for (at, stream) in batch.streams.iter().enumerate() {

@@ -1,10 +1,12 @@
-//! A pipeline ready to run: line filters first, over whole batches, then the other stages line by line.
+//! A pipeline ready to run: line filters first, inside the scan, then the other stages line by line.
 
-use garner_storage::scan::LogBatch;
+use std::sync::Arc;
+
+use garner_storage::scan::{LineFilter, LineSlice, LogBatch};
 
 use super::hints::Hints;
 use super::label_filter::Filter;
-use super::line_filter::LineMatch;
+use super::line_filter::LineMatches;
 use super::row::Row;
 use super::stages::{Outcome, Step};
 use crate::logql::ast::{LabelFilter, Stage};
@@ -14,7 +16,7 @@ use crate::logql::error::ParseError;
 #[derive(Debug, Default)]
 pub struct Pipeline {
     /// Line filters that stand before any stage that changes the line.
-    first: Vec<LineMatch>,
+    first: Arc<LineMatches>,
     steps: Vec<Step>,
     hints: Hints,
 }
@@ -74,17 +76,18 @@ impl Pipeline {
         if !first.is_empty() {
             steps.remove(0);
         }
+        let first = Arc::new(LineMatches::new(first));
         Ok(Pipeline { first, steps, hints })
     }
 
-    /// Whether some stage looks at the line.
+    /// Whether some stage behind the first line filters looks at the line.
     pub fn reads_lines(&self) -> bool {
-        !self.first.is_empty() || self.steps.iter().any(Step::reads_line)
+        self.steps.iter().any(Step::reads_line)
     }
 
-    /// Whether there is no stage.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.steps.is_empty()
+    /// The first line filters, for the scan.
+    pub fn scan_filter(&self) -> Option<Arc<dyn LineFilter>> {
+        (!self.first.is_empty()).then(|| Arc::clone(&self.first) as Arc<dyn LineFilter>)
     }
 
     /// Whether stages stand behind the first line filters.
@@ -92,23 +95,26 @@ impl Pipeline {
         !self.steps.is_empty()
     }
 
-    /// The rows of a batch that pass the first line filters.
+    /// The rows of a batch of unfiltered lines that pass the first line filters, ascending.
     pub fn select(&self, batch: &LogBatch, selected: &mut Vec<u32>) {
-        selected.clear();
-        selected.extend(0..batch.len() as u32);
-        if let Some(lines) = &batch.lines {
-            for filter in &self.first {
-                if selected.is_empty() {
-                    return;
-                }
-                filter.select(lines, selected);
+        match &batch.lines {
+            Some(lines) if !self.first.is_empty() => {
+                let lines = LineSlice {
+                    data: lines.value_data(),
+                    offsets: lines.value_offsets(),
+                };
+                self.first.select(lines, selected);
+            }
+            _ => {
+                selected.clear();
+                selected.extend(0..batch.len() as u32);
             }
         }
     }
 
     /// Whether a line passes the first line filters.
     pub fn passes_first(&self, line: &[u8]) -> bool {
-        self.first.iter().all(|filter| filter.passes(line))
+        self.first.passes(line)
     }
 
     /// Runs the stages behind the first line filters on a row whose stream and metadata are set; false where the line

@@ -1,10 +1,11 @@
-//! Line filters, compiled, on one line and on a whole batch.
+//! Line filters, compiled, on one line and on many at once.
 
-use arrow_array::{Array, BinaryArray};
+use garner_storage::scan::{LineFilter as ScanFilter, LineSlice};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::ip::IpSet;
+use super::line_search::Scout;
 use crate::goregex::{self, GoRegexError, Plain};
 use crate::logql::ast::{LineFilter, LineOp, LineOperand};
 use crate::logql::line_pattern::LinePattern;
@@ -14,7 +15,15 @@ use crate::logql::line_pattern::LinePattern;
 pub struct LineMatch {
     negative: bool,
     any: Vec<Needle>,
+    /// Finds the lines that can match, before they are negated.
+    scout: Option<Scout>,
+    /// Whether what the scout finds matches for sure.
+    surely: bool,
 }
+
+/// Line filters all of which must pass, in the order in which they are tried.
+#[derive(Debug, Clone, Default)]
+pub struct LineMatches(Vec<LineMatch>);
 
 #[derive(Debug, Clone)]
 enum Needle {
@@ -34,49 +43,86 @@ impl LineMatch {
             .iter()
             .map(|o| needle(filter.op, o))
             .collect::<Result<_, _>>()?;
-        Ok(LineMatch {
-            negative: filter.op.is_negative(),
+        Ok(LineMatch::new(filter.op.is_negative(), any))
+    }
+
+    fn new(negative: bool, any: Vec<Needle>) -> Self {
+        let texts: Option<Vec<&[u8]>> = any.iter().map(Needle::text).collect();
+        let scout = match (texts, any.as_slice()) {
+            (Some(texts), _) => Scout::of_texts(&texts),
+            (None, [Needle::Regex(regex)]) => Scout::of_regex(regex),
+            (None, _) => None,
+        };
+        LineMatch {
+            negative,
+            surely: any.iter().all(|n| n.text().is_some()),
             any,
-        })
+            scout,
+        }
     }
 
     /// Whether a line passes.
     pub fn passes(&self, line: &[u8]) -> bool {
-        self.any.iter().any(|n| n.is_match(line)) != self.negative
+        self.matches(line) != self.negative
     }
 
-    /// Of the rows in `selected`, keeps those whose line passes.
-    pub fn select(&self, lines: &BinaryArray, selected: &mut Vec<u32>) {
-        if let ([Needle::Text(finder)], false) = (self.any.as_slice(), self.negative)
-            && selected.len() == lines.len()
-        {
-            search_all(finder, lines, selected);
+    fn matches(&self, line: &[u8]) -> bool {
+        self.any.iter().any(|n| n.is_match(line))
+    }
+
+    /// Replaces `rows` by those of `lines` that pass.
+    fn select(&self, lines: LineSlice<'_>, rows: &mut Vec<u32>) {
+        let Some(scout) = &self.scout else {
+            rows.clear();
+            rows.extend((0..lines.len() as u32).filter(|row| self.passes(lines.line(*row as usize))));
             return;
+        };
+        scout.select(lines, self.surely, |line| self.matches(line), rows);
+        if self.negative {
+            let mut matching = std::mem::take(rows).into_iter().peekable();
+            rows.extend((0..lines.len() as u32).filter(|row| matching.next_if_eq(row).is_none()));
         }
-        selected.retain(|row| self.passes(lines.value(*row as usize)));
     }
 }
 
-/// One search over the lines as they lie in memory, instead of one a line: rare needles cost what reading memory costs.
-fn search_all(finder: &Finder<'_>, lines: &BinaryArray, selected: &mut Vec<u32>) {
-    selected.clear();
-    let offsets = lines.value_offsets();
-    let data = lines.value_data();
-    let needle_len = finder.needle().len();
-    let Some(first) = offsets.first() else { return };
-    let (mut at, mut row) = (*first as usize, 0);
-    let end = offsets.last().map_or(at, |e| *e as usize);
-    while let Some(found) = finder.find(&data[at..end]) {
-        let start = at + found;
-        row += offsets[row + 1..].partition_point(|o| *o as usize <= start);
-        let row_end = offsets[row + 1] as usize;
-        if start + needle_len <= row_end {
-            selected.push(row as u32);
-            at = row_end;
-        } else {
-            // The hit lies across two lines.
-            at = start + 1;
+impl LineMatches {
+    /// Those that leave few lines, and find them fast, come first; the order does not show.
+    pub fn new(mut filters: Vec<LineMatch>) -> Self {
+        filters.sort_by_key(|f| match (&f.scout, f.negative) {
+            (Some(_), false) => 0,
+            (Some(_), true) => 1,
+            (None, _) => 2,
+        });
+        LineMatches(filters)
+    }
+
+    /// Whether every line passes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a line passes.
+    pub fn passes(&self, line: &[u8]) -> bool {
+        self.0.iter().all(|filter| filter.passes(line))
+    }
+}
+
+impl ScanFilter for LineMatches {
+    fn select(&self, lines: LineSlice<'_>, rows: &mut Vec<u32>) {
+        let Some((first, others)) = self.0.split_first() else {
+            rows.clear();
+            rows.extend(0..lines.len() as u32);
+            return;
+        };
+        first.select(lines, rows);
+        if !others.is_empty() {
+            rows.retain(|row| others.iter().all(|f| f.passes(lines.line(*row as usize))));
         }
+    }
+
+    fn may_pass(&self, text: &[u8]) -> bool {
+        let mut wanted = self.0.iter().filter(|f| !f.negative).filter_map(|f| f.scout.as_ref());
+        wanted.all(|scout| scout.finds(text))
     }
 }
 
@@ -132,6 +178,14 @@ fn plain_needle(plain: Plain, regex: Regex) -> Result<Needle, GoRegexError> {
 }
 
 impl Needle {
+    /// The text whose presence is all that it asks.
+    fn text(&self) -> Option<&[u8]> {
+        match self {
+            Needle::Text(finder) => Some(finder.needle()),
+            _ => None,
+        }
+    }
+
     fn is_match(&self, line: &[u8]) -> bool {
         match self {
             Needle::Always => true,
@@ -148,29 +202,48 @@ impl Needle {
 mod tests {
     use super::*;
 
-    fn filter(op: LineOp, text: &str) -> LineMatch {
-        let operands = vec![LineOperand {
+    fn filter(op: LineOp, texts: &[&str]) -> LineMatch {
+        let operands = texts.iter().map(|text| LineOperand {
             ip: false,
             text: text.to_string(),
-        }];
-        LineMatch::compile(&LineFilter { op, operands }).unwrap_or(LineMatch {
-            negative: false,
-            any: Vec::new(),
-        })
+        });
+        let operands = operands.collect();
+        LineMatch::compile(&LineFilter { op, operands }).unwrap_or(LineMatch::new(false, Vec::new()))
     }
 
     proptest::proptest! {
         #[test]
-        fn a_search_over_the_batch_finds_what_a_search_per_line_finds(
-            lines in proptest::collection::vec("[ab]{0,6}", 0..20),
-            needle in "[ab]{1,3}",
+        fn many_lines_at_once_pass_as_each_would(
+            lines in proptest::collection::vec("[abc]{0,6}", 0..20),
+            filters in proptest::collection::vec(
+                (
+                    proptest::sample::select(vec![LineOp::Contains, LineOp::NotContains, LineOp::Matches, LineOp::NotMatches]),
+                    proptest::collection::vec(
+                        proptest::sample::select(vec![
+                            "a", "ab", "ba", "abc", "ab[bc]+", "a.b", "(ab|bca)c?", "(?i)AB", "^ab", "ab$", "a*", "[ab].*ca", "",
+                        ]),
+                        1..3,
+                    ),
+                ),
+                1..3,
+            ),
+            skipped in 0usize..3,
         ) {
-            let array = BinaryArray::from_iter_values(lines.iter().map(String::as_bytes));
-            let compiled = filter(LineOp::Contains, &needle);
-            let mut got: Vec<u32> = (0..lines.len() as u32).collect();
-            compiled.select(&array, &mut got);
-            let expected: Vec<u32> =
-                (0..lines.len()).filter(|i| lines[*i].contains(&needle)).map(|i| i as u32).collect();
+            let filters: Vec<LineMatch> = filters
+                .iter()
+                .map(|(op, texts)| filter(*op, texts))
+                .collect();
+            let data = lines.concat();
+            let mut offsets = vec![0];
+            lines.iter().for_each(|line| offsets.push(offsets[offsets.len() - 1] + line.len() as i32));
+            let skipped = skipped.min(lines.len());
+            let slice = LineSlice { data: data.as_bytes(), offsets: &offsets[skipped..] };
+            let all = LineMatches::new(filters.clone());
+            let mut got = vec![7];
+            all.select(slice, &mut got);
+            let passes = |line: &String| filters.iter().all(|f| f.passes(line.as_bytes()));
+            let expected: Vec<u32> = (0..(lines.len() - skipped) as u32).filter(|i| passes(&lines[skipped + *i as usize])).collect();
+            proptest::prop_assert!(expected.is_empty() || all.may_pass(slice.text()));
             proptest::prop_assert_eq!(got, expected);
         }
     }
@@ -191,7 +264,7 @@ mod tests {
             (LineOp::Pattern, "<_> b", "a b", true),
         ] {
             assert_eq!(
-                filter(op, text).passes(line.as_bytes()),
+                filter(op, &[text]).passes(line.as_bytes()),
                 expected,
                 "{} {text} on {line:?}",
                 op.as_str()

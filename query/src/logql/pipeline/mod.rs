@@ -1,7 +1,8 @@
 //! Pipelines: what is done to each line, compiled once a query.
 //!
-//! [`compiled`] runs the stages of [`stages`] over the labels of [`row`]. The stages themselves: [`line_filter`],
-//! [`label_filter`] (with [`ip`]), [`json`] over [`json_scan`] and [`json_paths`], [`logfmt`]. [`hints`] says what parsers may leave out.
+//! [`compiled`] runs the stages of [`stages`] over the labels of [`row`]. The stages themselves: [`line_filter`] (with
+//! [`line_search`]), [`label_filter`] (with [`ip`]), [`json`] over [`json_scan`] and [`json_paths`], [`logfmt`]. [`hints`]
+//! says what parsers may leave out.
 
 mod compiled;
 mod hints;
@@ -11,6 +12,7 @@ mod json_paths;
 mod json_scan;
 mod label_filter;
 mod line_filter;
+mod line_search;
 mod logfmt;
 mod row;
 mod stages;

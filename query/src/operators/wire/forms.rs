@@ -93,6 +93,8 @@ pub enum WireOrder {
     Backward,
     /// Stream by stream.
     Streams,
+    /// As rows lie in the store.
+    Any,
 }
 
 impl From<LogOrder> for WireOrder {
@@ -101,6 +103,7 @@ impl From<LogOrder> for WireOrder {
             LogOrder::Forward => WireOrder::Forward,
             LogOrder::Backward => WireOrder::Backward,
             LogOrder::Streams => WireOrder::Streams,
+            LogOrder::Any => WireOrder::Any,
         }
     }
 }
@@ -111,6 +114,7 @@ impl From<WireOrder> for LogOrder {
             WireOrder::Forward => LogOrder::Forward,
             WireOrder::Backward => LogOrder::Backward,
             WireOrder::Streams => LogOrder::Streams,
+            WireOrder::Any => LogOrder::Any,
         }
     }
 }
