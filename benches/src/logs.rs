@@ -10,7 +10,7 @@ use garner_compat_tests::write::{Stream, push_body};
 use crate::Size;
 use crate::lines::{BASE_NS, Lines, NEEDLE, SPAN_NS, STREAMS, labels};
 use crate::load::under_load;
-use crate::log_queries::{MIXED, QUESTIONS, label_values};
+use crate::log_queries::{Processed, QUESTIONS, label_values};
 use crate::report::Report;
 use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, log_peers};
 
@@ -147,11 +147,29 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
             &format!("{}, first after restart / warm ms", question.title),
             format!("{cold:.1} / {warm:.1}"),
         );
-        if let Some((lines, bytes)) = processed {
+        report.set(
+            name,
+            &format!("{}: server CPU ms a request", question.title),
+            format!("{:.1}", cpu * 1000.0),
+        );
+        if let Some(Processed {
+            lines,
+            bytes,
+            stored_bytes,
+        }) = processed
+        {
             report.set(
                 name,
-                &format!("{}: lines / MB processed, MB per CPU second", question.title),
-                format!("{lines:.0} / {:.1}, {:.0}", bytes / 1e6, bytes / 1e6 / cpu.max(1e-3)),
+                &format!(
+                    "{}: lines / MB processed / MB read from the store, MB processed a second and core",
+                    question.title
+                ),
+                format!(
+                    "{lines:.0} / {:.1} / {:.1}, {:.0}",
+                    bytes / 1e6,
+                    stored_bytes / 1e6,
+                    bytes / 1e6 / cpu.max(1e-3)
+                ),
             );
         }
     }
@@ -161,9 +179,13 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         "label values, first after restart / warm ms",
         format!("{cold:.1} / {warm:.1}"),
     );
-    under_load(&server, report, "mixed questions", size.load_for, |client, number| {
-        QUESTIONS[MIXED[number % MIXED.len()]].ask(program, client).map(drop)
-    })?;
+    under_load(
+        &server,
+        report,
+        "all questions in turn",
+        size.load_for,
+        |client, number| QUESTIONS[number % QUESTIONS.len()].ask(program, client).map(drop),
+    )?;
     report.set(
         name,
         "peak RSS after all queries, MB",

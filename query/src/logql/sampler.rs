@@ -10,13 +10,16 @@ use super::ast::{Conversion, Grouping, LogRange, RangeOp, Stage};
 use super::error::ParseError;
 use super::lines;
 use super::matchers;
-use super::pipeline::{Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
+use super::pipeline::{Beginning, Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
 use super::units;
 use crate::error::QueryError;
 use crate::operators::log_input::{LogSampler, SampleSink, SampleWorker};
 
 /// The error of an unwrapped value that is no number.
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
+
+/// Beginnings of lines that are kept for one stream in a batch; metadata that differs in every line is not worth keeping.
+const MAX_BEGINNINGS: usize = 64;
 
 /// Makes a sample of each line.
 #[derive(Debug, Clone)]
@@ -163,6 +166,9 @@ impl LogSampler for LineSampler {
             parts: Arc::clone(&self.0),
             row: Row::default(),
             labels: Vec::new(),
+            last_labels: Vec::new(),
+            last_group: None,
+            beginnings: AHashMap::new(),
             groups: AHashMap::new(),
         })
     }
@@ -172,6 +178,11 @@ struct Worker {
     parts: Arc<Parts>,
     row: Row,
     labels: Vec<u8>,
+    /// The labels of the sample before, and their group.
+    last_labels: Vec<u8>,
+    last_group: Option<u32>,
+    /// How lines of one stream begin, by metadata.
+    beginnings: AHashMap<(u32, u32), Beginning>,
     /// Groups of one stream by metadata, where only these make the group.
     groups: AHashMap<(u32, u32), u32>,
 }
@@ -188,6 +199,7 @@ impl SampleWorker for Worker {
             }
             self.row.set_stream(StreamLabels::new(labels));
             self.groups.clear();
+            self.beginnings.clear();
             if whole {
                 let group = self.group(batch, start, sink)?;
                 sink.ones(group, &batch.timestamps[start..end]);
@@ -244,7 +256,19 @@ impl Worker {
             sink.sample(group, time, value);
             return Ok(());
         }
-        start_row(&mut self.row, batch, row);
+        let key = (
+            batch.metadata.get(row).copied().unwrap_or(u32::MAX),
+            batch.derived.get(row).copied().unwrap_or(u32::MAX),
+        );
+        match self.beginnings.get(&key) {
+            Some(beginning) => self.row.begin_with(beginning),
+            None => {
+                start_row(&mut self.row, batch, row);
+                if self.beginnings.len() < MAX_BEGINNINGS {
+                    self.beginnings.insert(key, self.row.beginning());
+                }
+            }
+        }
         let line = batch.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default();
         if !self.parts.pipeline.process(&mut self.row, time, line) {
             return Ok(());
@@ -254,8 +278,14 @@ impl Worker {
             return Ok(());
         };
         self.refuse_error(time, sink)?;
+        std::mem::swap(&mut self.labels, &mut self.last_labels);
         self.encode();
-        let group = sink.group(&self.labels)?;
+        let group = match self.last_group {
+            // Neighbours mostly are of one group.
+            Some(group) if self.labels == self.last_labels => group,
+            _ => sink.group(&self.labels)?,
+        };
+        self.last_group = Some(group);
         sink.sample(group, time, value);
         Ok(())
     }

@@ -13,6 +13,9 @@ use super::sampler::start_row;
 use crate::error::QueryError;
 use crate::operators::log_input::{FilterWorker, LogFilter, LogRows, SetKeys};
 
+/// Label sets that are remembered for one batch.
+const MAX_KNOWN: usize = 4096;
+
 /// Runs a pipeline for a log query.
 #[derive(Debug, Clone)]
 pub struct LineSelector {
@@ -101,7 +104,7 @@ impl FilterWorker for Worker {
         }
         let [stream, metadata, parsed] = &self.sets;
         let keys = out.sets(stream, metadata, parsed)?;
-        if plain {
+        if plain && self.known.len() < MAX_KNOWN {
             self.known.insert(key, keys);
         }
         out.push(time, self.row.line(line), keys);

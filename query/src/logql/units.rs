@@ -234,6 +234,10 @@ pub fn format_bytes(bytes: u64) -> String {
 
 /// A float as Go's `strconv.ParseFloat` reads it.
 pub fn parse_float(text: &str) -> Result<f64, String> {
+    // Most numbers in logs are short and whole; up to 15 digits these are exact.
+    if (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(text.bytes().fold(0u64, |n, b| n * 10 + u64::from(b - b'0')) as f64);
+    }
     let invalid = || format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text));
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.len() > 2 && unsigned.get(..2).is_some_and(|p| p.eq_ignore_ascii_case("0x")) {

@@ -12,9 +12,7 @@ use super::read_logs::LogReader;
 use super::samples::ReadScratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, TimeRange};
-use crate::scan::{
-    LabelInterner, LogRead, LogRows, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
-};
+use crate::scan::{LabelInterner, LogRead, LogRows, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries};
 
 /// Series read under one hold of the lock, so that a large read lets appends through in between.
 const MAX_SERIES_PER_LOCK: usize = 1024;

@@ -79,6 +79,15 @@ impl Hints {
         self.required.is_empty() || self.is_required(name)
     }
 
+    /// Whether a parser can pass over a field of this name: nothing above needs it, under its own name or that of a duplicate.
+    pub(super) fn skips(&self, name: &str) -> bool {
+        let same = |required: &String| match required.len() == name.len() {
+            true => required == name,
+            false => required.strip_suffix(DUPLICATE_SUFFIX) == Some(name),
+        };
+        !self.required.is_empty() && !self.required.iter().any(same)
+    }
+
     /// Whether a parser should look into an object under this prefix.
     pub(super) fn wants_prefix(&self, prefix: &str) -> bool {
         self.required.is_empty() || self.required.iter().any(|r| r.starts_with(prefix))

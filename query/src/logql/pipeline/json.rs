@@ -73,6 +73,9 @@ fn walk(
             };
         }
         if matches!(kind, Kind::String | Kind::Number | Kind::Boolean) {
+            if outer == 0 && is_plain(key) && hints.skips(key) {
+                return Ok(());
+            }
             append_sanitized(prefix, key);
             let kept = set_field(row, prefix, kind, text, hints, value);
             prefix.truncate(outer);
@@ -136,8 +139,18 @@ fn walk_paths(data: &[u8], prefix: &mut String, path: &mut Vec<String>, found: &
     });
 }
 
+/// Whether a key is a label name as it is.
+pub(super) fn is_plain(key: &str) -> bool {
+    let first = key.as_bytes().first();
+    first.is_some_and(|b| !b.is_ascii_digit()) && key.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+}
+
 /// Appends a key to a prefix: blanks around it go, signs become `_`, and a name never starts with a digit.
 pub(super) fn append_sanitized(prefix: &mut String, key: &str) {
+    if prefix.is_empty() && is_plain(key) {
+        prefix.push_str(key);
+        return;
+    }
     let key = key.trim();
     if key.is_empty() {
         return;

@@ -32,7 +32,13 @@ pub fn next_token(data: &[u8]) -> Option<usize> {
 
 /// Offset after the closing quote of a string whose opening quote lies before `data`, and whether it holds escapes.
 pub(super) fn string_end(data: &[u8]) -> Option<(usize, bool)> {
-    let mut at = 0;
+    // Keys and most values are short: a vector search would cost more than it saves.
+    const SHORT_BYTES: usize = 12;
+    let short = &data[..data.len().min(SHORT_BYTES)];
+    let mut at = short
+        .iter()
+        .position(|b| matches!(b, b'"' | b'\\'))
+        .unwrap_or(short.len());
     let mut escaped = false;
     loop {
         let found = memchr::memchr2(b'"', b'\\', &data[at..])?;

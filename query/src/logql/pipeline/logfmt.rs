@@ -1,7 +1,7 @@
 //! `| logfmt` and `| logfmt a="b"`.
 
 use super::hints::Hints;
-use super::json::append_sanitized;
+use super::json::{append_sanitized, is_plain};
 use super::json_scan;
 use super::row::{DUPLICATE_SUFFIX, ERROR, Row};
 use super::stages::Outcome;
@@ -84,7 +84,7 @@ impl<'a> Decoder<'a> {
         }
         if self.at > start {
             self.key = &line[start..self.at];
-            if std::str::from_utf8(self.key).map_or(true, |k| k.contains('\u{fffd}')) {
+            if !self.key.is_ascii() && std::str::from_utf8(self.key).map_or(true, |k| k.contains('\u{fffd}')) {
                 self.fail("invalid key");
                 return stop == Some(b'=') && self.skip_value();
             }
@@ -179,8 +179,12 @@ pub(super) fn parse_all(row: &mut Row, line: &[u8], flags: LogfmtFlags, hints: &
             }
             continue;
         }
+        let key = std::str::from_utf8(decoder.key).unwrap_or_default();
+        if is_plain(key) && hints.skips(key) {
+            continue;
+        }
         name.clear();
-        append_sanitized(&mut name, std::str::from_utf8(decoder.key).unwrap_or_default());
+        append_sanitized(&mut name, key);
         if name.is_empty() {
             continue;
         }

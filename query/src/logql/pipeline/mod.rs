@@ -23,4 +23,4 @@ pub use compiled::{Pipeline, Wanted};
 pub use hints::Hints;
 pub use json::each_label_path;
 pub use label_filter::Filter;
-pub use row::{Category, ERROR, ERROR_DETAILS, PRESERVE_ERROR, Row, StreamLabels, decode_pairs};
+pub use row::{Beginning, Category, ERROR, ERROR_DETAILS, PRESERVE_ERROR, Row, StreamLabels, decode_pairs};

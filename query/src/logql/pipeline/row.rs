@@ -68,6 +68,15 @@ pub struct Row {
     pub(super) buffers: Buffers,
 }
 
+/// The metadata of a line before any stage.
+#[derive(Debug)]
+pub struct Beginning {
+    arena: Box<str>,
+    metadata: Box<[(Span, Span)]>,
+    error: Span,
+    details: Span,
+}
+
 /// Memory that stages reuse from line to line.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -110,6 +119,25 @@ impl Row {
         self.details = 0..0;
         self.required_found = 0;
         self.buffers.changed = false;
+    }
+
+    /// What is set so far, to begin other lines with the same metadata by [`Row::begin_with`].
+    pub fn beginning(&self) -> Beginning {
+        Beginning {
+            arena: self.arena.as_str().into(),
+            metadata: self.metadata.as_slice().into(),
+            error: self.error.clone(),
+            details: self.details.clone(),
+        }
+    }
+
+    /// Forgets the line before and starts like an earlier one of the same stream.
+    pub fn begin_with(&mut self, beginning: &Beginning) {
+        self.reset();
+        self.arena.push_str(&beginning.arena);
+        self.metadata.extend_from_slice(&beginning.metadata);
+        self.error = beginning.error.clone();
+        self.details = beginning.details.clone();
     }
 
     /// The line after the stages; `input` where none changed it.
