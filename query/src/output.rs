@@ -90,6 +90,14 @@ pub struct QueryStats {
     pub object_requests: u64,
     /// Bytes read from the object store.
     pub object_bytes: u64,
+    /// Pieces of segments found in memory.
+    pub cache_memory_hits: u64,
+    /// Pieces of segments found in the disk cache.
+    pub cache_disk_hits: u64,
+    /// Pieces of segments that no cache had.
+    pub cache_misses: u64,
+    /// Bytes of the pieces found.
+    pub cache_bytes: u64,
     /// Bad pages or segments that were left out.
     pub pages_corrupt: u64,
     /// Most bytes of memory held at one time.

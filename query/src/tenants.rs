@@ -355,6 +355,10 @@ fn add_stats(all: &mut QueryStats, one: &QueryStats) {
     all.pages_skipped += one.pages_skipped;
     all.object_requests += one.object_requests;
     all.object_bytes += one.object_bytes;
+    all.cache_memory_hits += one.cache_memory_hits;
+    all.cache_disk_hits += one.cache_disk_hits;
+    all.cache_misses += one.cache_misses;
+    all.cache_bytes += one.cache_bytes;
     all.pages_corrupt += one.pages_corrupt;
     all.peak_memory_bytes = all.peak_memory_bytes.max(one.peak_memory_bytes);
     all.elapsed_ns += one.elapsed_ns;

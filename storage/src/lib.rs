@@ -15,6 +15,7 @@ mod head;
 pub mod memory;
 pub mod model;
 pub mod object;
+pub mod pieces;
 pub mod repair;
 pub mod retention;
 pub mod scan;

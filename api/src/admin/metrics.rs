@@ -10,6 +10,7 @@ use garner_storage::memory::MemoryUse;
 use garner_storage::model::Signal;
 use garner_storage::object::{BucketCounts, Verb};
 
+use super::cache_metrics::cache_metrics;
 use super::upkeep_metrics::upkeep_metrics;
 use crate::server::SharedApp;
 
@@ -223,6 +224,7 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
     for (name, kind, help, value) in ones {
         page.one(name, kind, help, value);
     }
+    cache_metrics(&stats.pieces, page);
     type Count = fn(&BucketCounts) -> u64;
     let by_verb: [(&str, &str, Count); 3] = [
         (

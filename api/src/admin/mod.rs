@@ -1,5 +1,6 @@
 //! garner's own endpoints: readiness, metrics, flush, compaction and what it has to do.
 
+mod cache_metrics;
 pub mod compact;
 pub mod config_page;
 pub mod flush;

@@ -1,10 +1,11 @@
 //! Settings: what may be set, where it may be set, and what it means.
 //!
 //! [`raw`] holds what was given by flags, `GARNER_…` variables and the TOML file; [`reader`] turns it into typed values
-//! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`],
+//! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`], [`cache`],
 //! [`log_limits`], [`metric_limits`], [`retention`], [`promql`]); [`Settings`] is the resolved whole. `docs/configuration.md`
 //! lists every key.
 
+pub mod cache;
 pub mod deletes;
 pub mod duration;
 pub mod error;

@@ -25,7 +25,7 @@ const GRACE_MARGIN: Duration = Duration::from_secs(5 * 60);
 pub struct Settings {
     /// `[server]`, `[tenancy]` and `[memory]`.
     pub server: ServerSettings,
-    /// `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]`, and what is kept how long.
+    /// `[storage]`, `[object_store]`, `[cache]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]`, and what is kept how long.
     pub storage: StorageSettings,
     /// `[deletes]`.
     pub deletes: DeleteSettings,

@@ -1,5 +1,5 @@
-//! `[storage]`, `[object_store]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]` and `[testing]`: where bytes lie and
-//! when they move.
+//! `[storage]`, `[object_store]`, `[cache]`, `[wal]`, `[flush]`, `[compaction]`, `[catalog]` and `[testing]`: where bytes
+//! lie and when they move.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -140,8 +140,10 @@ impl StorageSettings {
             "128MB",
             "Memory for directories, series tables and label indexes of segments, kept for later queries.",
         )?;
+        let data_dir = PathBuf::from(data_dir);
+        let piece_cache = super::cache::read(from, &data_dir, object_store.url.starts_with("s3://"))?;
         let store = StorageConfig {
-            data_dir: PathBuf::from(data_dir),
+            data_dir,
             wal_sync: if sync_always { WalSync::Always } else { WalSync::Interval(sync_interval) },
             wal_file_bytes: from.get(
                 "wal.file_size",
@@ -190,6 +192,7 @@ impl StorageSettings {
                 "Share of `memory.limit` that recent rows may hold before the largest tenants are flushed early.",
             )?,
             tail_cache_bytes,
+            piece_cache,
             catalog: CatalogSettings {
                 single_writer,
                 ..CatalogSettings::default()

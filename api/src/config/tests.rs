@@ -32,6 +32,21 @@ fn defaults_stand_alone() {
 }
 
 #[test]
+fn the_disk_cache_is_for_objects_elsewhere() {
+    let disk = |text: &str| from_file(text).unwrap().storage.store.piece_cache.disk;
+    assert_eq!(disk(""), None);
+    assert_eq!(disk("[object_store]\nurl = \"file:///o\"\n[cache]\ndisk_size = \"1GB\""), None);
+    let s3 = "[object_store]\nurl = \"s3://b\"\n[storage]\ndata_dir = \"/d\"\n[cache]\n";
+    let auto = disk(s3).unwrap();
+    assert_eq!((auto.path, auto.max_bytes), (PathBuf::from("/d/cache"), 4 << 30));
+    let given = disk(&format!("{s3}disk_size = \"64MB\"\ndisk_path = \"/fast\"")).unwrap();
+    assert_eq!((given.path, given.max_bytes), (PathBuf::from("/fast"), 64 << 20));
+    assert_eq!(disk(&format!("{s3}disk_size = 0")), None);
+    assert!(from_file("[cache]\ndisk_size = \"lots\"").is_err());
+    assert_eq!(from_file("").unwrap().storage.store.piece_cache.memory_bytes, 64 << 20);
+}
+
+#[test]
 fn a_flag_beats_a_variable_beats_the_file() {
     let file = "[server]\nlisten = \"127.0.0.1:1\"\n";
     let env = [("GARNER_SERVER_LISTEN".to_string(), "127.0.0.1:2".to_string())];

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use garner_query::output::QueryStats;
 
-/// Caches that Loki tells about; garner has none of them yet.
+/// Caches that Loki tells about. Of these garner has "chunk", which is its cache of pieces of segments.
 const CACHES: [&str; 10] = [
     "chunk",
     "index",
@@ -18,7 +18,6 @@ const CACHES: [&str; 10] = [
     "taskResult",
     "logResult",
 ];
-const CACHE: &str = r#"{"entriesFound":0,"entriesRequested":0,"entriesStored":0,"bytesReceived":0,"bytesSent":0,"requests":0,"downloadTime":0,"queryLengthServed":0}"#;
 const INDEX: &str = r#"{"totalChunks":0,"postFilterChunks":0,"shardsDuration":0,"usedBloomFilters":false,"totalStreams":0,"chunkRefsLookupTime":0,"bloomFilterTime":0}"#;
 /// Of Loki's columnar store.
 const DATAOBJ: &str = r#"{"prePredicateDecompressedRows":0,"prePredicateDecompressedBytes":0,"prePredicateDecompressedStructuredMetadataBytes":0,"postPredicateRows":0,"postPredicateDecompressedBytes":0,"postPredicateStructuredMetadataBytes":0,"postFilterRows":0,"pagesScanned":0,"pagesDownloaded":0,"pagesDownloadedBytes":0,"pageBatches":0,"totalRowsAvailable":0,"totalPageDownloadTime":0,"wireBytesTransferred":0}"#;
@@ -51,15 +50,38 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
     text.push_str(r#"},"cache":{"#);
     for (index, cache) in CACHES.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        let _ = write!(text, "{comma}\"{cache}\":{CACHE}");
+        let _ = write!(text, "{comma}\"{cache}\":");
+        match *cache {
+            "chunk" => {
+                let found = stats.cache_memory_hits + stats.cache_disk_hits;
+                push_cache(&mut text, found, found + stats.cache_misses, stats.cache_misses, stats.cache_bytes);
+            }
+            _ => push_cache(&mut text, 0, 0, 0, 0),
+        }
     }
     // What the store did for it, which Loki has no names for.
     let _ = write!(
         text,
-        r#"}},"index":{INDEX},"storage":{{"segments":{},"pages":{},"pagesSkipped":{},"objectRequests":{},"objectBytes":{}}}}}"#,
-        stats.segments, stats.pages, stats.pages_skipped, stats.object_requests, stats.object_bytes
+        r#"}},"index":{INDEX},"storage":{{"segments":{},"pages":{},"pagesSkipped":{},"objectRequests":{},"objectBytes":{},"cacheMemoryHits":{},"cacheDiskHits":{},"cacheMisses":{},"cacheBytes":{}}}}}"#,
+        stats.segments,
+        stats.pages,
+        stats.pages_skipped,
+        stats.object_requests,
+        stats.object_bytes,
+        stats.cache_memory_hits,
+        stats.cache_disk_hits,
+        stats.cache_misses,
+        stats.cache_bytes,
     );
     out.extend_from_slice(text.as_bytes());
+}
+
+/// Entries found, asked for and stored, and bytes that came out of it. Being in the process, it is sent nothing.
+fn push_cache(text: &mut String, found: u64, requested: u64, stored: u64, bytes: u64) {
+    let _ = write!(
+        text,
+        r#"{{"entriesFound":{found},"entriesRequested":{requested},"entriesStored":{stored},"bytesReceived":{bytes},"bytesSent":0,"requests":{requested},"downloadTime":0,"queryLengthServed":0}}"#,
+    );
 }
 
 /// What was read from segments; a page is counted as a chunk.
@@ -88,6 +110,9 @@ mod tests {
             bytes: 500,
             pages: 3,
             pages_skipped: 4,
+            cache_memory_hits: 5,
+            cache_disk_hits: 6,
+            cache_misses: 2,
             elapsed_ns: 500_000_000,
             ..QueryStats::default()
         };
@@ -105,6 +130,9 @@ mod tests {
             ("/querier/store/totalChunksDownloaded", 3),
             ("/ingester/store/dataobj/pagesScanned", 0),
             ("/cache/logResult/requests", 0),
+            ("/cache/chunk/entriesFound", 11),
+            ("/cache/chunk/entriesRequested", 13),
+            ("/storage/cacheDiskHits", 6),
             ("/index/totalStreams", 0),
             ("/storage/pagesSkipped", 4),
         ] {

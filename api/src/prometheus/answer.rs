@@ -212,6 +212,10 @@ fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
         (r#","pagesSkipped":"#, stats.pages_skipped),
         (r#","objectRequests":"#, stats.object_requests),
         (r#","objectBytes":"#, stats.object_bytes),
+        (r#","cacheMemoryHits":"#, stats.cache_memory_hits),
+        (r#","cacheDiskHits":"#, stats.cache_disk_hits),
+        (r#","cacheMisses":"#, stats.cache_misses),
+        (r#","cacheBytes":"#, stats.cache_bytes),
     ] {
         out.extend_from_slice(name.as_bytes());
         push_int(out, i64::try_from(count).unwrap_or(i64::MAX));

@@ -11,6 +11,7 @@ use crate::file::SharedFiles;
 use crate::flush::FailPoints;
 use crate::memory::MemoryAccountant;
 use crate::object::Bucket;
+use crate::pieces::PieceCacheSettings;
 use crate::retention::RetentionSettings;
 use crate::wal::WalThread;
 
@@ -52,6 +53,8 @@ pub struct StorageConfig {
     pub head_memory_share: f64,
     /// Bytes of opened segments' tails (directories, series tables, label indexes) kept for later queries.
     pub tail_cache_bytes: u64,
+    /// What is kept of the bytes that queries read, for later queries: nothing by default.
+    pub piece_cache: PieceCacheSettings,
     /// Deletes of one tenant that may wait to be carried out; more are refused. Each costs every read of the segments it
     /// covers until compaction has left its rows out.
     pub max_pending_deletes: usize,
@@ -87,6 +90,7 @@ impl StorageConfig {
             logs_flush_bytes: 64 << 20,
             head_memory_share: 0.4,
             tail_cache_bytes: 128 << 20,
+            piece_cache: PieceCacheSettings::default(),
             max_pending_deletes: 1000,
             catalog: CatalogSettings::default(),
             background_upkeep: true,

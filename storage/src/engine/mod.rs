@@ -13,6 +13,8 @@
 
 mod append;
 mod background;
+#[cfg(test)]
+mod cache_tests;
 mod clear;
 mod compact;
 mod config;

@@ -17,6 +17,7 @@ use crate::catalog::{Catalog, require_conditional_create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{DataFolder, disk_error};
 use crate::memory::MemoryUse;
+use crate::pieces::PieceCache;
 use crate::wal::{LaneKey, ReplayedRows, Wal, WalSettings, replay};
 
 /// See [`super::Storage::open`].
@@ -46,7 +47,10 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
         rng.random(),
     )
     .await?;
-    let shared = Shared::new(config, components, folder, catalog, rng.random());
+    // Requests run on the bucket's runtime, and so do reads of what spares them.
+    let (account, runtime) = (components.accountant.clone(), components.bucket.runtime().clone());
+    let pieces = PieceCache::open(&config.piece_cache, account, &runtime).await;
+    let shared = Shared::new(config, components, folder, catalog, rng.random(), pieces.map(Arc::new));
     make_lanes_of_segments(&shared)?;
     let replaying = shared.clone();
     shared.components.background.spawn_blocking(move || {

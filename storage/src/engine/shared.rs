@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file::DataFolder;
 use crate::model::{Signal, TenantId};
 use crate::object::paths::{WriterId, segment_object};
+use crate::pieces::PieceCache;
 use crate::segment::{SegmentId, TailCache};
 use crate::wal::{LaneKey, Wal};
 
@@ -82,8 +83,9 @@ impl Shared {
         folder: DataFolder,
         catalog: Arc<Catalog>,
         first_number: u64,
+        pieces: Option<Arc<PieceCache>>,
     ) -> Arc<Shared> {
-        let tails = TailCache::new(components.accountant.clone(), config.tail_cache_bytes);
+        let tails = TailCache::new(components.accountant.clone(), config.tail_cache_bytes).with_pieces(pieces);
         Arc::new(Shared {
             config,
             components,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::object::{BucketCounts, Verb};
+use crate::pieces::PieceCounts;
 
 /// Whether reads and writes are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct StorageStats {
     pub segment_requests: u64,
     /// Bytes of their answers.
     pub segment_read_bytes: u64,
+    /// What was found of them in the cache of pieces instead.
+    pub pieces: PieceCounts,
     /// Damaged pages and segments that were left out of answers since the start.
     pub pages_corrupt: u64,
     /// All requests to the object store since the start, in the order of [`Verb::ALL`].

@@ -105,6 +105,9 @@ impl Storage {
         } else {
             Ok(FlushSummary::default())
         };
+        if let Some(pieces) = shared.tails.pieces() {
+            pieces.close(deadline).await;
+        }
         let closing = shared.clone();
         let closed = shared.components.background.spawn_blocking(move || {
             if let Some(wal) = closing.wal.get() {
@@ -168,6 +171,7 @@ impl Storage {
         let reads = shared.tails.reads();
         stats.segment_requests = reads.requests.load(Ordering::Relaxed);
         stats.segment_read_bytes = reads.bytes.load(Ordering::Relaxed);
+        stats.pieces = shared.tails.pieces().map(|pieces| pieces.counts()).unwrap_or_default();
         stats.pages_corrupt = reads.corrupt.load(Ordering::Relaxed);
         stats.object_store = Verb::ALL.map(|verb| shared.components.bucket.counts(verb));
         let counters = &shared.counters;

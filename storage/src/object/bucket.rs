@@ -132,6 +132,11 @@ impl Bucket {
         }
     }
 
+    /// The runtime that requests run on.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.handle
+    }
+
     /// Writes the object, over an older one of that name. On return its bytes are durable.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.put_with(path, bytes, PutMode::Overwrite).await.map(|_| ())

@@ -101,6 +101,14 @@ pub struct ScanStats {
     pub object_requests: AtomicU64,
     /// Bytes read from the object store.
     pub object_bytes: AtomicU64,
+    /// Pieces of segments found in memory, those that another query was reading included.
+    pub cache_memory_hits: AtomicU64,
+    /// Pieces of segments found in the disk cache.
+    pub cache_disk_hits: AtomicU64,
+    /// Pieces of segments that no cache had.
+    pub cache_misses: AtomicU64,
+    /// Bytes of the pieces found.
+    pub cache_bytes: AtomicU64,
     /// Bad pages or segments that were left out of the answer.
     pub pages_corrupt: AtomicU64,
 }

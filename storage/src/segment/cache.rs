@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use super::series_groups::SeriesGroup;
 use super::tail::OpenTail;
 use super::time_columns::{TimeCodes, TimeHeads};
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
+use crate::pieces::{PieceCache, ReadCounters};
 
 /// Names a part of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,18 +62,9 @@ pub struct TailCache {
     account: MemoryAccountant,
     max_bytes: u64,
     entries: Mutex<Entries>,
-    reads: ReadCounters,
-}
-
-/// What all readers of a process asked the object store for, and what they found damaged.
-#[derive(Debug, Default)]
-pub struct ReadCounters {
-    /// Requests.
-    pub requests: AtomicU64,
-    /// Bytes that came back.
-    pub bytes: AtomicU64,
-    /// Pages and segments that were left out of answers.
-    pub corrupt: AtomicU64,
+    reads: Arc<ReadCounters>,
+    /// Below: bytes as they lie in objects.
+    pieces: Option<Arc<PieceCache>>,
 }
 
 type Key = (SegmentId, PartId);
@@ -100,12 +91,24 @@ impl TailCache {
             account,
             max_bytes,
             entries: Mutex::default(),
-            reads: ReadCounters::default(),
+            reads: Arc::default(),
+            pieces: None,
         }
     }
 
+    /// Readers that share this also share `pieces`.
+    pub fn with_pieces(mut self, pieces: Option<Arc<PieceCache>>) -> Self {
+        self.pieces = pieces;
+        self
+    }
+
+    /// What keeps the bytes of what is read.
+    pub fn pieces(&self) -> Option<&Arc<PieceCache>> {
+        self.pieces.as_ref()
+    }
+
     /// What the readers that share this did so far.
-    pub fn reads(&self) -> &ReadCounters {
+    pub fn reads(&self) -> &Arc<ReadCounters> {
         &self.reads
     }
 

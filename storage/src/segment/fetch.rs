@@ -9,58 +9,62 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::ahead::ReadAhead;
 use super::bytes::{Broken, Parsed};
-use super::cache::ReadCounters;
 use super::directory::{ColumnEntry, ColumnId, PageEntry};
 use super::meta::SegmentMeta;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::QueryMemory;
-use crate::object::Bucket;
+use crate::pieces::{Extent, Origin, PARALLEL_READS, PieceCache, coalesce, joins};
 use crate::scan::{ScanContext, ScanStats};
-
-/// Bytes between two wanted columns that are read along rather than asked for apart: about what a round trip costs.
-const MAX_GAP_BYTES: u64 = 256 << 10;
-/// Bytes of one read; a single larger page is still one read.
-const MAX_READ_BYTES: u64 = 8 << 20;
-/// Reads under way at one time for one call.
-pub(super) const PARALLEL_READS: usize = 4;
 
 /// Reads ranges of a segment for one query.
 pub(super) struct Fetcher<'a> {
-    pub bucket: &'a Bucket,
+    pub origin: Origin,
     pub meta: &'a SegmentMeta,
     pub scan: &'a ScanContext,
-    pub counters: &'a ReadCounters,
+    /// What was read before. None for readers that go through the whole segment: they would push out what is read again.
+    pub pieces: Option<&'a Arc<PieceCache>>,
     /// For readers that go through the whole segment.
     pub ahead: Option<&'a ReadAhead>,
 }
 
 impl Fetcher<'_> {
-    /// Exactly these bytes, counted from the segment's first.
-    pub async fn get(&self, range: Range<u64>) -> Result<Bytes> {
-        if range.end > self.meta.len {
+    /// The bytes of each extent, few requests for all of them. They are not verified.
+    pub async fn read(&self, extents: &[Extent]) -> Result<Vec<Bytes>> {
+        if extents
+            .iter()
+            .any(|e| e.range.end > self.meta.len || e.range.start > e.range.end)
+        {
             return Err(Broken("offset beyond the segment").at(self.place()));
         }
-        match self.ahead {
-            Some(ahead) => ahead.get(range, self.meta.len, |range| self.read(range)).await,
-            None => self.read(range).await,
+        if let Some(pieces) = self.pieces {
+            return pieces.read(&self.origin, extents).await;
         }
+        let mut out = vec![Bytes::new(); extents.len()];
+        let wanted = (0..extents.len()).filter(|i| !extents[*i].range.is_empty()).collect();
+        let mut reads = futures::stream::iter(coalesce(extents, wanted))
+            .map(|(read, served)| async move { Ok::<_, Error>((read.start, self.get(read).await?, served)) })
+            .buffered(PARALLEL_READS);
+        while let Some(read) = reads.next().await {
+            let (start, bytes, served) = read?;
+            for i in served {
+                let range = &extents[i].range;
+                out[i] = bytes.slice((range.start - start) as usize..(range.end - start) as usize);
+            }
+        }
+        Ok(out)
     }
 
-    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        let base = self.meta.id.offset;
-        let bytes = self
-            .bucket
-            .get_range(&self.meta.id.object, base + range.start..base + range.end)
-            .await?;
-        for (counter, amount) in [
-            (&self.scan.stats.object_requests, 1),
-            (&self.scan.stats.object_bytes, bytes.len() as u64),
-            (&self.counters.requests, 1),
-            (&self.counters.bytes, bytes.len() as u64),
-        ] {
-            ScanStats::add(counter, amount);
+    /// The bytes of one extent, not verified.
+    pub async fn read_one(&self, extent: Extent) -> Result<Bytes> {
+        let mut read = self.read(std::slice::from_ref(&extent)).await?;
+        read.pop().ok_or_else(|| Broken("bounds of a part").at(self.place()))
+    }
+
+    async fn get(&self, range: Range<u64>) -> Result<Bytes> {
+        match self.ahead {
+            Some(ahead) => ahead.get(range, self.meta.len, |range| self.origin.get(range)).await,
+            None => self.origin.get(range).await,
         }
-        Ok(bytes)
     }
 
     pub fn place(&self) -> String {
@@ -70,15 +74,17 @@ impl Fetcher<'_> {
     /// Counts something damaged that is left out of an answer.
     pub fn count_damage(&self) {
         ScanStats::add(&self.scan.stats.pages_corrupt, 1);
-        ScanStats::add(&self.counters.corrupt, 1);
+        ScanStats::add(&self.origin.counters.corrupt, 1);
     }
 }
 
 /// One read, and the pages it serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct PlannedRead {
     pub range: Range<u64>,
     pub pages: Vec<u32>,
+    /// The wanted columns of the pages.
+    pub columns: Vec<Extent>,
 }
 
 /// The reads for `wanted` columns of `pages`, in the order of the pages.
@@ -93,54 +99,52 @@ pub(super) fn plan(all: &[PageEntry], pages: &[u32], wanted: &[ColumnId]) -> Vec
             Some(read) if joins(&read.range, &range) => {
                 read.range.end = read.range.end.max(range.end);
                 read.pages.push(*page);
+                read.columns.extend(columns(entry, wanted));
             }
             _ => reads.push(PlannedRead {
                 range,
                 pages: vec![*page],
+                columns: columns(entry, wanted).collect(),
             }),
         }
     }
     reads
 }
 
-fn joins(read: &Range<u64>, next: &Range<u64>) -> bool {
-    next.start >= read.start
-        && next.start.saturating_sub(read.end) <= MAX_GAP_BYTES
-        && next.end - read.start <= MAX_READ_BYTES
+fn columns<'a>(page: &'a PageEntry, wanted: &'a [ColumnId]) -> impl Iterator<Item = Extent> + 'a {
+    let columns = page.columns.iter();
+    columns
+        .filter(|c| wanted.iter().any(|w| *w as u8 == c.id))
+        .map(|c| Extent::new(c.offset..c.offset + u64::from(c.len), c.checksum))
 }
 
 /// From the first to the last wanted column; the writer puts columns that are read together side by side.
 fn columns_range(page: &PageEntry, wanted: &[ColumnId]) -> Option<Range<u64>> {
-    let columns = || page.columns.iter().filter(|c| wanted.iter().any(|w| *w as u8 == c.id));
-    let start = columns().map(|c| c.offset).min()?;
-    let end = columns().map(|c| c.offset + u64::from(c.len)).max()?;
+    let start = columns(page, wanted).map(|c| c.range.start).min()?;
+    let end = columns(page, wanted).map(|c| c.range.end).max()?;
     Some(start..end)
 }
 
-/// What a read brought: bytes of the segment from `start` on.
+/// What a read brought: columns by their offsets, ascending.
 #[derive(Debug)]
-pub(super) struct Fetched {
-    pub start: u64,
-    pub bytes: Bytes,
-}
+pub(super) struct Fetched(Vec<(u64, Bytes)>);
 
 impl Fetched {
     /// A column's bytes, its codec and checksum verified.
     pub fn column(&self, page: &PageEntry, id: ColumnId, codec: u8) -> Parsed<Bytes> {
         let entry: &ColumnEntry = page.column(id).ok_or(Broken("page (a column is missing)"))?;
-        let from = entry.offset.checked_sub(self.start).ok_or(Broken("page bounds"))? as usize;
-        let end = from.checked_add(entry.len as usize).ok_or(Broken("page bounds"))?;
-        if end > self.bytes.len() {
+        let at = self.0.binary_search_by_key(&entry.offset, |(offset, _)| *offset);
+        let (_, bytes) = at.ok().and_then(|at| self.0.get(at)).ok_or(Broken("page bounds"))?;
+        if bytes.len() != entry.len as usize {
             return Err(Broken("page bounds"));
         }
-        let bytes = self.bytes.slice(from..end);
-        if xxh3_64(&bytes) != entry.checksum {
+        if xxh3_64(bytes) != entry.checksum {
             return Err(Broken("page (checksum)"));
         }
         if entry.codec != codec {
             return Err(Broken("page (a codec this garner does not read; run a newer one)"));
         }
-        Ok(bytes)
+        Ok(bytes.clone())
     }
 }
 
@@ -203,33 +207,16 @@ impl TailBytes {
     }
 }
 
-/// The bytes of each range: out of the tail where they lie there, otherwise by reads that take neighbours together.
-pub(super) async fn read_ranges(fetcher: &Fetcher<'_>, tail: &TailBytes, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-    let mut out: Vec<Option<Bytes>> = ranges.iter().map(|range| tail.slice(range)).collect();
-    let mut wanted: Vec<usize> = (0..ranges.len()).filter(|i| out[*i].is_none()).collect();
-    wanted.sort_by_key(|i| ranges[*i].start);
-    let mut reads: Vec<(Range<u64>, Vec<usize>)> = Vec::new();
-    for i in wanted {
-        match reads.last_mut() {
-            Some((read, parts)) if joins(read, &ranges[i]) => {
-                read.end = read.end.max(ranges[i].end);
-                parts.push(i);
-            }
-            _ => reads.push((ranges[i].clone(), vec![i])),
-        }
-    }
-    let mut fetches = futures::stream::iter(reads)
-        .map(|(read, parts)| async move { fetcher.get(read.clone()).await.map(|bytes| (read.start, bytes, parts)) })
-        .buffered(PARALLEL_READS);
-    while let Some(fetched) = fetches.next().await {
-        let (start, bytes, parts) = fetched?;
-        for i in parts {
-            let read = TailBytes {
-                start,
-                bytes: bytes.clone(),
-            };
-            out[i] = read.slice(&ranges[i]);
-        }
+/// The bytes of each extent: out of the tail where they lie there whole, otherwise by reads that take neighbours together.
+pub(super) async fn read_parts(fetcher: &Fetcher<'_>, tail: &TailBytes, parts: &[Extent]) -> Result<Vec<Bytes>> {
+    let whole = |part: &Extent| tail.slice(&part.range).filter(|bytes| part.is_whole(bytes));
+    let mut out: Vec<Option<Bytes>> = parts.iter().map(whole).collect();
+    let (missing, wanted): (Vec<usize>, Vec<Extent>) = (0..parts.len())
+        .filter(|i| out[*i].is_none())
+        .map(|i| (i, parts[i].clone()))
+        .unzip();
+    for (i, bytes) in missing.into_iter().zip(fetcher.read(&wanted).await?) {
+        out[i] = Some(bytes);
     }
     let missing = || Broken("bounds of a part").at(fetcher.place());
     out.into_iter().map(|bytes| bytes.ok_or_else(missing)).collect()
@@ -238,8 +225,12 @@ pub(super) async fn read_ranges(fetcher: &Fetcher<'_>, tail: &TailBytes, ranges:
 /// Performs one planned read.
 pub(super) async fn fetch(fetcher: Arc<Fetcher<'_>>, read: PlannedRead) -> Result<HeldRead> {
     let held = Held::take(fetcher.scan, read.range.end - read.range.start)?;
-    let start = read.range.start;
-    let fetched = fetcher.get(read.range).await.map(|bytes| Fetched { start, bytes });
+    let fetched = fetcher.read(&read.columns).await.map(|bytes| {
+        let offsets = read.columns.iter().map(|column| column.range.start);
+        let mut columns: Vec<(u64, Bytes)> = offsets.zip(bytes).collect();
+        columns.sort_unstable_by_key(|(offset, _)| *offset);
+        Fetched(columns)
+    });
     Ok(HeldRead {
         pages: read.pages,
         fetched,
@@ -251,6 +242,7 @@ pub(super) async fn fetch(fetcher: Arc<Fetcher<'_>>, read: PlannedRead) -> Resul
 mod tests {
     use super::*;
     use crate::model::TimeRange;
+    use crate::pieces::{MAX_GAP_BYTES, MAX_READ_BYTES};
     use crate::segment::directory::PageStats;
 
     fn page(columns: &[(ColumnId, u64, u32)]) -> PageEntry {
@@ -287,14 +279,9 @@ mod tests {
             ]),
         ];
         let check = |wanted: &[ColumnId], which: &[u32], expected: &[(Range<u64>, &[u32])]| {
-            let expected: Vec<PlannedRead> = expected
-                .iter()
-                .map(|(range, pages)| PlannedRead {
-                    range: range.clone(),
-                    pages: pages.to_vec(),
-                })
-                .collect();
-            assert_eq!(plan(&pages, which, wanted), expected);
+            let reads = plan(&pages, which, wanted);
+            let reads: Vec<(Range<u64>, &[u32])> = reads.iter().map(|r| (r.range.clone(), &r.pages[..])).collect();
+            assert_eq!(reads, expected);
         };
         check(&[Times], &[0, 1], &[(0..110, &[0, 1])]);
         check(&[Times], &[1, 2], &[(100..110, &[1]), (120 + gap..130 + gap, &[2])]);

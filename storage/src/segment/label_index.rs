@@ -5,7 +5,6 @@
 //! few labels at a time, so that what it holds is bounded by the largest label and not by all of them.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use ahash::RandomState;
 use arrow_array::Array;
@@ -18,6 +17,7 @@ use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_slice, put_v
 use super::postings::PostingsBuilder;
 use super::series_table::SeriesMessage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pieces::Extent;
 
 /// Below this many series the dictionaries of the only series group answer faster.
 pub(super) const MIN_INDEXED_SERIES: u32 = 4000;
@@ -37,8 +37,8 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    pub fn range(&self) -> Range<u64> {
-        self.offset..self.offset + u64::from(self.len)
+    pub fn extent(&self) -> Extent {
+        Extent::new(self.offset..self.offset + u64::from(self.len), self.checksum)
     }
 }
 

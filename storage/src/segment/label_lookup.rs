@@ -18,6 +18,7 @@ use super::parts::Parts;
 use super::postings;
 use crate::error::{ErrorKind, Result};
 use crate::model::{LabelMatcher, Shape};
+use crate::pieces::Extent;
 
 /// Where matchers on selective labels leave no more series than this, the others are asked of those series' label sets,
 /// which a selection reads anyway, and not of dictionaries that may be large.
@@ -249,8 +250,8 @@ impl Parts<'_> {
         let mut damaged = 0;
         for label in labels {
             let pieces: Vec<&Piece> = label.pieces().collect();
-            let ranges: Vec<Range<u64>> = pieces.iter().map(|piece| piece.range()).collect();
-            let (bytes, _held) = self.read(&ranges).await?;
+            let extents: Vec<Extent> = pieces.iter().map(|piece| piece.extent()).collect();
+            let (bytes, _held) = self.read(&extents).await?;
             let same = pieces
                 .iter()
                 .zip(&bytes)
@@ -266,7 +267,7 @@ impl Parts<'_> {
             return Ok(dictionary);
         }
         let piece = &label.dictionary;
-        let (bytes, _held) = self.read(std::slice::from_ref(&piece.range())).await?;
+        let (bytes, _held) = self.read(std::slice::from_ref(&piece.extent())).await?;
         let bytes = bytes.first().ok_or(WHAT)?;
         let dictionary = LabelDictionary::open(bytes, piece).map_err(|b| b.at(self.fetcher.place()))?;
         let dictionary = Arc::new(dictionary);
@@ -283,12 +284,12 @@ impl Parts<'_> {
             let piece = label.blocks.get(block as usize).ok_or(WHAT)?;
             match self.cached(PartId::Postings(at, block)) {
                 Some(Part::Postings(bytes)) => out.blocks.push((block, bytes)),
-                _ => missing.push((block, piece, piece.range())),
+                _ => missing.push((block, piece)),
             }
         }
-        let ranges: Vec<Range<u64>> = missing.iter().map(|(_, _, range)| range.clone()).collect();
-        let (read, _held) = self.read(&ranges).await?;
-        for ((block, piece, _), bytes) in missing.into_iter().zip(read) {
+        let extents: Vec<Extent> = missing.iter().map(|(_, piece)| piece.extent()).collect();
+        let (read, _held) = self.read(&extents).await?;
+        for ((block, piece), bytes) in missing.into_iter().zip(read) {
             if xxh3_64(&bytes) != piece.checksum {
                 return Err(Broken("label index (checksum)").at(self.fetcher.place()));
             }

@@ -47,7 +47,7 @@ mod whole;
 #[cfg(test)]
 mod wide_tests;
 
-pub use cache::{ReadCounters, TailCache};
+pub use cache::TailCache;
 #[cfg(feature = "testing")]
 pub use fuzz::decode_parts;
 pub use log_writer::LogSegmentWriter;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::directory::{Chunk, ColumnId, PageEntry};
-use super::fetch::{self, Fetched, Fetcher, PARALLEL_READS};
+use super::fetch::{self, Fetched, Fetcher};
 use super::sample_chunks::SampleChunk;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::TimeRange;
+use crate::pieces::PARALLEL_READS;
 use crate::scan::ScanStats;
 
 /// Rows of one series in one page: of logs or of samples.

@@ -2,7 +2,6 @@
 //! index. What lies in the tail is taken from it; the rest is read with few requests and goes into the cache.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,12 +9,13 @@ use roaring::RoaringBitmap;
 
 use super::bytes::Broken;
 use super::cache::{Part, PartId, TailCache};
-use super::fetch::{Fetcher, Held, read_ranges};
+use super::fetch::{Fetcher, Held, read_parts};
 use super::series_groups::SeriesGroup;
 use super::tail::OpenTail;
 use super::time_columns::{TimeCodes, TimeHead, TimeHeads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::LabelMatcher;
+use crate::pieces::Extent;
 
 /// Series groups that are held open at one time, about a megabyte each.
 pub(super) const GROUPS_AT_ONCE: usize = 16;
@@ -93,15 +93,15 @@ impl Parts<'_> {
             };
             match self.cached(PartId::Group(*number)) {
                 Some(Part::Group(group)) => drop(found.insert(*number, group)),
-                _ => missing.push((*number, entry, entry.range())),
+                _ => missing.push((*number, entry)),
             }
         }
-        let ranges: Vec<Range<u64>> = missing.iter().map(|(_, _, range)| range.clone()).collect();
-        let (bytes, _held) = self.read(&ranges).await?;
+        let extents: Vec<Extent> = missing.iter().flat_map(|(_, entry)| entry.extents()).collect();
+        let (bytes, _held) = self.read(&extents).await?;
         let mut opened = Vec::with_capacity(missing.len());
         let mut columns = BTreeSet::new();
-        for ((number, entry, _), bytes) in missing.iter().zip(&bytes) {
-            match SeriesGroup::decode(bytes, entry, &self.tail.pages) {
+        for ((number, entry), bytes) in missing.iter().zip(bytes.chunks_exact(2)) {
+            match SeriesGroup::decode(&bytes[0], &bytes[1], entry, &self.tail.pages) {
                 Ok(group) => {
                     columns.extend(group.chunks.columns().filter_map(|c| self.tail.time_group_of(c)));
                     opened.push((*number, group));
@@ -138,11 +138,10 @@ impl Parts<'_> {
                 _ => missing.push((*number, entry)),
             }
         }
-        let ranges: Vec<Range<u64>> = missing.iter().map(|(_, entry)| entry.range()).collect();
-        let (bytes, _held) = self.read(&ranges).await?;
-        for ((number, entry), bytes) in missing.into_iter().zip(&bytes) {
-            // The entry's own length, so never beyond what was read.
-            let (heads, codes) = bytes.split_at(entry.heads_len as usize);
+        let extents: Vec<Extent> = missing.iter().flat_map(|(_, entry)| entry.extents()).collect();
+        let (bytes, _held) = self.read(&extents).await?;
+        for ((number, entry), bytes) in missing.into_iter().zip(bytes.chunks_exact(2)) {
+            let (heads, codes) = (&bytes[0], &bytes[1]);
             if let Ok(codes) = TimeCodes::verify(codes, entry) {
                 self.keep(PartId::TimeCodes(number), Part::TimeCodes(codes));
             }
@@ -171,8 +170,8 @@ impl Parts<'_> {
                 _ => missing.push((*number, entry)),
             }
         }
-        let ranges: Vec<Range<u64>> = missing.iter().map(|(_, entry)| entry.codes_range()).collect();
-        let (bytes, _held) = self.read(&ranges).await?;
+        let extents: Vec<Extent> = missing.iter().map(|(_, entry)| entry.extents()[1].clone()).collect();
+        let (bytes, _held) = self.read(&extents).await?;
         for ((number, entry), bytes) in missing.into_iter().zip(&bytes) {
             match TimeCodes::verify(bytes, entry) {
                 Ok(codes) => {
@@ -193,11 +192,10 @@ impl Parts<'_> {
         self.cache.insert(&self.fetcher.meta.id, id, part);
     }
 
-    /// The bytes of these ranges, and the account of what they take.
-    pub async fn read(&self, ranges: &[Range<u64>]) -> Result<(Vec<Bytes>, Held)> {
-        let total = ranges.iter().map(|r| r.end - r.start).sum();
-        let held = Held::take(self.fetcher.scan, total)?;
-        Ok((read_ranges(self.fetcher, &self.tail.bytes, ranges).await?, held))
+    /// The bytes of these extents, and the account of what they take.
+    pub async fn read(&self, extents: &[Extent]) -> Result<(Vec<Bytes>, Held)> {
+        let held = Held::take(self.fetcher.scan, extents.iter().map(Extent::len).sum())?;
+        Ok((read_parts(self.fetcher, &self.tail.bytes, extents).await?, held))
     }
 
     fn leave_out(&self, broken: Broken) {

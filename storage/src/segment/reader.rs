@@ -23,6 +23,7 @@ use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
+use crate::pieces::Origin;
 use crate::scan::{
     COUNTED_COLUMNS, LogPiece, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, Share,
     SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
@@ -88,10 +89,16 @@ impl SegmentReader {
 
     pub(super) fn fetcher<'a>(&'a self, scan: &'a ScanContext) -> Fetcher<'a> {
         Fetcher {
-            bucket: &self.bucket,
+            origin: Origin {
+                bucket: self.bucket.clone(),
+                object: Arc::clone(&self.meta.id.object),
+                base: self.meta.id.offset,
+                stats: Arc::clone(&scan.stats),
+                counters: Arc::clone(self.cache.reads()),
+            },
             meta: &self.meta,
             scan,
-            counters: self.cache.reads(),
+            pieces: self.cache.pieces(),
             ahead: self.ahead.as_ref(),
         }
     }

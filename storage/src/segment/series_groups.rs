@@ -1,9 +1,6 @@
 //! Series groups: 8,192 neighbours in the order of series, with their label sets and the chunks of their rows; the piece
 //! in which both are read. See FORMAT.md, "Series groups".
 
-use std::ops::Range;
-
-use bytes::Bytes;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,6 +8,7 @@ use super::bytes::{Broken, Cursor, MAX_RAW_BYTES, Parsed, pack, put_varint, unpa
 use super::directory::PageEntry;
 use super::sample_chunks::SampleChunks;
 use super::series_table::{GROUP_SERIES, SeriesMessage};
+use crate::pieces::Extent;
 
 const WHAT: &str = "series groups";
 
@@ -41,8 +39,13 @@ impl GroupEntry {
         }
     }
 
-    pub fn range(&self) -> Range<u64> {
-        self.offset..self.offset + u64::from(self.table_len) + u64::from(self.list_len)
+    /// Its label sets, and its chunk list.
+    pub fn extents(&self) -> [Extent; 2] {
+        let middle = self.offset + u64::from(self.table_len);
+        [
+            Extent::new(self.offset..middle, self.table_checksum),
+            Extent::new(middle..middle + u64::from(self.list_len), self.list_checksum),
+        ]
     }
 
     /// Bytes of its label sets, and of its chunk list.
@@ -120,9 +123,8 @@ pub(super) struct SeriesGroup {
 }
 
 impl SeriesGroup {
-    /// From its verified bytes. Chunks that have a whole time column still lack their bounds.
-    pub fn decode(bytes: &Bytes, entry: &GroupEntry, pages: &[PageEntry]) -> Parsed<SeriesGroup> {
-        let (table, list) = bytes.split_at_checked(entry.table_len as usize).ok_or(Broken(WHAT))?;
+    /// From the bytes of its extents. Chunks that have a whole time column still lack their bounds.
+    pub fn decode(table: &[u8], list: &[u8], entry: &GroupEntry, pages: &[PageEntry]) -> Parsed<SeriesGroup> {
         if xxh3_64(table) != entry.table_checksum || xxh3_64(list) != entry.list_checksum {
             return Err(Broken("series groups (checksum)"));
         }

@@ -90,7 +90,11 @@ impl Directories<'_> {
         let lens = self.groups.iter().map(GroupEntry::lens);
         let (labels, lists) = lens.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
         let pieces = self.labels.iter().flat_map(LabelEntry::pieces);
-        let times = self.time_groups.iter().map(|g| g.range().end - g.range().start);
+        let times = self
+            .time_groups
+            .iter()
+            .flat_map(TimeGroupEntry::extents)
+            .map(|e| e.len());
         let mut sizes = SegmentSizes {
             segments: 1,
             rows: self.footer.rows,

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::{Broken, Parsed};
 use super::directory::{Chunk, Chunks, PageEntry, decode_chunks, decode_directory};
-use super::fetch::{Fetcher, TailBytes};
+use super::fetch::{Fetcher, TailBytes, read_parts};
 use super::footer::{Footer, Section, SectionId};
 use super::label_index::{LabelEntry, decode_labels, entries_size_bytes};
 use super::meta::SegmentMeta;
@@ -14,6 +14,7 @@ use super::side::OpenSide;
 use super::time_columns::{TimeGroupEntry, decode_time_directory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Signal;
+use crate::pieces::{Check, Extent};
 
 #[derive(Debug)]
 pub(super) struct OpenTail {
@@ -50,7 +51,12 @@ impl OpenTail {
             .ok_or_else(|| Broken("tail length").at(meta.place()))?;
         let tail = TailBytes {
             start,
-            bytes: fetcher.get(start..meta.len).await?,
+            bytes: fetcher
+                .read_one(Extent {
+                    range: start..meta.len,
+                    check: Check::Content(is_whole),
+                })
+                .await?,
         };
         let footer = Footer::decode(&tail.bytes).map_err(|b| b.at(meta.place()))?;
         let same = footer.tenant == meta.tenant && footer.signal == meta.signal && footer.segment_len == meta.len;
@@ -162,17 +168,32 @@ impl OpenTail {
     }
 }
 
+/// Whether these bytes are a tail whose footer and sections are whole.
+fn is_whole(tail: &[u8]) -> bool {
+    let Ok(footer) = Footer::decode(tail) else {
+        return false;
+    };
+    let Some(start) = footer.segment_len.checked_sub(tail.len() as u64) else {
+        return false;
+    };
+    footer
+        .sections
+        .iter()
+        .all(|section| match section.offset.checked_sub(start) {
+            Some(from) => tail
+                .get(from as usize..(from + section.len) as usize)
+                .is_some_and(|bytes| xxh3_64(bytes) == section.checksum),
+            // It lies before the tail, and is read on its own.
+            None => true,
+        })
+}
+
 /// The bytes of a section, out of the tail where it reaches that far back.
 pub(super) async fn section(fetcher: &Fetcher<'_>, found: &Section, tail: &TailBytes) -> Result<Bytes> {
-    let range = found.offset..found.offset + found.len;
-    let bytes = match tail.slice(&range) {
-        Some(bytes) => bytes,
-        None => fetcher.get(range).await?,
-    };
-    if xxh3_64(&bytes) != found.checksum {
-        return Err(Broken("section (checksum)").at(fetcher.place()));
-    }
-    Ok(bytes)
+    let extent = Extent::new(found.offset..found.offset + found.len, found.checksum);
+    let bytes = read_parts(fetcher, tail, std::slice::from_ref(&extent)).await?;
+    let whole = bytes.into_iter().next().filter(|bytes| extent.is_whole(bytes));
+    whole.ok_or_else(|| Broken("section (checksum)").at(fetcher.place()))
 }
 
 async fn required(fetcher: &Fetcher<'_>, footer: &Footer, id: SectionId, tail: &TailBytes) -> Result<Bytes> {

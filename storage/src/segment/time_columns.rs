@@ -14,6 +14,7 @@ use super::directory::MAX_PAGE_ROWS;
 use crate::codec::times;
 use crate::codec::varint::Reader;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pieces::Extent;
 
 /// Columns of one group, and bytes of codes from which a group ends: a group is read as a whole.
 pub(super) const MAX_GROUP_COLUMNS: usize = 256;
@@ -47,14 +48,13 @@ pub(super) struct TimeGroupEntry {
 }
 
 impl TimeGroupEntry {
-    pub fn codes_range(&self) -> Range<u64> {
-        let start = self.offset + u64::from(self.heads_len);
-        start..start + u64::from(self.codes_len)
-    }
-
-    /// Both.
-    pub fn range(&self) -> Range<u64> {
-        self.offset..self.codes_range().end
+    /// Its heads, and its codes.
+    pub fn extents(&self) -> [Extent; 2] {
+        let middle = self.offset + u64::from(self.heads_len);
+        [
+            Extent::new(self.offset..middle, self.heads_checksum),
+            Extent::new(middle..middle + u64::from(self.codes_len), self.codes_checksum),
+        ]
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
             columns.iter().for_each(|c| builder.push(c));
             let (mut entry, bytes) = builder.seal(first, offset);
             let directory = encode_time_directory(&[entry]);
-            let end = entry.range().end;
+            let end = entry.extents()[1].range.end;
             prop_assert!(decode_time_directory(&directory, end - 1).is_err());
             let decoded = decode_time_directory(&directory, end).unwrap();
             entry.first_column = 0;

@@ -1,9 +1,9 @@
 //! A piece of a segment that is read and verified on its own, as a column of a page is.
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::Result;
+use crate::pieces::Extent;
 use crate::segment::bytes::{Broken, Cursor, Parsed, put_varint};
 use crate::segment::fetch::Fetcher;
 
@@ -40,10 +40,11 @@ impl Blob {
 
     /// The blob's bytes, verified.
     pub async fn fetch(&self, fetcher: &Fetcher<'_>) -> Result<Bytes> {
-        let bytes = fetcher.get(self.offset..self.offset + u64::from(self.len)).await?;
-        if xxh3_64(&bytes) != self.checksum {
-            return Err(Broken("blob (checksum)").at(fetcher.place()));
+        let extent = Extent::new(self.offset..self.offset + u64::from(self.len), self.checksum);
+        let bytes = fetcher.read_one(extent.clone()).await?;
+        match extent.is_whole(&bytes) {
+            true => Ok(bytes),
+            false => Err(Broken("blob (checksum)").at(fetcher.place())),
         }
-        Ok(bytes)
     }
 }

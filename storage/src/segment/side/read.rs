@@ -14,9 +14,10 @@ use super::start_times::{self, start_at};
 use crate::codec::histogram_page::HistogramPage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
+use crate::pieces::PARALLEL_READS;
 use crate::scan::{SampleColumns, SampleRow, ScanStats};
 use crate::segment::bytes::Broken;
-use crate::segment::fetch::{Fetcher, Held, PARALLEL_READS, TailBytes};
+use crate::segment::fetch::{Fetcher, Held, TailBytes};
 use crate::segment::tail::section;
 
 impl OpenSide {

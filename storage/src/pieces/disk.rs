@@ -1,0 +1,106 @@
+//! The disk half of the cache: its folder, and how foyer lays it out.
+//!
+//! What foyer cannot be handed: it opens its files itself (so no [`crate::file::Files`]), and runs on a tokio runtime,
+//! whose threads read and write. So there is no disk half in simulations; nothing that lives there decides an answer.
+
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+use foyer::{BlockEngineConfig, DeviceBuilder, FsDeviceBuilder, HybridCacheProperties};
+
+use super::piece::{Piece, PieceKey};
+
+/// Where pieces are kept over restarts, and how many of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskCacheSettings {
+    /// A folder of its own, made where it is missing.
+    pub path: PathBuf,
+    /// Bytes of the files in it.
+    pub max_bytes: u64,
+}
+
+/// The files that foyer cuts the budget into are what it overwrites at one time, oldest first, and keeps open.
+const FILES: u64 = 128;
+const MIN_FILE_BYTES: u64 = 256 << 10;
+/// Fewest files: one that is written, one that is emptied, two that are read.
+const MIN_FILES: u64 = 4;
+/// Largest buffer of bytes on their way to disk; foyer has two. Larger pieces, and what comes while both are full, are not
+/// written.
+const MAX_BUFFER_BYTES: u64 = 16 << 20;
+/// Bytes in foyer's queue in front of the buffers; they are on the account as pieces.
+const MAX_QUEUED_BYTES: usize = 64 << 20;
+/// Bytes of memory by which foyer finds a piece on disk, and what a piece has on average, taken low.
+const INDEX_BYTES: u64 = 72;
+const PIECE_BYTES: u64 = 32 << 10;
+const PAGE_BYTES: u64 = 4 << 10;
+/// What foyer calls its files.
+const FILE_PREFIX: &str = "foyer-storage-direct-fs-";
+
+/// A disk half that can be used.
+pub(super) struct Layout {
+    path: PathBuf,
+    file_bytes: u64,
+    files: u64,
+}
+
+impl Layout {
+    /// Makes the folder, sees that it can be written, and removes files of another budget: foyer would leave them. Blocks.
+    pub fn prepare(settings: &DiskCacheSettings) -> Result<Layout> {
+        let file_bytes = (settings.max_bytes / FILES)
+            .next_multiple_of(PAGE_BYTES)
+            .max(MIN_FILE_BYTES);
+        // foyer counts bytes of a file in 32 bits.
+        let file_bytes = file_bytes.min(2 << 30);
+        let files = settings.max_bytes / file_bytes;
+        if files < MIN_FILES {
+            let least = MIN_FILES * MIN_FILE_BYTES;
+            let message = format!("{} bytes are too few, {least} the least", settings.max_bytes);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        std::fs::create_dir_all(&settings.path)?;
+        let probe = settings.path.join("probe");
+        std::fs::write(&probe, b"probe")?;
+        std::fs::remove_file(&probe)?;
+        for entry in std::fs::read_dir(&settings.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.strip_prefix(FILE_PREFIX)) else {
+                continue;
+            };
+            let ours = number.parse().is_ok_and(|number: u64| number < files);
+            if !ours || entry.metadata()?.len() != file_bytes {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Layout {
+            path: settings.path.clone(),
+            file_bytes,
+            files,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn buffer_bytes(&self) -> u64 {
+        self.file_bytes.min(MAX_BUFFER_BYTES)
+    }
+
+    /// Memory that foyer takes for it: two buffers, and the index of a full disk.
+    pub fn memory_bytes(&self) -> u64 {
+        2 * self.buffer_bytes() + self.file_bytes * self.files / PIECE_BYTES * INDEX_BYTES
+    }
+
+    /// What foyer is opened with. Blocks.
+    pub fn engine(&self) -> foyer::Result<BlockEngineConfig<PieceKey, Piece, HybridCacheProperties>> {
+        // foyer asks for the free space of the folder and panics where there is none: `prepare` has made it.
+        let device = FsDeviceBuilder::new(&self.path)
+            .with_capacity((self.file_bytes * self.files) as usize)
+            .build()?;
+        Ok(BlockEngineConfig::new(device)
+            .with_block_size(self.file_bytes as usize)
+            .with_buffer_pool_size(self.buffer_bytes() as usize)
+            .with_submit_queue_size_threshold(MAX_QUEUED_BYTES))
+    }
+}
