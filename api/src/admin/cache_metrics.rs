@@ -26,6 +26,12 @@ pub(super) fn cache_metrics(pieces: &PieceCounts, page: &mut Page) {
             pieces.hit_bytes,
         ),
         (
+            "garner_storage_cache_disk_dropped_total",
+            "counter",
+            "Pieces that were not written to disk since too many waited for it.",
+            pieces.disk_dropped,
+        ),
+        (
             "garner_storage_cache_memory_bytes",
             "gauge",
             "Pieces of segments kept in memory.",

@@ -14,13 +14,13 @@ const DEFAULT_DISK_BYTES: u64 = 4 << 30;
 /// The folder in the data folder where `cache.disk_path` is empty.
 const DEFAULT_FOLDER: &str = "cache";
 
-const SIZE_OR_AUTO: Kind<Option<u64>> =
-    Kind::new(r#""auto" or a size such as "512KB" or "4MB""#, |value: &RawValue| {
-        match scalar_text(value)? {
-            "auto" => Some(None),
-            text => parse_size(text).map(Some),
-        }
-    });
+const SIZE_OR_AUTO: Kind<Option<u64>> = Kind::new(
+    r#""auto" or a size such as "512KB" or "4MB""#,
+    |value: &RawValue| match scalar_text(value)? {
+        "auto" => Some(None),
+        text => parse_size(text).map(Some),
+    },
+);
 
 /// Declares and reads the group. `data_dir` is where the store lies; `is_remote` tells whether objects are elsewhere than in
 /// a local folder.

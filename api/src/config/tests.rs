@@ -35,7 +35,10 @@ fn defaults_stand_alone() {
 fn the_disk_cache_is_for_objects_elsewhere() {
     let disk = |text: &str| from_file(text).unwrap().storage.store.piece_cache.disk;
     assert_eq!(disk(""), None);
-    assert_eq!(disk("[object_store]\nurl = \"file:///o\"\n[cache]\ndisk_size = \"1GB\""), None);
+    assert_eq!(
+        disk("[object_store]\nurl = \"file:///o\"\n[cache]\ndisk_size = \"1GB\""),
+        None
+    );
     let s3 = "[object_store]\nurl = \"s3://b\"\n[storage]\ndata_dir = \"/d\"\n[cache]\n";
     let auto = disk(s3).unwrap();
     assert_eq!((auto.path, auto.max_bytes), (PathBuf::from("/d/cache"), 4 << 30));

@@ -54,7 +54,13 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
         match *cache {
             "chunk" => {
                 let found = stats.cache_memory_hits + stats.cache_disk_hits;
-                push_cache(&mut text, found, found + stats.cache_misses, stats.cache_misses, stats.cache_bytes);
+                push_cache(
+                    &mut text,
+                    found,
+                    found + stats.cache_misses,
+                    stats.cache_misses,
+                    stats.cache_bytes,
+                );
             }
             _ => push_cache(&mut text, 0, 0, 0, 0),
         }

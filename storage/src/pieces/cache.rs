@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foyer::{
-    Age, HybridCache, HybridCacheBuilder, HybridCachePolicy, HybridCacheProperties, Load, PsyncIoEngineConfig,
-    S3FifoConfig, Spawner,
+    Age, HybridCache, HybridCacheBuilder, HybridCachePolicy, Load, PsyncIoEngineConfig, S3FifoConfig, Spawner,
 };
 use tokio::runtime::Handle;
 
@@ -15,6 +14,7 @@ use super::disk::{DiskCacheSettings, Layout};
 use super::extent::Extent;
 use super::piece::{Piece, PieceKey};
 use super::read::Flights;
+use super::write::Writer;
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
 use crate::scan::ScanStats;
 
@@ -23,6 +23,9 @@ const MIN_SHARD_BYTES: u64 = 16 << 20;
 const MAX_SHARDS: u64 = 8;
 /// A piece larger than this part of a shard is not kept in memory: it would push out too much.
 const MAX_SHARE_OF_SHARD: u64 = 4;
+
+/// How long a stop waits for what is on its way to disk: it is a cache only.
+const MAX_CLOSE_TIME: Duration = Duration::from_secs(10);
 
 /// Budgets of the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct PieceCounts {
     pub memory_bytes: u64,
     /// Bytes that the disk half may take; 0 where there is none.
     pub disk_bytes: u64,
+    /// Pieces that were not written to disk since too many waited for it.
+    pub disk_dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -64,9 +69,15 @@ pub struct PieceCache {
     account: MemoryAccountant,
     counters: Counters,
     pub(super) flights: Flights,
-    disk_bytes: u64,
+    disk: Option<DiskHalf>,
+}
+
+#[derive(Debug)]
+struct DiskHalf {
+    max_bytes: u64,
+    writer: Writer,
     /// Of foyer's buffers and index.
-    _held: Option<Reservation>,
+    _held: Reservation,
 }
 
 impl fmt::Debug for PieceCache {
@@ -102,7 +113,7 @@ impl PieceCache {
             .build()
             .await
         {
-            Ok(kept) => Some(PieceCache::new(kept, account, 0, None)),
+            Ok(kept) => Some(PieceCache::new(kept, account, None)),
             Err(error) => {
                 tracing::warn!(%error, "the cache of pieces cannot be used; going on without it");
                 None
@@ -116,7 +127,7 @@ impl PieceCache {
         account: &MemoryAccountant,
         runtime: &Handle,
     ) -> Result<PieceCache, Box<dyn std::error::Error + Send + Sync>> {
-        let disk_bytes = disk.max_bytes;
+        let max_bytes = disk.max_bytes;
         let prepared = runtime.spawn_blocking(move || {
             let layout = Layout::prepare(&disk)?;
             let engine = layout.engine()?;
@@ -125,7 +136,8 @@ impl PieceCache {
         let (layout, engine) = prepared.await??;
         let mut held = account.reservation(MemoryUse::Cache);
         held.try_grow(layout.memory_bytes())?;
-        // Written when they come, not when they leave memory: then a crash loses none, and closing waits for few.
+        // Written when they come (by our writer), not when they leave memory: then a crash loses few, and closing waits for
+        // few.
         let kept = builder(settings.memory_bytes, HybridCachePolicy::WriteOnInsertion)
             .storage()
             .with_spawner(Spawner::from(runtime.clone()))
@@ -133,29 +145,34 @@ impl PieceCache {
             .with_engine_config(engine)
             .build()
             .await?;
-        tracing::info!(path = %layout.path().display(), bytes = disk_bytes, "opened the disk cache");
-        Ok(PieceCache::new(kept, account.clone(), disk_bytes, Some(held)))
+        tracing::info!(path = %layout.path().display(), bytes = max_bytes, "opened the disk cache");
+        let disk = DiskHalf {
+            max_bytes,
+            writer: Writer::start(kept.clone(), layout.buffer_bytes(), runtime),
+            _held: held,
+        };
+        Ok(PieceCache::new(kept, account.clone(), Some(disk)))
     }
 
-    fn new(
-        kept: HybridCache<PieceKey, Piece>,
-        account: MemoryAccountant,
-        disk_bytes: u64,
-        held: Option<Reservation>,
-    ) -> Self {
+    fn new(kept: HybridCache<PieceKey, Piece>, account: MemoryAccountant, disk: Option<DiskHalf>) -> Self {
         PieceCache {
             kept,
             account,
             counters: Counters::default(),
             flights: Flights::default(),
-            disk_bytes,
-            _held: held,
+            disk,
         }
     }
 
     /// Waits until what is on its way to disk is there, for at most `deadline`.
     pub async fn close(&self, deadline: Duration) {
-        match tokio::time::timeout(deadline, self.kept.close()).await {
+        let closing = async {
+            if let Some(disk) = &self.disk {
+                disk.writer.drained().await;
+            }
+            self.kept.close().await
+        };
+        match tokio::time::timeout(deadline.min(MAX_CLOSE_TIME), closing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the disk cache was not closed in order"),
             Err(_) => tracing::warn!("what was read last is not in the disk cache: writing it took too long"),
@@ -171,7 +188,8 @@ impl PieceCache {
             misses: read(&self.counters.misses),
             hit_bytes: read(&self.counters.hit_bytes),
             memory_bytes: self.kept.memory().usage() as u64,
-            disk_bytes: self.disk_bytes,
+            disk_bytes: self.disk.as_ref().map_or(0, |disk| disk.max_bytes),
+            disk_dropped: self.disk.as_ref().map_or(0, |disk| disk.writer.dropped()),
         }
     }
 
@@ -182,7 +200,7 @@ impl PieceCache {
 
     /// Whether there is a disk half.
     pub(super) fn has_disk(&self) -> bool {
-        self.disk_bytes > 0
+        self.disk.is_some()
     }
 
     /// The piece, where the disk has it and it is what `extent` asks for. It is in memory from then on.
@@ -205,18 +223,8 @@ impl PieceCache {
             return None;
         }
         if let Some(piece) = Piece::new(&bytes, false, &self.account) {
-            match age {
-                // Its file is overwritten soon: it goes to a newer one, as it is still wanted.
-                Age::Old => drop(self.kept.insert(key.clone(), piece)),
-                _ => {
-                    let properties = HybridCacheProperties::default();
-                    drop(
-                        self.kept
-                            .memory()
-                            .insert_with_properties(key.clone(), piece, properties),
-                    );
-                }
-            }
+            // Where its file is overwritten soon it goes to a newer one, as it is still wanted.
+            self.insert(key, piece, age == Age::Old);
         }
         Some(bytes)
     }
@@ -228,8 +236,17 @@ impl PieceCache {
             return bytes;
         };
         let bytes = piece.bytes.clone();
-        drop(self.kept.insert(key.clone(), piece));
+        self.insert(key, piece, true);
         bytes
+    }
+
+    fn insert(&self, key: &PieceKey, piece: Piece, write: bool) {
+        let entry = self.kept.memory().insert(key.clone(), piece);
+        if let Some(disk) = &self.disk
+            && write
+        {
+            disk.writer.write(entry);
+        }
     }
 
     /// Counts for the process and for a query.

@@ -3,7 +3,7 @@
 //! What foyer cannot be handed: it opens its files itself (so no [`crate::file::Files`]), and runs on a tokio runtime,
 //! whose threads read and write. So there is no disk half in simulations; nothing that lives there decides an answer.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
 
 use foyer::{BlockEngineConfig, DeviceBuilder, FsDeviceBuilder, HybridCacheProperties};
@@ -24,11 +24,10 @@ const FILES: u64 = 128;
 const MIN_FILE_BYTES: u64 = 256 << 10;
 /// Fewest files: one that is written, one that is emptied, two that are read.
 const MIN_FILES: u64 = 4;
-/// Largest buffer of bytes on their way to disk; foyer has two. Larger pieces, and what comes while both are full, are not
-/// written.
+/// Files that are empty when foyer starts.
+const EMPTY_FILES: u64 = 2;
+/// Largest buffer of bytes on their way to disk; foyer has two. Larger pieces are not written.
 const MAX_BUFFER_BYTES: u64 = 16 << 20;
-/// Bytes in foyer's queue in front of the buffers; they are on the account as pieces.
-const MAX_QUEUED_BYTES: usize = 64 << 20;
 /// Bytes of memory by which foyer finds a piece on disk, and what a piece has on average, taken low.
 const INDEX_BYTES: u64 = 72;
 const PIECE_BYTES: u64 = 32 << 10;
@@ -72,18 +71,47 @@ impl Layout {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        Ok(Layout {
+        let layout = Layout {
             path: settings.path.clone(),
             file_bytes,
             files,
-        })
+        };
+        layout.make_room()?;
+        Ok(layout)
+    }
+
+    /// Removes the oldest files until [`EMPTY_FILES`] are empty or missing. foyer (0.22) empties files only as others become
+    /// full: where a crash or a smaller budget left it none to write to, it would wait for one for ever.
+    fn make_room(&self) -> Result<()> {
+        let mut full = Vec::new();
+        for number in 0..self.files {
+            let path = self.path.join(format!("{FILE_PREFIX}{number:08}"));
+            let mut begin = Vec::new();
+            match std::fs::File::open(&path) {
+                Ok(file) => {
+                    (&file).take(PAGE_BYTES).read_to_end(&mut begin)?;
+                    if begin.iter().any(|byte| *byte != 0) {
+                        full.push((file.metadata()?.modified()?, path));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        full.sort();
+        let most = self.files.saturating_sub(EMPTY_FILES) as usize;
+        for (_, path) in full.iter().take(full.len().saturating_sub(most)) {
+            std::fs::remove_file(path)?;
+        }
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn buffer_bytes(&self) -> u64 {
+    /// Bytes that foyer takes at one time.
+    pub fn buffer_bytes(&self) -> u64 {
         self.file_bytes.min(MAX_BUFFER_BYTES)
     }
 
@@ -101,6 +129,6 @@ impl Layout {
         Ok(BlockEngineConfig::new(device)
             .with_block_size(self.file_bytes as usize)
             .with_buffer_pool_size(self.buffer_bytes() as usize)
-            .with_submit_queue_size_threshold(MAX_QUEUED_BYTES))
+            .with_submit_queue_size_threshold(self.buffer_bytes() as usize))
     }
 }

@@ -16,6 +16,7 @@ mod piece;
 mod read;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use cache::{PieceCache, PieceCacheSettings, PieceCounts};
 pub use disk::DiskCacheSettings;

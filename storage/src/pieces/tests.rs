@@ -207,6 +207,10 @@ async fn memory_stays_within_its_budget_and_on_the_account() {
     }
     assert!(cache.counts().memory_bytes > budget / 2);
     drop(cache);
+    // foyer lets go in a task.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(fixture.account.used_bytes(MemoryUse::Cache), 0);
 
     // A process that is short of memory keeps nothing, and answers.
@@ -229,18 +233,20 @@ async fn the_disk_answers_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     for memory_bytes in [1 << 20, 0] {
         let cache = fixture.open(memory_bytes, Some(folder.path())).await;
-        fixture.read(&cache, 0..100).await;
+        fixture.read(&cache, 0..400).await;
         cache.close(std::time::Duration::MAX).await;
+        assert_eq!(cache.counts().disk_dropped, 0);
         drop(cache);
         let cache = fixture.open(memory_bytes, Some(folder.path())).await;
-        let read = fixture.read(&cache, 0..100).await;
+        // Far more than foyer takes at one time.
+        let read = fixture.read(&cache, 0..400).await;
         assert_eq!(read.object_requests.load(Relaxed), 0);
         assert_eq!(
             (read.cache_disk_hits.load(Relaxed), read.cache_misses.load(Relaxed)),
-            (100, 0)
+            (400, 0)
         );
         // From then on memory has what it has room for.
-        let read = fixture.read(&cache, 0..20).await;
+        let read = fixture.read(&cache, 395..400).await;
         assert_eq!(read.cache_memory_hits.load(Relaxed) > 0, memory_bytes > 0);
         assert_eq!(read.object_requests.load(Relaxed), 0);
         // Another object's pieces at the same places are others.
@@ -302,7 +308,8 @@ async fn the_disk_stays_within_its_budget() {
     let fixture = Fixture::new().await;
     let folder = tempfile::tempdir().unwrap();
     let size = |folder: &Path| -> u64 { files(folder).iter().map(|f| f.metadata().unwrap().len()).sum() };
-    for max_bytes in [8 << 20, 2 << 20, 3 << 20] {
+    // The second finds every file full.
+    for max_bytes in [8 << 20, 2 << 20, 2 << 20, 3 << 20] {
         let settings = PieceCacheSettings {
             memory_bytes: 0,
             disk: Some(DiskCacheSettings {
@@ -316,6 +323,8 @@ async fn the_disk_stays_within_its_budget() {
         for start in 0..40 {
             fixture.read(&cache, start * 10..(start + 1) * 10).await;
         }
+        let last = fixture.read(&cache, 390..400).await;
+        assert_eq!(last.cache_disk_hits.load(Relaxed), 10);
         cache.close(std::time::Duration::MAX).await;
         assert!(size(folder.path()) <= max_bytes);
         assert_eq!(cache.counts().disk_bytes, max_bytes);
