@@ -9,6 +9,7 @@ use super::node::{InfoNode, Quantity, SamplesNode, Select, SubqueryNode, VectorP
 use super::{AggregateOp, Steps};
 use crate::context::QueryContext;
 use crate::error::QueryError;
+use crate::functions::InstantFunction;
 use crate::functions::annotate;
 use crate::functions::window::{Reach, Windows};
 use crate::operators::absent::Absent;

@@ -216,13 +216,6 @@ fn label_sets_in_messages_are_as_in_go() {
 
 #[test]
 fn places_of_range_functions() {
-    let gauge = |at: &str| {
-        format!(
-            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"f\" ({at})"
-        )
-    };
-    check("scalar(rate(f[5m]))", "NaN", &[&gauge("1:13")]);
-    check("  scalar(rate(f[5m:1m]))", "NaN", &[&gauge("1:1")]);
     let ignored = "ignored histograms in a range containing both floats and histograms for metric name \"both\"";
     check(
         "quantile_over_time(0.5, both[5m])",
@@ -234,6 +227,45 @@ fn places_of_range_functions() {
         "{} 5",
         &[&format!("PromQL info: {ignored} (1:15)")],
     );
+    let query = "  min_over_time(both[5m:1s])";
+    check(query, "{} 5", &[&format!("PromQL info: {ignored} (1:1)")]);
+}
+
+#[test]
+fn a_subquery_without_steps_evaluates_nothing() {
+    check("count_over_time((topk(NaN, max(h)))[1ms:1h] offset 1s)", "", &[]);
+    check("absent_over_time((sort(f))[1ms:1h] offset 1s)", "{} 1", &[]);
+}
+
+#[test]
+fn labels_that_are_missing_stay_where_they_stand() {
+    let pairs = "label_replace(f, \"y\", \"$1\", \"x\", \"(2)\")";
+    check(
+        &format!("sort_by_label({pairs}, \"y\")"),
+        "{__name__=f,x=1} 1; {__name__=f,x=2,y=2} 2",
+        &[],
+    );
+    check(
+        &format!("sort_by_label_desc({pairs}, \"y\")"),
+        "{__name__=f,x=2,y=2} 2; {__name__=f,x=1} 1",
+        &[],
+    );
+    let pairs = "label_replace(f, \"y\", \"$1\", \"x\", \"(1)\")";
+    check(
+        &format!("sort_by_label({pairs}, \"y\")"),
+        "{__name__=f,x=1,y=1} 1; {__name__=f,x=2} 2",
+        &[],
+    );
+    check(
+        &format!("sort_by_label_desc({pairs}, \"y\")"),
+        "{__name__=f,x=2} 2; {__name__=f,x=1,y=1} 1",
+        &[],
+    );
+}
+
+#[test]
+fn no_start_is_known_where_starts_are_not_looked_at() {
+    check("start_timestamp(f)", "", &[]);
 }
 
 #[test]
