@@ -281,11 +281,10 @@ impl<'a> Histograms<'a> {
             raised.fill(false);
             for ask in asks {
                 row.clear();
-                for step in 0..steps {
+                for (step, raised) in raised.iter_mut().enumerate() {
                     entry.buckets_at(step, &mut buckets);
                     let native = native.get(step).and_then(Option::as_ref);
-                    if let Some(value) = teller.value(ask, step, native.map(|h| &**h), &mut buckets, &mut raised[step])
-                    {
+                    if let Some(value) = teller.value(ask, step, native.map(|h| &**h), &mut buckets, raised) {
                         row.set(step, value);
                     }
                 }

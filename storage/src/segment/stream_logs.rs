@@ -6,13 +6,14 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::directory::Chunk;
-use super::fetch::{self, Held, HeldRead, PARALLEL_READS, PlannedRead};
+use super::fetch::{self, Held, HeldRead, PlannedRead};
 use super::pages::PageInput;
 use super::read_logs::{self, LogAssembler};
 use super::reader::{SegmentReader, log_chunks};
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Signal, TimeRange};
+use crate::pieces::PARALLEL_READS;
 use crate::scan::{LogPiece, LogRead, ScanContext, ScanStats, Share};
 
 /// The chunks wanted of one page, with the position of their series among those asked for.

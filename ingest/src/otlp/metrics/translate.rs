@@ -504,10 +504,13 @@ fn metric_type(metric: &Metric<'_>) -> MetricType {
     }
 }
 
+/// Name and value, borrowed from the body where they stand there as they are.
+type BytePair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// The labels of an exemplar: its trace and span, and its attributes where all of them are short enough together. `None`
 /// where it is no text.
 fn exemplar_labels(exemplar: &PointExemplar<'_>, format: Format) -> Result<Option<Labels>, IngestError> {
-    let mut pairs: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = Vec::new();
+    let mut pairs: Vec<BytePair<'_>> = Vec::new();
     for (name, id) in [("trace_id", &exemplar.trace_id[..]), ("span_id", &exemplar.span_id)] {
         if id.iter().any(|b| *b != 0) {
             let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
@@ -519,9 +522,8 @@ fn exemplar_labels(exemplar: &PointExemplar<'_>, format: Format) -> Result<Optio
         let (name, value) = format.attribute(raw)?;
         pairs.push((name, value.into_text()));
     }
-    let checked = |pairs: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)]| {
-        checked_exemplar_labels(pairs.iter().map(|(name, value)| (&**name, &**value)))
-    };
+    let checked =
+        |pairs: &[BytePair<'_>]| checked_exemplar_labels(pairs.iter().map(|(name, value)| (&**name, &**value)));
     Ok(checked(&pairs).or_else(|| checked(&pairs[..ids])))
 }
 

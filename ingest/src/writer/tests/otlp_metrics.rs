@@ -470,7 +470,7 @@ fn protobuf_request() -> Vec<u8> {
             (3, b"By"),
             (2, b"help"),
         ]),
-        message(&[(1, b"h"), (9, &data(&histogram, &[cumulative.clone()]))]),
+        message(&[(1, b"h"), (9, &data(&histogram, std::slice::from_ref(&cumulative)))]),
         message(&[(1, b"e"), (10, &data(&exponential, &[cumulative]))]),
         message(&[(1, b"q"), (11, &data(&summary, &[]))]),
     ]
