@@ -1,6 +1,6 @@
 //! What series and a flush of theirs take of the heap, by an allocator that counts. Alone in its binary, since it counts
 //! everything.
-#![allow(missing_docs, clippy::unwrap_used, unsafe_code)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;

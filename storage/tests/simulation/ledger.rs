@@ -65,7 +65,7 @@ impl Row {
     pub fn histogram(&self) -> Option<Histogram> {
         let is_one = match self.series.as_str() {
             "s4" => true,
-            "s3" => self.number % 3 == 0,
+            "s3" => self.number.is_multiple_of(3),
             _ => false,
         };
         is_one.then(|| Histogram {

@@ -78,7 +78,7 @@ fn fixture(seed: u64) -> StoreFixture {
     fixture.config.deletion_grace = DELETION_GRACE;
     // Every other life reads through a cache, so small that pieces leave it all the time. foyer's memory runs no tasks and
     // reads no clock that would matter; its disk half cannot be simulated.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         fixture.config.piece_cache.memory_bytes = 64 << 10;
     }
     let short = StreamRule {
