@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, ensure};
-use arrow_array::{Array, BinaryArray};
+use arrow_array::BinaryArray;
 use garner_storage::codec::compress::{COMPACTED_LEVEL, FLUSH_LEVEL};
 use garner_storage::codec::log_page::{self, LogPageInput, TARGET_PAGE_BYTES};
 use garner_storage::model::Labels;

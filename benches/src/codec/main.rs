@@ -8,6 +8,8 @@
 mod fleet;
 mod gorilla;
 mod histograms;
+// The other program asks of it what this one does not.
+#[allow(dead_code)]
 #[path = "../lines.rs"]
 mod lines;
 mod logs;

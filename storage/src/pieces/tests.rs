@@ -277,7 +277,7 @@ async fn damage_on_disk_costs_a_read_and_no_answer() {
         file.write_all(&[0x5a; 64]).unwrap();
     };
     let junk: Damage = |file, len| {
-        let bytes: Vec<u8> = (0..len).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..len).map(|i| ((i * i) >> 3) as u8).collect();
         file.write_all(&bytes).unwrap();
     };
     let short: Damage = |file, len| file.set_len(len / 2).unwrap();

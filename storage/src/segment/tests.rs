@@ -411,7 +411,7 @@ struct EvenLines;
 impl LineFilter for EvenLines {
     fn select(&self, lines: LineSlice<'_>, rows: &mut Vec<u32>) {
         rows.clear();
-        rows.extend((0..lines.len() as u32).filter(|row| lines.line(*row as usize).len() % 2 == 0));
+        rows.extend((0..lines.len() as u32).filter(|row| lines.line(*row as usize).len().is_multiple_of(2)));
     }
 }
 
