@@ -78,7 +78,7 @@ fn sources(folders: &[&str]) -> Vec<Source> {
 /// The program itself: tests and benchmarks are left out.
 fn program() -> Vec<Source> {
     let mut all = sources(&["storage/src", "ingest/src", "query/src", "api/src"]);
-    let is_test = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/testing");
+    let is_test = |path: &str| path.ends_with("tests.rs") || path.contains("/tests/") || path.contains("/testing");
     all.retain(|source| !is_test(&source.path));
     all
 }

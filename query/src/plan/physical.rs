@@ -119,6 +119,7 @@ pub fn plan_vector<'a>(
             VectorPlan::Binary { .. } => plan_binary(plan, steps, query).await,
             VectorPlan::Set { .. } => plan_set(plan, steps, query).await,
             VectorPlan::Aggregate { .. } => plan_aggregate(plan, steps, query).await,
+            VectorPlan::LabelReplace { .. } | VectorPlan::LabelJoin { .. } => plan_label(plan, steps, query).await,
             _ => plan_other(plan, steps, query).await,
         }
     })
@@ -513,34 +514,6 @@ async fn plan_other(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) 
             let upper = plan_scalar(upper, steps, query).await?;
             plan_buckets(input, BucketFunction::Fraction(lower, upper), *span, steps, query).await
         }
-        VectorPlan::LabelReplace {
-            input,
-            target,
-            replacement,
-            source,
-            pattern,
-        } => {
-            let change = LabelChange::replace(
-                Arc::clone(target),
-                Arc::clone(replacement),
-                Arc::clone(source),
-                Arc::clone(pattern),
-            )?;
-            plan_label(input, change, target, steps, query).await
-        }
-        VectorPlan::LabelJoin {
-            input,
-            target,
-            separator,
-            sources,
-        } => {
-            let change = LabelChange::Join {
-                target: Arc::clone(target),
-                separator: Arc::clone(separator),
-                sources: sources.clone(),
-            };
-            plan_label(input, change, target, steps, query).await
-        }
         VectorPlan::Absent { input, labels } => {
             let input = plan_vector(input, steps, query).await?;
             Ok(PlannedVector::unique(Absent::plan(input.exec, labels.clone(), steps)))
@@ -578,13 +551,9 @@ async fn plan_buckets(
     ))
 }
 
-async fn plan_label(
-    input: &VectorPlan,
-    change: LabelChange,
-    target: &str,
-    steps: Steps,
-    query: &Arc<QueryContext>,
-) -> Result<PlannedVector, QueryError> {
+/// Apart from the other nodes, whose frame is large: label functions nest deep.
+async fn plan_label(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
+    let (input, target, change) = label_change(plan)?;
     let input = plan_vector(input, steps, query).await?;
     let exec = OperatorExec::plan(LabelChanger {
         input: input.exec,
@@ -594,6 +563,41 @@ async fn plan_label(
         exec: Unique::plan(exec, steps, false),
         may_collide: input.may_collide || target == "__name__",
     })
+}
+
+/// Input, changed label and change of a label function.
+fn label_change(plan: &VectorPlan) -> Result<(&VectorPlan, &str, LabelChange), QueryError> {
+    match plan {
+        VectorPlan::LabelReplace {
+            input,
+            target,
+            replacement,
+            source,
+            pattern,
+        } => {
+            let change = LabelChange::replace(
+                Arc::clone(target),
+                Arc::clone(replacement),
+                Arc::clone(source),
+                Arc::clone(pattern),
+            )?;
+            Ok((input, target, change))
+        }
+        VectorPlan::LabelJoin {
+            input,
+            target,
+            separator,
+            sources,
+        } => {
+            let change = LabelChange::Join {
+                target: Arc::clone(target),
+                separator: Arc::clone(separator),
+                sources: sources.clone(),
+            };
+            Ok((input, target, change))
+        }
+        _ => Err(unexpected()),
+    }
 }
 
 async fn plan_sort(
