@@ -40,8 +40,8 @@ const FSCK_HELP: &str = "Exit status: 0 where nothing is wrong (orphans are no f
 /// What can be done with the object store.
 #[derive(Debug, Subcommand)]
 pub enum StorageCommand {
-    /// Try the object store with the requests that garner sends, and say which settings fit. Writes and removes a few
-    /// megabytes below v1/check/; a server may run meanwhile. Exit status: 0 where everything fits, 1 where not, 2 for wrong
+    /// Try the object store with the requests that garner sends, and say which settings fit. Writes and removes about
+    /// twenty megabytes below v1/check/; a server may run meanwhile. Exit status: 0 where everything fits, 1 where not, 2 for wrong
     /// arguments or settings.
     Check(StoreArgs),
     /// Print what the bytes of the object store are spent on: pages, times, label sets, index, directories, by tenant, signal
