@@ -24,6 +24,9 @@ const MAX_SLAB_BYTES: u64 = 32 << 20;
 /// Streams of a slab in stream order, so that a scan over a million quiet streams is not one slab.
 const MAX_SLAB_STREAMS: usize = 16 << 10;
 
+/// How much larger slabs may be where a filter keeps few rows: what comes next may be kept all the same.
+const MAX_ROWS_A_ROW_KEPT: u64 = 64;
+
 /// Bytes a line is taken to have before the scan has seen any.
 const USUAL_LINE_BYTES: u64 = 256;
 
@@ -71,6 +74,7 @@ pub(super) fn slabs(
         current: None,
         row_bytes,
         has_read: false,
+        rows_a_row_kept: 1,
     };
     let slabs = stream::try_unfold(scan, |mut scan| async move {
         let slab = scan.next_slab().await?;
@@ -90,6 +94,9 @@ struct LogScan {
     /// Bytes a row took in the last slab, or is expected to take in the first.
     row_bytes: u64,
     has_read: bool,
+    /// Rows that a filter looked at for each that it kept, in the last slab. Those refused take no memory, so a slab can be
+    /// larger by as much, and cut fewer pages in two.
+    rows_a_row_kept: u64,
     /// The memory of a slab, held until the next one is asked for.
     held: Held,
 }
@@ -106,7 +113,7 @@ impl LogScan {
                 self.begin(max_rows).await?;
                 continue;
             };
-            let (series, Some(slab)) = (series.clone(), planner.next(max_rows)) else {
+            let (series, Some(slab)) = (series.clone(), planner.next_filtered(max_rows, self.rows_a_row_kept)) else {
                 self.current = None;
                 continue;
             };
@@ -214,6 +221,9 @@ impl LogScan {
         self.held.set(bytes * 2 + again)?;
         let batch = self.merge(&rows_by_stream, answers, &contested, &recheck, slab.range)?;
         self.held.set(batch_bytes(&batch))?;
+        if self.read.filter.is_some() {
+            self.rows_a_row_kept = (slab.rows / batch.len().max(1) as u64).clamp(1, MAX_ROWS_A_ROW_KEPT);
+        }
         if !batch.is_empty() {
             self.row_bytes = (row_bytes(&batch) as u64 / batch.len() as u64).max(1);
             self.has_read = true;

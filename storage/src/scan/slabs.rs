@@ -116,6 +116,15 @@ impl SlabPlanner {
         }
     }
 
+    /// As [`SlabPlanner::next`], where a filter keeps one of `rows_a_row_kept` rows of the slab before: the next one grows by
+    /// as much, so that a rare text is not searched for in pages that are cut again and again.
+    pub fn next_filtered(&mut self, max_rows: u64, rows_a_row_kept: u64) -> Option<Slab> {
+        if !self.first {
+            self.wanted = self.wanted.max(FIRST_ROWS * rows_a_row_kept as f64);
+        }
+        self.next(max_rows.saturating_mul(rows_a_row_kept))
+    }
+
     /// The next slab, of at most about `max_rows` rows; `None` when all time has been given out.
     pub fn next(&mut self, max_rows: u64) -> Option<Slab> {
         if self.rest.is_empty() {
@@ -244,6 +253,21 @@ mod tests {
         assert_eq!(streams[0].rows, 49_152);
         assert!(cut[1..].iter().all(|s| s.range.end % hour == 0), "{cut:?}");
         assert!(cut.len() <= 12, "{cut:?}");
+    }
+
+    #[test]
+    fn slabs_grow_where_a_filter_keeps_little() {
+        let pages: Vec<_> = (0..100).map(|i| piece(i * 10, i * 10 + 15, 10_000)).collect();
+        let rows = |rows_a_row_kept: u64| {
+            let mut planner = SlabPlanner::new(TimeRange::new(0, 1005), &pages, LogOrder::Backward);
+            std::iter::from_fn(move || planner.next_filtered(100_000, rows_a_row_kept))
+                .map(|slab| slab.rows)
+                .collect::<Vec<_>>()
+        };
+        let (all, few) = (rows(1), rows(64));
+        assert!(all.len() > 10 && all.iter().all(|rows| *rows <= 125_000), "{all:?}");
+        assert_eq!((few[0], all[0]), (4096, 4096));
+        assert!(few.len() < 6 && few[1] > 250_000, "{few:?}");
     }
 
     #[test]
