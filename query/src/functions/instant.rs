@@ -51,12 +51,14 @@ pub fn apply(function: InstantFunction, value: f64, arg: impl Fn(usize) -> Optio
     })
 }
 
-/// Go's `math.Max`: NaN wins over everything but +Inf.
+/// Go's `math.Max`: NaN wins over everything but +Inf, and 0 is greater than -0.
 fn greater(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
         f64::NAN
+    } else if a == b {
+        if a.is_sign_negative() { b } else { a }
     } else {
         a.max(b)
     }
@@ -84,6 +86,10 @@ mod tests {
         check(F::Round, 17.0, &[5.0], Some(15.0));
         check(F::Clamp, 5.0, &[1.0, 3.0], Some(3.0));
         check(F::Clamp, 5.0, &[3.0, 1.0], None);
+        for (value, bound) in [(-0.0, 0.0), (0.0, -0.0)] {
+            let [least, greatest] = [F::ClampMax, F::ClampMin].map(|f| apply(f, value, |_| Some(bound)));
+            assert!(least.is_some_and(f64::is_sign_negative) && greatest.is_some_and(f64::is_sign_positive));
+        }
         check(F::ClampMin, f64::NAN, &[1.0], Some(f64::NAN));
         check(F::Sgn, -0.5, &[], Some(-1.0));
         check(F::Sgn, f64::NAN, &[], Some(f64::NAN));
