@@ -9,7 +9,7 @@ use garner_storage::model::Histogram;
 
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
-use super::scalar::ScalarExpr;
+use super::scalar::{ScalarExpr, inputs_of, put_inputs};
 use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
@@ -60,16 +60,12 @@ impl Operator for BinaryScalar {
     }
 
     fn inputs(&self) -> Vec<&Plan> {
-        let mut out = vec![&self.input];
-        self.scalar.inputs(&mut out);
-        out
+        inputs_of(&self.input, &self.scalar)
     }
 
     fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
-        let mut inputs = inputs.into_iter();
         let mut out = self.clone();
-        out.input = inputs.next().unwrap_or(out.input);
-        out.scalar = self.scalar.with_inputs(&mut inputs);
+        put_inputs(inputs, &mut out.input, &mut out.scalar);
         Ok(out)
     }
 

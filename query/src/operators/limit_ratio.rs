@@ -10,7 +10,7 @@ use xxhash_rust::xxh64::Xxh64;
 
 use super::exec::{Operator, Plan, partitions};
 use super::rows::{RowMapper, map_rows};
-use super::scalar::ScalarExpr;
+use super::scalar::{ScalarExpr, inputs_of, put_inputs};
 use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
 use crate::context::QueryContext;
@@ -40,16 +40,12 @@ impl Operator for LimitRatio {
     }
 
     fn inputs(&self) -> Vec<&Plan> {
-        let mut out = vec![&self.input];
-        self.ratio.inputs(&mut out);
-        out
+        inputs_of(&self.input, &self.ratio)
     }
 
     fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
-        let mut inputs = inputs.into_iter();
         let mut out = self.clone();
-        out.input = inputs.next().unwrap_or(out.input);
-        out.ratio = self.ratio.with_inputs(&mut inputs);
+        put_inputs(inputs, &mut out.input, &mut out.ratio);
         Ok(out)
     }
 

@@ -36,6 +36,22 @@ pub enum ScalarExpr {
     Invariant(Steps, Box<ScalarExpr>),
 }
 
+/// The plans below an operator that has a vector and a scalar, in the order of [`put_inputs`].
+pub fn inputs_of<'a>(vector: &'a Plan, scalar: &'a ScalarExpr) -> Vec<&'a Plan> {
+    let mut out = vec![vector];
+    scalar.inputs(&mut out);
+    out
+}
+
+/// Puts other plans in their places.
+pub fn put_inputs(plans: Vec<Plan>, vector: &mut Plan, scalar: &mut ScalarExpr) {
+    let mut plans = plans.into_iter();
+    if let Some(plan) = plans.next() {
+        *vector = plan;
+    }
+    *scalar = scalar.with_inputs(&mut plans);
+}
+
 impl ScalarExpr {
     /// Adds the plans inside to `out`, in a fixed order.
     pub fn inputs<'a>(&'a self, out: &mut Vec<&'a Plan>) {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::exec::{Operator, OperatorExec, Plan, partitions};
 use super::gather::Gather;
 use super::grouping::KeyLabels;
-use super::scalar::ScalarExpr;
+use super::scalar::{ScalarExpr, inputs_of, put_inputs};
 use super::stream::{Gathered, MemoryGuard, Output, gathered};
 use super::wire::Parts;
 use super::wire::forms::{WireScalar, scalar_to_wire};
@@ -95,16 +95,12 @@ impl Operator for TopK {
     }
 
     fn inputs(&self) -> Vec<&Plan> {
-        let mut out = vec![&self.input];
-        self.k.inputs(&mut out);
-        out
+        inputs_of(&self.input, &self.k)
     }
 
     fn with_inputs(&self, inputs: Vec<Plan>) -> Result<Self> {
-        let mut inputs = inputs.into_iter();
         let mut out = self.clone();
-        out.input = inputs.next().unwrap_or(out.input);
-        out.k = self.k.with_inputs(&mut inputs);
+        put_inputs(inputs, &mut out.input, &mut out.k);
         Ok(out)
     }
 

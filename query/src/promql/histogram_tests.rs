@@ -2,16 +2,14 @@
 //! over HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
+use garner_storage::model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Histogram, Labels};
 
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterReset, Histogram, Labels, TenantId};
-
-use crate::engine::{Engine, EngineLimits, QueryOptions};
+use super::tests::asking::{self, At};
+use crate::engine::EngineLimits;
 use crate::functions::native::text::text;
 use crate::output::{QueryOutput, SampleValue, Value};
 use crate::promql::format_float;
-use crate::testing::{TestClock, TestStore};
+use crate::testing::TestStore;
 
 const MINUTE: i64 = 60_000_000_000;
 
@@ -42,7 +40,7 @@ fn custom(bounds: &[f64], counts: &[f64]) -> Histogram {
 
 /// Samples a minute apart from time 0 to 10 m: `h` counts up, `g` is a gauge, `c` and `d` have custom buckets, `f` is a
 /// float, `m` one or the other, `s` ends at 5 m, `n` has a NaN observation, `le` has classic and native buckets.
-fn engine() -> Engine {
+fn store() -> TestStore {
     let mut store = TestStore::new();
     for i in 0..=10 {
         let (time, v) = (i * MINUTE, i as f64);
@@ -88,32 +86,20 @@ fn engine() -> Engine {
         }
         store.push_histogram(&series(&[("__name__", "x")]), time, exponential(&[v]));
     }
-    let limits = EngineLimits::default();
-    Engine::new(
-        store.reader(),
-        MemoryAccountant::new(1 << 30),
-        limits,
-        Arc::new(TestClock(0)),
-    )
+    store
 }
 
 fn ask(query: &str, range: bool) -> QueryOutput {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let (engine, tenant, options) = (engine(), TenantId::new("t").unwrap(), QueryOptions::default());
-        let (start, end) = (8 * MINUTE, 10 * MINUTE);
-        if range {
-            engine
-                .promql_range(&tenant, query, start, end, MINUTE, options)
-                .await
-                .unwrap()
-        } else {
-            engine.promql_instant(&tenant, query, end, options).await.unwrap()
-        }
-    })
+    let (start, end) = (8 * MINUTE, 10 * MINUTE);
+    let at = match range {
+        true => At::Range {
+            start,
+            end,
+            step: MINUTE,
+        },
+        false => At::Time(end),
+    };
+    asking::ask(store(), EngineLimits::default(), query, at).unwrap()
 }
 
 fn labels(labels: &Labels) -> String {

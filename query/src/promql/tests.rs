@@ -2,7 +2,7 @@
 //! not show; Prometheus' own scripts cover the rest over HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod asking;
+pub(super) mod asking;
 mod corpus;
 mod experimental;
 mod memory;

@@ -12,12 +12,17 @@ use crate::testing::{TestClock, TestStore};
 
 /// When a query is evaluated, in nanoseconds.
 #[derive(Clone, Copy)]
-pub(super) enum At {
+pub(in crate::promql) enum At {
     Time(i64),
     Range { start: i64, end: i64, step: i64 },
 }
 
-pub(super) fn ask(store: TestStore, limits: EngineLimits, query: &str, at: At) -> Result<QueryOutput, QueryError> {
+pub(in crate::promql) fn ask(
+    store: TestStore,
+    limits: EngineLimits,
+    query: &str,
+    at: At,
+) -> Result<QueryOutput, QueryError> {
     let accountant = MemoryAccountant::new(1 << 30);
     let engine = Engine::new(store.reader(), accountant, limits, Arc::new(TestClock(0)));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -25,10 +30,11 @@ pub(super) fn ask(store: TestStore, limits: EngineLimits, query: &str, at: At) -
         .build()
         .unwrap();
     let (tenant, options) = (TenantId::new("t").unwrap(), QueryOptions::default());
+    // On the heap: the deepest queries leave a test thread little of its stack.
     match at {
-        At::Time(time) => runtime.block_on(engine.promql_instant(&tenant, query, time, options)),
+        At::Time(time) => runtime.block_on(Box::pin(engine.promql_instant(&tenant, query, time, options))),
         At::Range { start, end, step } => {
-            runtime.block_on(engine.promql_range(&tenant, query, start, end, step, options))
+            runtime.block_on(Box::pin(engine.promql_range(&tenant, query, start, end, step, options)))
         }
     }
 }
