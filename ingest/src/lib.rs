@@ -9,6 +9,8 @@
 
 mod body;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod json_scan;
 pub mod loki;
 pub mod otlp;

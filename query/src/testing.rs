@@ -369,6 +369,17 @@ impl Clock for TestClock {
     }
 }
 
+/// The names in backticks below a heading of docs/compatibility.md, up to the next heading.
+pub fn names_in_docs(heading: &str) -> BTreeSet<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    let page = std::fs::read_to_string(path).expect("the page is there");
+    let (_, rest) = page
+        .split_once(&format!("\n{heading}\n"))
+        .expect("the heading is there");
+    let section = rest.split("\n#").next().unwrap_or_default();
+    section.split('`').skip(1).step_by(2).map(str::to_string).collect()
+}
+
 mod tests {
     use futures::TryStreamExt;
     use garner_storage::model::TimeRange;

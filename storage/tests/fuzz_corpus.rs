@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 const COPIES: usize = 60;
 
 fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/fuzz");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/pages");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     files
@@ -68,7 +68,7 @@ fn damaged_copies_of_the_corpus_are_decoded_or_refused() {
 #[test]
 #[ignore = "writes the first files of the corpus"]
 fn write_first_files() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/fuzz");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/pages");
     let mut rng = StdRng::seed_from_u64(2);
     let mut sum = 0.0;
     let mut walk = 0i64;

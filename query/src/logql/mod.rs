@@ -8,6 +8,8 @@
 pub mod ast;
 pub mod deletes;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod lexer;
 pub mod line_pattern;
 pub mod lines;
@@ -28,5 +30,7 @@ pub mod units;
 
 pub(crate) use crate::goregex;
 
+#[cfg(test)]
+mod listed_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::ast::{
     BinaryModifier, BinaryOp, Cardinality, Expr, Extraction, Grouping, LabelFilter, LabelFormatValue, LineFilter,
     LogExpr, LogRange, LogfmtFlags, MatchOp, Matcher, MetricExpr, NamedMatcher, Stage, Unwrap, VectorOp,
 };
-use super::units::{format_bytes, format_float, format_go_duration, format_prometheus_duration, quote};
+use super::units::{format_bytes, format_float, format_go_duration, format_prometheus_duration, parse_bytes, quote};
 
 /// Expressions longer than this are split over lines, as in Loki.
 const MAX_CHARS_PER_LINE: usize = 100;
@@ -25,39 +25,8 @@ pub fn prettify(expr: &Expr) -> String {
     }
 }
 
-/// Whether Loki prints some matcher's label in quotes, because it is no plain ASCII name.
-pub fn quotes_names(expr: &Expr) -> bool {
-    match expr {
-        Expr::Log(log) => log_quotes(log),
-        Expr::Metric(metric) => metric_quotes(metric),
-    }
-}
-
-fn metric_quotes(expr: &MetricExpr) -> bool {
-    match expr {
-        MetricExpr::Range { range, .. } => log_quotes(&range.log),
-        MetricExpr::Vector { inner, .. } | MetricExpr::LabelReplace { inner, .. } => metric_quotes(inner),
-        MetricExpr::Binary { left, right, .. } => metric_quotes(left) || metric_quotes(right),
-        MetricExpr::Literal(_) | MetricExpr::VectorLiteral(_) | MetricExpr::Invalid(_) => false,
-    }
-}
-
-fn log_quotes(log: &LogExpr) -> bool {
-    fn filter_quotes(filter: &LabelFilter) -> bool {
-        match filter {
-            LabelFilter::Matcher(m) => !is_plain_name(&m.name),
-            LabelFilter::And(a, b) | LabelFilter::Or(a, b) => filter_quotes(a) || filter_quotes(b),
-            _ => false,
-        }
-    }
-    log.matchers.iter().any(|m| !is_plain_name(&m.name))
-        || log
-            .stages
-            .iter()
-            .any(|s| matches!(s, Stage::LabelFilter(filter) if filter_quotes(filter)))
-}
-
-fn is_plain_name(name: &str) -> bool {
+/// Whether a name is one wherever it stands.
+pub(super) fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
@@ -175,10 +144,20 @@ pub fn label_filter(filter: &LabelFilter) -> String {
             pattern,
         } => format!("{label}{}ip({})", if *negative { "!=" } else { "=" }, quote(pattern)),
         LabelFilter::Duration(label, op, nanos) => format!("{label}{}{}", op.as_str(), format_go_duration(*nanos)),
-        LabelFilter::Bytes(label, op, bytes) => format!("{label}{}{}", op.as_str(), format_bytes(*bytes)),
+        LabelFilter::Bytes(label, op, bytes) => format!("{label}{}{}", op.as_str(), exact_bytes(*bytes)),
         LabelFilter::Number(label, op, value) => format!("{label}{}{value}", op.as_str()),
         LabelFilter::And(a, b) => format!("( {} , {} )", label_filter(a), label_filter(b)),
         LabelFilter::Or(a, b) => format!("( {} or {} )", label_filter(a), label_filter(b)),
+    }
+}
+
+/// A size as Loki prints it, where that means the same size: plans and deletes are kept as text, and Loki rounds to two
+/// digits.
+fn exact_bytes(bytes: u64) -> String {
+    let rounded = format_bytes(bytes);
+    match parse_bytes(&rounded) {
+        Ok(same) if same == bytes => rounded,
+        _ => format!("{bytes}B"),
     }
 }
 

@@ -39,7 +39,7 @@ impl Display for Expr {
             }
             Expr::Number(e) => e.fmt(f),
             Expr::Paren(e) => write!(f, "({})", e.expr),
-            Expr::String(e) => f.write_str(&go_quote(&e.value)),
+            Expr::String(e) => f.write_str(&quoted(&e.value)),
             Expr::Subquery(e) => write!(f, "{}{}", e.expr, SubqueryTail(e)),
             Expr::Unary(e) => write!(f, "{}{}", if e.negative { "-" } else { "+" }, e.expr),
             Expr::Vector(e) => {
@@ -197,7 +197,7 @@ fn write_series(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result
 
 /// `name="value"` as Prometheus writes a matcher.
 pub fn format_matcher(matcher: &LabelMatcher) -> String {
-    let value = go_quote(matcher.value().as_bytes());
+    let value = quoted(matcher.value().as_bytes());
     format!("{}{}{value}", label_text(matcher.name()), matcher.op().as_str())
 }
 
@@ -216,7 +216,7 @@ fn label_text(name: &str) -> String {
     if !name.is_empty() && name.bytes().enumerate().all(plain) {
         name.to_string()
     } else {
-        go_quote(name.as_bytes())
+        quoted(name.as_bytes())
     }
 }
 
@@ -242,4 +242,9 @@ fn write_offset(f: &mut Formatter<'_>, offset: &Span) -> fmt::Result {
         return Ok(());
     }
     write!(f, " offset {offset}")
+}
+
+/// In quotes that can be read again: Prometheus' lexer takes U+FFFD for bytes that are no UTF-8, so it is escaped.
+fn quoted(text: &[u8]) -> String {
+    go_quote(text).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
 }

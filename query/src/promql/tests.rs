@@ -5,6 +5,7 @@
 pub(super) mod asking;
 mod corpus;
 mod experimental;
+mod listed;
 mod memory;
 mod starts;
 mod told;

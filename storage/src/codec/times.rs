@@ -119,6 +119,10 @@ pub fn decode(reader: &mut Reader<'_>, first: i64, n: usize) -> CodecResult<Vec<
             let base = reader.zigzag("time base")? as u64;
             let mut packed = vec![0; n];
             pfor::decode(reader, &mut packed)?;
+            // Whoever reads by `first` alone must find the same time.
+            if packed.first().is_none_or(|r| base.wrapping_add(*r) != 0) {
+                return Err(CodecError::Invalid("time grid"));
+            }
             let grid = packed.iter().zip(0u64..);
             times.extend(grid.map(|(r, i)| time(i.wrapping_mul(interval).wrapping_add(base).wrapping_add(*r))));
         }

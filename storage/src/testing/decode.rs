@@ -4,10 +4,12 @@
 use bytes::Bytes;
 
 use crate::codec::compress::FLUSH_LEVEL;
+use crate::codec::histogram_page::HistogramPage;
 use crate::codec::log_page::LogPage;
 use crate::codec::metric_page::{self, ChunkInput, MetricPage};
 use crate::codec::times;
 use crate::codec::varint::Reader;
+use crate::model::TimeRange;
 use crate::scan::LogColumns;
 
 /// Rows of a page that is written again after it was read; larger ones are only read.
@@ -19,11 +21,25 @@ pub fn decode_any(data: &[u8]) {
     let Some((decoder, bytes)) = data.split_first() else {
         return;
     };
-    match decoder % 4 {
+    match decoder % 6 {
         0 => metric_page(&Bytes::copy_from_slice(bytes)),
         1 => time_column(bytes),
         2 => log_page(&Bytes::copy_from_slice(bytes)),
-        _ => crate::segment::decode_parts(bytes),
+        3 => crate::segment::decode_parts(bytes),
+        4 => histogram_page(bytes),
+        _ => crate::wal::decode_bodies(bytes),
+    }
+}
+
+fn histogram_page(bytes: &[u8]) {
+    let Ok(mut page) = HistogramPage::open(bytes) else {
+        return;
+    };
+    for index in 0..page.chunk_count() {
+        let rows = page.rows(index);
+        if let Ok(found) = page.decode(index, TimeRange::new(i64::MIN, i64::MAX)) {
+            assert!(found.len() <= rows);
+        }
     }
 }
 

@@ -9,6 +9,8 @@ mod ahead;
 mod body;
 mod committer;
 mod files;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod pace;
 mod record;
 mod replay;
@@ -20,6 +22,8 @@ mod writer;
 
 pub use committer::{PendingRows, Wal, WalSettings, WalThread};
 pub use files::LaneKey;
+#[cfg(feature = "testing")]
+pub use fuzz::decode_bodies;
 pub use replay::{ReplayedRows, replay};
 
 pub use body::{RowsBody, encode_rows};

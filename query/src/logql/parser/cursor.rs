@@ -2,6 +2,7 @@
 
 use crate::logql::error::ParseError;
 use crate::logql::lexer::{Tokens, lex};
+use crate::logql::printer::is_plain_name;
 use crate::logql::token::Token;
 
 /// How deep parentheses and operators may nest; beyond it the query is refused instead of exhausting the stack.
@@ -26,6 +27,12 @@ impl Cursor {
             nesting: 0,
             operators: 0,
         }
+    }
+
+    /// Whether some name is more than ASCII letters, digits and underscores: every sign that means nothing else is a name, too.
+    pub(super) fn has_odd_names(&self) -> bool {
+        let odd = |token: &Token| matches!(token, Token::Identifier(name) if !is_plain_name(name));
+        self.tokens.all.iter().flatten().any(|spanned| odd(&spanned.token))
     }
 
     fn slot(&self, at: usize) -> Result<&Token, ParseError> {

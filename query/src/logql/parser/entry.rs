@@ -13,8 +13,11 @@ pub const MAX_QUERY_BYTES: usize = 131_072;
 
 /// Parses and checks a query.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    let expr = parse_for_printing(text)?;
-    reject_quoted_names(&expr)?;
+    let (expr, odd_names) = read(text)?;
+    validate(&expr)?;
+    if odd_names {
+        reject_unreadable(&expr)?;
+    }
     Ok(expr)
 }
 
@@ -35,7 +38,11 @@ pub fn parse_log_selector(text: &str) -> Result<LogExpr, ParseError> {
 
 /// As [`parse_log_selector`], but every stream may pass the matchers.
 pub fn parse_unvalidated_log_selector(text: &str) -> Result<LogExpr, ParseError> {
-    match parse_unchecked(text)? {
+    let (expr, odd_names) = read(text)?;
+    if odd_names {
+        reject_unreadable(&expr)?;
+    }
+    match expr {
         Expr::Log(log) => Ok(log),
         Expr::Metric(_) => Err(ParseError::bare("only log selector is supported")),
     }
@@ -55,6 +62,11 @@ pub fn parse_matchers(text: &str, validate_matchers: bool) -> Result<Vec<Matcher
 }
 
 fn parse_unchecked(text: &str) -> Result<Expr, ParseError> {
+    Ok(read(text)?.0)
+}
+
+/// The tree, and whether some name in it is odd.
+fn read(text: &str) -> Result<(Expr, bool), ParseError> {
     if text.len() >= MAX_QUERY_BYTES {
         return Err(ParseError::new(format!(
             "input size too long ({} > {MAX_QUERY_BYTES})",
@@ -69,7 +81,7 @@ fn parse_unchecked(text: &str) -> Result<Expr, ParseError> {
         (_, Some(fault)) => return Err(fault.clone()),
         (_, None) => {}
     }
-    parsed
+    Ok((parsed?, cursor.has_odd_names()))
 }
 
 fn parse_tokens(cursor: &mut Cursor) -> Result<Expr, ParseError> {
@@ -83,11 +95,9 @@ fn parse_tokens(cursor: &mut Cursor) -> Result<Expr, ParseError> {
     })
 }
 
-/// Label names beyond ASCII letters parse, but Loki prints them quoted on the way to its queriers and refuses to read
-/// that back. The same error is given here, so that such a query fails alike.
-fn reject_quoted_names(expr: &Expr) -> Result<(), ParseError> {
-    if printer::quotes_names(expr) {
-        parse_unchecked(&printer::to_string(expr))?;
-    }
-    Ok(())
+/// Odd label names parse, but Loki prints them quoted, or as signs that mean something else, on the way to its queriers and
+/// refuses to read that back. The same error is given here, so that such a query fails alike; and plans and deletes are kept
+/// as text, which must mean the same.
+fn reject_unreadable(expr: &Expr) -> Result<(), ParseError> {
+    parse_unchecked(&printer::to_string(expr)).map(drop)
 }

@@ -175,6 +175,12 @@ const FUNCTIONS: &[(&[&str], &[Kind], Option<Kind>)] = &[
     (&["printf"], &[Kind::Text], Some(Kind::Any)),
 ];
 
+/// Every name.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().flat_map(|(names, _, _)| names.iter().copied())
+}
+
 /// Whether a function has this name.
 pub fn exists(name: &str) -> bool {
     FUNCTIONS.iter().any(|(names, _, _)| names.contains(&name))

@@ -25,6 +25,12 @@ const WITHOUT_PARAMETERS: [&str; 17] = [
     "IsZero",
 ];
 
+/// Every name.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    WITHOUT_PARAMETERS.into_iter().chain(["Format"])
+}
+
 /// Whether times have such a method.
 pub fn exists(name: &str) -> bool {
     name == "Format" || WITHOUT_PARAMETERS.contains(&name)

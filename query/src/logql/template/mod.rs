@@ -21,3 +21,9 @@ mod tree;
 mod value;
 
 pub use compiled::Template;
+
+/// Every function of templates and every method of times.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    functions::names().chain(methods::names())
+}
