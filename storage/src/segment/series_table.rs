@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt16Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, StringArray, UInt16Array};
 use arrow_ipc::reader::StreamReader;
+use arrow_ipc::root_as_message;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use roaring::RoaringBitmap;
@@ -236,12 +237,43 @@ impl SeriesMessage {
 }
 
 /// One message's columns; names sorted, codes inside the values, all as many rows as said.
+/// Whether the messages of a stream lie inside of its bytes, not compressed: Arrow's reader allocates what their lengths say.
+fn check_frames(ipc: &[u8]) -> Parsed<()> {
+    /// Stands before a length since version 0.15 of the format.
+    const CONTINUATION: [u8; 4] = [0xff; 4];
+    let mut rest = ipc;
+    loop {
+        let mut length = rest.split_off(..4);
+        if length == Some(CONTINUATION.as_slice()) {
+            length = rest.split_off(..4);
+        }
+        // A stream ends with a length of zero, or with its bytes; whether it may, the reader knows.
+        let Some(length) = length.and_then(|l| l.try_into().ok()).map(u32::from_le_bytes) else {
+            return Ok(());
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        let metadata = rest.split_off(..length as usize).ok_or(Broken(WHAT))?;
+        let message = root_as_message(metadata).map_err(|_| Broken(WHAT))?;
+        let batch = message
+            .header_as_record_batch()
+            .or_else(|| message.header_as_dictionary_batch().and_then(|d| d.data()));
+        if batch.is_some_and(|batch| batch.compression().is_some()) {
+            return Err(Broken(WHAT));
+        }
+        let body = usize::try_from(message.bodyLength()).map_err(|_| Broken(WHAT))?;
+        rest.split_off(..body).ok_or(Broken(WHAT))?;
+    }
+}
+
 fn decode_message(bytes: &[u8], rows: usize) -> Parsed<Vec<Column>> {
     let broken = |_: ArrowError| Broken(WHAT);
     if rows > GROUP_SERIES {
         return Err(Broken(WHAT));
     }
     let ipc = unpack(bytes, MAX_RAW_BYTES, WHAT)?;
+    check_frames(&ipc)?;
     let mut reader = StreamReader::try_new(IoCursor::new(&ipc), None).map_err(broken)?;
     let batch = reader.next().ok_or(Broken(WHAT))?.map_err(broken)?;
     if batch.num_rows() != rows {
