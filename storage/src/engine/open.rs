@@ -49,7 +49,7 @@ pub(super) async fn open(config: StorageConfig, components: Components) -> Resul
     .await?;
     // Requests run on the bucket's runtime, and so do reads of what spares them.
     let (account, runtime) = (components.accountant.clone(), components.bucket.runtime().clone());
-    let pieces = PieceCache::open(&config.piece_cache, account, &runtime).await;
+    let pieces = PieceCache::open(&config.piece_cache, account, &components.files, &runtime).await;
     let shared = Shared::new(config, components, folder, catalog, rng.random(), pieces.map(Arc::new));
     make_lanes_of_segments(&shared)?;
     let replaying = shared.clone();

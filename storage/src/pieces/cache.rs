@@ -15,6 +15,7 @@ use super::extent::Extent;
 use super::piece::{Piece, PieceKey};
 use super::read::Flights;
 use super::write::Writer;
+use crate::file::SharedFiles;
 use crate::memory::{MemoryAccountant, MemoryUse, Reservation};
 use crate::scan::ScanStats;
 
@@ -92,10 +93,11 @@ impl PieceCache {
     pub async fn open(
         settings: &PieceCacheSettings,
         account: MemoryAccountant,
+        files: &SharedFiles,
         runtime: &Handle,
     ) -> Option<PieceCache> {
         if let Some(disk) = &settings.disk {
-            match Self::open_disk(settings, disk.clone(), &account, runtime).await {
+            match Self::open_disk(settings, disk.clone(), &account, files.clone(), runtime).await {
                 Ok(cache) => return Some(cache),
                 Err(error) => {
                     let path = disk.path.display();
@@ -125,11 +127,12 @@ impl PieceCache {
         settings: &PieceCacheSettings,
         disk: DiskCacheSettings,
         account: &MemoryAccountant,
+        files: SharedFiles,
         runtime: &Handle,
     ) -> Result<PieceCache, Box<dyn std::error::Error + Send + Sync>> {
         let max_bytes = disk.max_bytes;
         let prepared = runtime.spawn_blocking(move || {
-            let layout = Layout::prepare(&disk)?;
+            let layout = Layout::prepare(&disk, &*files)?;
             let engine = layout.engine()?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>((layout, engine))
         });

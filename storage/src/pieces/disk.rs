@@ -1,14 +1,16 @@
 //! The disk half of the cache: its folder, and how foyer lays it out.
 //!
-//! What foyer cannot be handed: it opens its files itself (so no [`crate::file::Files`]), and runs on a tokio runtime,
-//! whose threads read and write. So there is no disk half in simulations; nothing that lives there decides an answer.
+//! What foyer cannot be handed: it opens, reads and writes its files itself, past [`crate::file::Files`], by which only the
+//! folder is prepared, and asks the system's clock for its own metrics. So there is no disk half in simulations; nothing that
+//! lives there decides an answer.
 
-use std::io::{Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 use foyer::{BlockEngineConfig, DeviceBuilder, FsDeviceBuilder, HybridCacheProperties};
 
 use super::piece::{Piece, PieceKey};
+use crate::file::Files;
 
 /// Where pieces are kept over restarts, and how many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes the folder, sees that it can be written, and removes files of another budget: foyer would leave them. Blocks.
-    pub fn prepare(settings: &DiskCacheSettings) -> Result<Layout> {
+    pub fn prepare(settings: &DiskCacheSettings, disk: &dyn Files) -> Result<Layout> {
         let file_bytes = (settings.max_bytes / FILES)
             .next_multiple_of(PAGE_BYTES)
             .max(MIN_FILE_BYTES);
@@ -56,19 +58,20 @@ impl Layout {
             let message = format!("{} bytes are too few, {least} the least", settings.max_bytes);
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        std::fs::create_dir_all(&settings.path)?;
+        disk.create_dir_all(&settings.path)?;
         let probe = settings.path.join("probe");
-        std::fs::write(&probe, b"probe")?;
-        std::fs::remove_file(&probe)?;
-        for entry in std::fs::read_dir(&settings.path)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(number) = name.to_str().and_then(|name| name.strip_prefix(FILE_PREFIX)) else {
+        // One may be left of a process that died here.
+        let _ = disk.remove(&probe);
+        disk.create_new(&probe)?.append(b"probe")?;
+        disk.remove(&probe)?;
+        for entry in disk.list(&settings.path)? {
+            let Some(number) = entry.name.strip_prefix(FILE_PREFIX) else {
                 continue;
             };
+            let path = settings.path.join(&entry.name);
             let ours = number.parse().is_ok_and(|number: u64| number < files);
-            if !ours || entry.metadata()?.len() != file_bytes {
-                std::fs::remove_file(entry.path())?;
+            if !ours || disk.info(&path)?.len != file_bytes {
+                disk.remove(&path)?;
             }
         }
         let layout = Layout {
@@ -76,32 +79,30 @@ impl Layout {
             file_bytes,
             files,
         };
-        layout.make_room()?;
+        layout.make_room(disk)?;
         Ok(layout)
     }
 
     /// Removes the oldest files until [`EMPTY_FILES`] are empty or missing. foyer (0.22) empties files only as others become
     /// full: where a crash or a smaller budget left it none to write to, it would wait for one for ever.
-    fn make_room(&self) -> Result<()> {
+    fn make_room(&self, disk: &dyn Files) -> Result<()> {
         let mut full = Vec::new();
         for number in 0..self.files {
             let path = self.path.join(format!("{FILE_PREFIX}{number:08}"));
-            let mut begin = Vec::new();
-            match std::fs::File::open(&path) {
-                Ok(file) => {
-                    (&file).take(PAGE_BYTES).read_to_end(&mut begin)?;
-                    if begin.iter().any(|byte| *byte != 0) {
-                        full.push((file.metadata()?.modified()?, path));
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+            let info = match disk.info(&path) {
+                Ok(info) => info,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
+            };
+            let begin = disk.read_range(&path, 0..PAGE_BYTES)?;
+            if begin.iter().any(|byte| *byte != 0) {
+                full.push((info.modified, path));
             }
         }
         full.sort();
         let most = self.files.saturating_sub(EMPTY_FILES) as usize;
         for (_, path) in full.iter().take(full.len().saturating_sub(most)) {
-            std::fs::remove_file(path)?;
+            disk.remove(path)?;
         }
         Ok(())
     }

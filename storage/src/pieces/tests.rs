@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
+use crate::file::{OsFiles, SharedFiles};
 use crate::memory::{MemoryAccountant, MemoryUse};
 use crate::object::{Bucket, RetryPolicy};
 use crate::scan::ScanStats;
@@ -21,6 +22,10 @@ const KB: u64 = 1 << 10;
 /// Of each of the pieces that the object is cut into.
 const PIECE: u64 = 10 * KB;
 const OBJECT: u64 = 4 << 20;
+
+fn os_files() -> SharedFiles {
+    Arc::new(OsFiles)
+}
 
 struct Fixture {
     bucket: Bucket,
@@ -54,7 +59,7 @@ impl Fixture {
                 max_bytes: 16 << 20,
             }),
         };
-        let cache = PieceCache::open(&settings, self.account.clone(), &Handle::current()).await;
+        let cache = PieceCache::open(&settings, self.account.clone(), &os_files(), &Handle::current()).await;
         Arc::new(cache.unwrap())
     }
 
@@ -317,7 +322,7 @@ async fn the_disk_stays_within_its_budget() {
                 max_bytes,
             }),
         };
-        let cache = PieceCache::open(&settings, fixture.account.clone(), &Handle::current()).await;
+        let cache = PieceCache::open(&settings, fixture.account.clone(), &os_files(), &Handle::current()).await;
         let cache = Arc::new(cache.unwrap());
         // Four megabytes: more than two of the three budgets.
         for start in 0..40 {
@@ -327,7 +332,7 @@ async fn the_disk_stays_within_its_budget() {
         assert!(size(folder.path()) <= max_bytes);
         assert_eq!(cache.counts().disk_bytes, max_bytes);
         // The latest are there.
-        let cache = PieceCache::open(&settings, fixture.account.clone(), &Handle::current()).await;
+        let cache = PieceCache::open(&settings, fixture.account.clone(), &os_files(), &Handle::current()).await;
         let last = fixture.read(&Arc::new(cache.unwrap()), 390..400).await;
         assert_eq!(last.cache_disk_hits.load(Relaxed), 10, "{max_bytes}");
     }
@@ -348,7 +353,7 @@ async fn a_folder_that_cannot_be_used_is_passed_over() {
         let path = path.to_path_buf();
         let disk = Some(DiskCacheSettings { path, max_bytes });
         let settings = PieceCacheSettings { memory_bytes, disk };
-        PieceCache::open(&settings, fixture.account.clone(), &Handle::current()).await
+        PieceCache::open(&settings, fixture.account.clone(), &os_files(), &Handle::current()).await
     };
     assert!(open(0, &file, 16 << 20).await.is_none());
     // Too small for anything.
