@@ -53,6 +53,8 @@ impl Program {
             Program::Garner => {
                 let mut command = garner::command()?;
                 command
+                    // Repeated queries are measured, not remembered; so it is for the peers.
+                    .env("GARNER_CACHE_RESULT_SIZE", "0")
                     .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
                     .arg(data);
                 command

@@ -10,7 +10,7 @@ use datafusion_common::internal_datafusion_err;
 use datafusion_execution::TaskContext;
 use garner_storage::clock::SharedClock;
 use garner_storage::model::{TenantId, Timestamp};
-use garner_storage::scan::{LogSelection, SampleSelection, ScanContext, SeriesRequest, StoreView};
+use garner_storage::scan::{Fingerprint, LogSelection, SampleSelection, ScanContext, SeriesRequest, StoreView};
 use parking_lot::Mutex;
 
 use crate::error::{QueryError, QueryErrorKind};
@@ -23,7 +23,7 @@ use crate::vector::labels::NameRemoval;
 const MAX_ANNOTATIONS: usize = 100;
 
 /// What PromQL means where Prometheus leaves it to feature flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PromqlSettings {
     /// `promql-delayed-name-removal`: the metric name goes at the end of a query.
     pub delayed_name_removal: bool,
@@ -158,6 +158,13 @@ impl QueryContext {
     pub async fn select_logs(&self, request: &SeriesRequest) -> Result<Arc<dyn LogSelection>, QueryError> {
         let resolve = self.view.select_logs(request, &self.scan);
         Ok(self.log_selections.get(request, resolve).await?)
+    }
+
+    /// What was read so far, and what decided it; `None` where recent rows may have had a part in it.
+    pub fn reads(&self) -> Option<Vec<(SeriesRequest, Fingerprint)>> {
+        let mut reads = self.sample_selections.reads(|s| s.fingerprint().cloned())?;
+        reads.extend(self.log_selections.reads(|s| s.fingerprint().cloned())?);
+        Some(reads)
     }
 
     /// Refuses a leaf that was planned for another tenant: its rows are not this query's.

@@ -13,9 +13,10 @@ use garner_storage::scan::{ScanContext, StoreReader};
 use crate::annotations::render;
 use crate::context::{PromqlSettings, QueryContext, QueryContextParts};
 use crate::error::{QueryError, QueryErrorKind};
-use crate::output::{QueryOutput, QueryStats};
+use crate::output::{QueryOutput, QueryStats, Value};
 use crate::plan::{Steps, VectorPlan};
 use crate::promql::{self, LowerRequest, ParseOptions};
+use crate::results::{AskedTimes, KeptResult, Language, ResultCache, ResultCounts, ResultKey};
 use crate::run::{SharedRuntime, run_plan};
 
 /// What bounds a query.
@@ -37,6 +38,8 @@ pub struct EngineLimits {
     pub target_partitions: usize,
     /// Rows below which a scan runs in one partition: splitting costs about 70 µs, as much as reading these.
     pub min_rows_to_split: u64,
+    /// Bytes of results that are kept for later queries; 0 keeps none.
+    pub result_cache_bytes: u64,
     /// What PromQL means.
     pub promql: PromqlSettings,
 }
@@ -52,6 +55,7 @@ impl Default for EngineLimits {
             default_subquery_step: Duration::from_secs(60),
             target_partitions: 2,
             min_rows_to_split: 65_536,
+            result_cache_bytes: 0,
             promql: PromqlSettings::default(),
         }
     }
@@ -79,6 +83,7 @@ struct Inner {
     limits: EngineLimits,
     clock: SharedClock,
     shared: Arc<SharedRuntime>,
+    results: Option<Arc<ResultCache>>,
 }
 
 /// What a language hands to the engine.
@@ -86,8 +91,12 @@ struct Inner {
 pub struct EngineQuery<'a> {
     /// Whose rows.
     pub tenant: &'a TenantId,
+    /// The language of the text.
+    pub language: Language,
     /// The query as written, for places in messages.
     pub text: &'a str,
+    /// The times that lowering saw.
+    pub times: AskedTimes,
     /// What it asks.
     pub plan: &'a VectorPlan,
     /// When it is evaluated.
@@ -106,7 +115,9 @@ impl Engine {
         limits: EngineLimits,
         clock: SharedClock,
     ) -> Self {
+        let results = ResultCache::new(accountant.clone(), limits.result_cache_bytes);
         Engine(Arc::new(Inner {
+            results: results.map(Arc::new),
             reader,
             accountant,
             limits,
@@ -124,7 +135,17 @@ impl Engine {
             limits: inner.limits.clone(),
             clock: Arc::clone(&inner.clock),
             shared: Arc::clone(&inner.shared),
+            results: inner.results.clone(),
         }))
+    }
+
+    /// What the result cache holds and did.
+    pub fn result_counts(&self) -> ResultCounts {
+        self.0
+            .results
+            .as_ref()
+            .map(|results| results.counts())
+            .unwrap_or_default()
     }
 
     /// Where it reads.
@@ -160,20 +181,36 @@ impl Engine {
     pub async fn run(&self, ask: EngineQuery<'_>) -> Result<QueryOutput, QueryError> {
         let started_ns = self.0.clock.now();
         let query = self.context(ask.tenant, ask.options)?;
-        let running = run_plan(ask.plan, ask.steps, ask.range, &query, &self.0.shared);
+        let elapsed_ns = || self.0.clock.now().saturating_sub(started_ns);
+        let key = self.0.results.as_ref().map(|_| ask.key(&query));
+        let running = async {
+            if let (Some(results), Some(key)) = (&self.0.results, &key)
+                && let Some(kept) = results.exact(key, &query).await?
+            {
+                return Ok(Ran::Before(kept));
+            }
+            let value = run_plan(ask.plan, ask.steps, ask.range, &query, &self.0.shared);
+            value.await.map(Ran::Now)
+        };
         let value = match tokio::time::timeout(query.timeout(), running).await {
-            Ok(value) => value?,
+            Ok(Ok(Ran::Now(value))) => value,
+            Ok(Ok(Ran::Before(kept))) => return Ok(kept.output(stats(&query, elapsed_ns()))),
+            Ok(Err(error)) => return Err(error),
             Err(_) => return Err(timed_out()),
         };
         let (mut warnings, infos) = render(&query.annotations(), ask.text);
-        let stats = stats(&query, self.0.clock.now().saturating_sub(started_ns));
+        let stats = stats(&query, elapsed_ns());
         warnings.extend(stats.damage_warning());
-        Ok(QueryOutput {
+        let output = QueryOutput {
             value,
             warnings,
             infos,
             stats,
-        })
+        };
+        if let (Some(results), Some(key)) = (&self.0.results, key) {
+            results.keep(key, &query, &output);
+        }
+        Ok(output)
     }
 
     /// The task context of a query's operators.
@@ -203,7 +240,9 @@ impl Engine {
         let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
         self.run(EngineQuery {
             tenant,
+            language: Language::Promql,
             text,
+            times: AskedTimes::instant(time_ns),
             plan: &plan,
             steps: Steps::instant(time_ns),
             range: false,
@@ -228,7 +267,13 @@ impl Engine {
         let plan = promql::lower(&promql::parse_expr(text, &ParseOptions::default())?, &request)?;
         self.run(EngineQuery {
             tenant,
+            language: Language::Promql,
             text,
+            times: AskedTimes {
+                start_ns,
+                end_ns,
+                step_ns,
+            },
             plan: &plan,
             steps,
             range: true,
@@ -273,6 +318,27 @@ impl Engine {
     }
 }
 
+impl EngineQuery<'_> {
+    fn key(&self, query: &QueryContext) -> ResultKey {
+        ResultKey {
+            tenant: self.tenant.clone(),
+            language: self.language,
+            text: self.text.to_string(),
+            times: self.times,
+            steps: self.steps,
+            range: self.range,
+            lookback_ns: query.lookback_ns(),
+            promql: query.promql(),
+        }
+    }
+}
+
+/// When a value was evaluated.
+enum Ran {
+    Now(Value),
+    Before(Arc<KeptResult>),
+}
+
 fn timed_out() -> QueryError {
     QueryError::new(QueryErrorKind::Timeout, "query timed out in query execution")
 }
@@ -306,6 +372,7 @@ fn stats(query: &QueryContext, elapsed_ns: i64) -> QueryStats {
         cache_disk_hits: read(&scan.stats.cache_disk_hits),
         cache_misses: read(&scan.stats.cache_misses),
         cache_bytes: read(&scan.stats.cache_bytes),
+        result_cache_hits: 0,
         pages_corrupt: read(&scan.stats.pages_corrupt),
         peak_memory_bytes: scan.memory.peak_bytes(),
         elapsed_ns: u64::try_from(elapsed_ns).unwrap_or(0),

@@ -15,6 +15,7 @@ pub mod operators;
 pub mod output;
 pub mod plan;
 pub mod promql;
+pub mod results;
 pub mod run;
 mod selections;
 pub mod tenants;

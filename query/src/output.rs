@@ -30,6 +30,31 @@ pub enum Value {
     String(Timestamp, Arc<str>),
 }
 
+impl Value {
+    /// Heap bytes, about.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Value::Vector(samples) => {
+                let of_sample = |s: &InstantSample| match &s.value {
+                    SampleValue::Float(_) => 0,
+                    SampleValue::Histogram(histogram) => histogram.size_bytes(),
+                };
+                let bytes = samples.iter().map(|s| s.labels.size_bytes() + of_sample(s));
+                samples.len() * size_of::<InstantSample>() + bytes.sum::<usize>()
+            }
+            Value::Matrix(series) => {
+                let of_series = |s: &RangeSeries| {
+                    let histograms = s.histograms.iter().map(|(_, h)| h.size_bytes() + 16);
+                    s.labels.size_bytes() + s.samples.len() * 16 + histograms.sum::<usize>()
+                };
+                series.len() * size_of::<RangeSeries>() + series.iter().map(of_series).sum::<usize>()
+            }
+            Value::Scalar(..) => 0,
+            Value::String(_, text) => text.len(),
+        }
+    }
+}
+
 /// An element of an instant vector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstantSample {
@@ -98,6 +123,9 @@ pub struct QueryStats {
     pub cache_misses: u64,
     /// Bytes of the pieces found.
     pub cache_bytes: u64,
+    /// Whether this is the result of an earlier query, which is exact still. Rows, their bytes and memory are those of that
+    /// query then.
+    pub result_cache_hits: u64,
     /// Bad pages or segments that were left out.
     pub pages_corrupt: u64,
     /// Most bytes of memory held at one time.

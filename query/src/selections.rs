@@ -30,6 +30,15 @@ impl<S: ?Sized> Selections<S> {
         cell.get_or_try_init(|| resolve).await.cloned()
     }
 
+    /// What was asked, with what `of` tells of each answer; `None` where it tells nothing of one.
+    pub fn reads<T>(&self, of: impl Fn(&S) -> Option<T>) -> Option<Vec<(SeriesRequest, T)>> {
+        let known = self.0.lock();
+        let reads = known
+            .iter()
+            .map(|(request, cell)| Some((request.clone(), of(cell.get()?)?)));
+        reads.collect()
+    }
+
     fn cell(&self, request: &SeriesRequest) -> Resolved<S> {
         let mut known = self.0.lock();
         if let Some((_, cell)) = known.iter().find(|(r, _)| r == request) {

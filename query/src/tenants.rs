@@ -359,6 +359,7 @@ fn add_stats(all: &mut QueryStats, one: &QueryStats) {
     all.cache_disk_hits += one.cache_disk_hits;
     all.cache_misses += one.cache_misses;
     all.cache_bytes += one.cache_bytes;
+    all.result_cache_hits += one.result_cache_hits;
     all.pages_corrupt += one.pages_corrupt;
     all.peak_memory_bytes = all.peak_memory_bytes.max(one.peak_memory_bytes);
     all.elapsed_ns += one.elapsed_ns;

@@ -1,11 +1,12 @@
 //! The families of `/metrics` about the caches.
 
+use garner_query::results::ResultCounts;
 use garner_storage::pieces::PieceCounts;
 
 use super::metrics::Page;
 
 /// Appends them.
-pub(super) fn cache_metrics(pieces: &PieceCounts, page: &mut Page) {
+pub(super) fn cache_metrics(pieces: &PieceCounts, results: &ResultCounts, page: &mut Page) {
     page.family(
         "garner_storage_cache_pieces_total",
         "counter",
@@ -18,7 +19,31 @@ pub(super) fn cache_metrics(pieces: &PieceCounts, page: &mut Page) {
     ] {
         page.sample("garner_storage_cache_pieces_total", &[("found", found)], count as f64);
     }
+    page.family(
+        "garner_query_result_cache_queries_total",
+        "counter",
+        "Queries whose result could be kept, by whether an earlier one was exact still.",
+    );
+    for (outcome, count) in [("hit", results.hits), ("miss", results.misses)] {
+        page.sample(
+            "garner_query_result_cache_queries_total",
+            &[("outcome", outcome)],
+            count as f64,
+        );
+    }
     for (name, kind, help, value) in [
+        (
+            "garner_query_result_cache_entries",
+            "gauge",
+            "Results kept for later queries.",
+            results.entries,
+        ),
+        (
+            "garner_query_result_cache_bytes",
+            "gauge",
+            "Memory of the results kept.",
+            results.bytes,
+        ),
         (
             "garner_storage_cache_hit_bytes_total",
             "counter",

@@ -224,7 +224,7 @@ fn storage_metrics(app: &SharedApp, page: &mut Page) {
     for (name, kind, help, value) in ones {
         page.one(name, kind, help, value);
     }
-    cache_metrics(&stats.pieces, page);
+    cache_metrics(&stats.pieces, &app.engine.result_counts(), page);
     type Count = fn(&BucketCounts) -> u64;
     let by_verb: [(&str, &str, Count); 3] = [
         (

@@ -1,4 +1,4 @@
-//! `[cache]`: what is kept of what queries read, in memory and on the local disk.
+//! `[cache]`: what is kept of what queries read and answered.
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +22,18 @@ const SIZE_OR_AUTO: Kind<Option<u64>> = Kind::new(
     },
 );
 
+/// The resolved group.
+#[derive(Clone, Debug)]
+pub struct CacheSettings {
+    /// Of pieces of segments.
+    pub pieces: PieceCacheSettings,
+    /// `cache.result_size`
+    pub result_bytes: u64,
+}
+
 /// Declares and reads the group. `data_dir` is where the store lies; `is_remote` tells whether objects are elsewhere than in
 /// a local folder.
-pub fn read(from: &mut Reader<'_>, data_dir: &Path, is_remote: bool) -> Result<PieceCacheSettings, ConfigError> {
+pub fn read(from: &mut Reader<'_>, data_dir: &Path, is_remote: bool) -> Result<CacheSettings, ConfigError> {
     let memory_bytes = from.get(
         "cache.memory_size",
         &SIZE,
@@ -47,8 +56,15 @@ pub fn read(from: &mut Reader<'_>, data_dir: &Path, is_remote: bool) -> Result<P
         "Folder of the disk cache, for nothing else and for one garner only; empty means `cache` in `storage.data_dir`. \
          What is in it can be deleted while garner does not run.",
     )?;
+    let result_bytes = from.get(
+        "cache.result_size",
+        &SIZE,
+        "32MB",
+        "Memory for results of PromQL queries and LogQL metric queries, inside `memory.limit`; 0 keeps none. A result is used \
+         while it is exact: as long as the segments that it was read from are the same and no recent row is in its range.",
+    )?;
     let max_bytes = disk_bytes.unwrap_or(DEFAULT_DISK_BYTES);
-    Ok(PieceCacheSettings {
+    let pieces = PieceCacheSettings {
         memory_bytes,
         disk: (is_remote && max_bytes > 0).then(|| DiskCacheSettings {
             path: match path.as_str() {
@@ -57,5 +73,6 @@ pub fn read(from: &mut Reader<'_>, data_dir: &Path, is_remote: bool) -> Result<P
             },
             max_bytes,
         }),
-    })
+    };
+    Ok(CacheSettings { pieces, result_bytes })
 }

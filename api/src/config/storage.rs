@@ -20,6 +20,8 @@ use super::reader::{BOOL, DURATION, Kind, Reader, SIZE, TEXT, scalar_text};
 pub struct StorageSettings {
     /// What the store is opened with.
     pub store: StorageConfig,
+    /// `cache.result_size`
+    pub result_cache_bytes: u64,
     /// Where objects are kept.
     pub object_store: ObjectStoreSettings,
     /// `testing.fail_points`
@@ -141,7 +143,7 @@ impl StorageSettings {
             "Memory for directories, series tables and label indexes of segments, kept for later queries.",
         )?;
         let data_dir = PathBuf::from(data_dir);
-        let piece_cache = super::cache::read(from, &data_dir, object_store.url.starts_with("s3://"))?;
+        let cache = super::cache::read(from, &data_dir, object_store.url.starts_with("s3://"))?;
         let store = StorageConfig {
             data_dir,
             wal_sync: if sync_always { WalSync::Always } else { WalSync::Interval(sync_interval) },
@@ -192,7 +194,7 @@ impl StorageSettings {
                 "Share of `memory.limit` that recent rows may hold before the largest tenants are flushed early.",
             )?,
             tail_cache_bytes,
-            piece_cache,
+            piece_cache: cache.pieces,
             catalog: CatalogSettings {
                 single_writer,
                 ..CatalogSettings::default()
@@ -231,6 +233,7 @@ impl StorageSettings {
         )?;
         Ok(StorageSettings {
             store,
+            result_cache_bytes: cache.result_bytes,
             object_store,
             fail_points,
         })

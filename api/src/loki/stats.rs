@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use garner_query::output::QueryStats;
 
-/// Caches that Loki tells about. Of these garner has "chunk", which is its cache of pieces of segments.
+/// Caches that Loki tells about. Of these garner has "chunk", which is its cache of pieces of segments, and
+/// "result".
 const CACHES: [&str; 10] = [
     "chunk",
     "index",
@@ -62,13 +63,14 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
                     stats.cache_bytes,
                 );
             }
+            "result" => push_cache(&mut text, stats.result_cache_hits, stats.result_cache_hits, 0, 0),
             _ => push_cache(&mut text, 0, 0, 0, 0),
         }
     }
     // What the store did for it, which Loki has no names for.
     let _ = write!(
         text,
-        r#"}},"index":{INDEX},"storage":{{"segments":{},"pages":{},"pagesSkipped":{},"objectRequests":{},"objectBytes":{},"cacheMemoryHits":{},"cacheDiskHits":{},"cacheMisses":{},"cacheBytes":{}}}}}"#,
+        r#"}},"index":{INDEX},"storage":{{"segments":{},"pages":{},"pagesSkipped":{},"objectRequests":{},"objectBytes":{},"cacheMemoryHits":{},"cacheDiskHits":{},"cacheMisses":{},"cacheBytes":{},"resultCacheHits":{}}}}}"#,
         stats.segments,
         stats.pages,
         stats.pages_skipped,
@@ -78,6 +80,7 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
         stats.cache_disk_hits,
         stats.cache_misses,
         stats.cache_bytes,
+        stats.result_cache_hits,
     );
     out.extend_from_slice(text.as_bytes());
 }

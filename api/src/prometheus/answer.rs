@@ -216,6 +216,7 @@ fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
         (r#","cacheDiskHits":"#, stats.cache_disk_hits),
         (r#","cacheMisses":"#, stats.cache_misses),
         (r#","cacheBytes":"#, stats.cache_bytes),
+        (r#","resultCacheHits":"#, stats.result_cache_hits),
     ] {
         out.extend_from_slice(name.as_bytes());
         push_int(out, i64::try_from(count).unwrap_or(i64::MAX));

@@ -67,6 +67,7 @@ impl App {
             max_query_memory_bytes: settings.logs.max_query_memory_bytes,
             timeout: settings.logs.query_timeout,
             promql: settings.promql,
+            result_cache_bytes: settings.storage.result_cache_bytes,
             target_partitions: query_runtime.metrics().num_workers(),
             ..EngineLimits::default()
         };

@@ -26,6 +26,7 @@ use crate::operators::gather::Gather;
 use crate::operators::log_select::LogSelect;
 use crate::output::Value;
 use crate::plan::Steps;
+use crate::results::{AskedTimes, Language};
 
 /// Lines below which a log query runs in one partition.
 const MIN_ROWS_TO_SPLIT: u64 = 8_000;
@@ -133,7 +134,10 @@ impl Engine {
         let plan = lower(metric)?;
         let ask = EngineQuery {
             tenant,
+            language: Language::Logql,
             text,
+            // Lowering sees none.
+            times: AskedTimes::instant(steps.start_ns),
             plan: &plan,
             steps,
             range,

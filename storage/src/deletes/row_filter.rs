@@ -61,6 +61,11 @@ impl RowFilter {
         self.parts.iter().map(|part| part.tombstone.id).collect()
     }
 
+    /// Whether it hides what has expired.
+    pub fn hides_expired(&self) -> bool {
+        self.expired.is_some()
+    }
+
     /// Whether nothing is hidden.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.expired.is_none()

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
 use crate::scan::{
     COUNTED_COLUMNS, Held, LogColumns, LogRead, LogRows, LogRowsBuilder, RowBounds, SampleColumns, ScanContext,
-    SeriesSource, SetCodes, SourceSeries, SourceVolume, VolumeGrid, count_rows,
+    SeriesSource, SetCodes, SourceIdentity, SourceSeries, SourceVolume, VolumeGrid, count_rows,
 };
 
 /// The rows of `source` that `filter` leaves, for one view.
@@ -87,6 +87,16 @@ impl CoveredSource {
 impl SeriesSource for CoveredSource {
     fn time_range(&self) -> TimeRange {
         self.source.time_range()
+    }
+
+    fn identity(&self) -> Option<SourceIdentity> {
+        // What has expired grows with time.
+        if self.filter.hides_expired() {
+            return None;
+        }
+        let mut identity = self.source.identity()?;
+        identity.deletes.extend(self.filter.ids());
+        Some(identity)
     }
 
     async fn select(

@@ -14,7 +14,9 @@ use super::log_stream::stream_pages;
 use super::selection::{Selection, all_answers};
 use super::slabs::{Slab, SlabPlanner, TARGET_ROWS};
 use super::volume::{StreamVolume, selection_volumes};
-use super::{BatchStream, LogBatch, LogOrder, LogRead, LogRows, LogSelection, LogSlab, RowBounds, ScanStats};
+use super::{
+    BatchStream, Fingerprint, LogBatch, LogOrder, LogRead, LogRows, LogSelection, LogSlab, RowBounds, ScanStats,
+};
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
 
@@ -37,6 +39,10 @@ pub(super) struct MergedLogs(pub Arc<Selection>);
 impl LogSelection for MergedLogs {
     fn stream_count(&self) -> usize {
         self.0.series.len()
+    }
+
+    fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.0.fingerprint.as_ref()
     }
 
     fn estimated_rows(&self) -> u64 {

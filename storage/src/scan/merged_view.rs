@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::log_scan::MergedLogs;
 use super::sample_scan::MergedSamples;
 use super::selection::{Selection, all_answers, overlapping};
-use super::{LogSelection, SampleSelection, ScanContext, SeriesRequest, SeriesSource, StoreView};
+use super::{Fingerprint, LogSelection, SampleSelection, ScanContext, SeriesRequest, SeriesSource, StoreView};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, Labels, MetadataMap, SeriesKey, Signal, Timestamp};
 use crate::retention::SeriesCutoffs;
@@ -79,18 +79,17 @@ impl MergedView {
                 format!("a scan of {wanted} was asked for {got}"),
             ));
         }
-        let request = self.clip(request);
-        Ok(Arc::new(
-            Selection::resolve(self.sources(signal), &request, scan).await?,
-        ))
+        let (asked, request) = (request.range, self.clip(request));
+        let selection = Selection::resolve(self.sources(signal), &request, asked, scan).await?;
+        Ok(Arc::new(selection))
     }
 }
 
 #[async_trait]
 impl StoreView for MergedView {
     async fn series(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Vec<Labels>> {
-        let request = self.clip(request);
-        let selection = Selection::resolve(self.sources(request.signal), &request, scan).await?;
+        let (asked, request) = (request.range, self.clip(request));
+        let selection = Selection::resolve(self.sources(request.signal), &request, asked, scan).await?;
         Ok(selection.series)
     }
 
@@ -145,6 +144,19 @@ impl StoreView for MergedView {
             (key.0, exemplars)
         });
         Ok(series.collect())
+    }
+
+    async fn fingerprint(&self, request: &SeriesRequest, scan: &ScanContext) -> Result<Option<Fingerprint>> {
+        let (asked, request) = (request.range, self.clip(request));
+        let mut fingerprint = Fingerprint::new();
+        for source in overlapping(self.sources(request.signal), request.range) {
+            match source.identity() {
+                Some(identity) => fingerprint.push(identity, source.time_range(), asked, request.range.start),
+                None if source.select(&request.matchers, request.range, scan).await?.is_empty() => {}
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(fingerprint))
     }
 
     async fn metric_metadata(&self, scan: &ScanContext) -> Result<MetadataMap> {

@@ -7,6 +7,7 @@
 
 mod batch;
 pub mod dedup;
+mod fingerprint;
 mod held;
 mod histograms;
 mod interner;
@@ -30,6 +31,7 @@ mod view;
 mod volume;
 
 pub use batch::{LogBatch, SampleBatch};
+pub use fingerprint::{Fingerprint, SourceIdentity};
 pub(crate) use held::Held;
 pub use histograms::{HistogramColumn, HistogramSlice};
 pub use interner::LabelInterner;

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::held::Held;
 use super::selection::{Selection, all_answers};
-use super::{BatchStream, SampleBatch, SampleColumns, SampleSelection, SampleSlice, ScanStats};
+use super::{BatchStream, Fingerprint, SampleBatch, SampleColumns, SampleSelection, SampleSlice, ScanStats};
 use crate::error::Result;
 
 /// Rows at which a batch ends: 2 MiB of samples, enough to spread the costs of a batch, little enough to stay near the CPU.
@@ -23,6 +23,10 @@ pub(super) struct MergedSamples(pub Arc<Selection>);
 impl SampleSelection for MergedSamples {
     fn series_count(&self) -> usize {
         self.0.series.len()
+    }
+
+    fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.0.fingerprint.as_ref()
     }
 
     fn estimated_rows(&self) -> u64 {

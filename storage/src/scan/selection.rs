@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::held::Held;
-use super::{ScanContext, SeriesRequest, SeriesSource, SourceSeries};
+use super::{Fingerprint, ScanContext, SeriesRequest, SeriesSource, SourceSeries};
 use crate::error::Result;
 use crate::model::{Labels, SeriesKey, TimeRange};
 
@@ -57,13 +57,17 @@ pub(super) struct Selection {
     rows_before: Vec<u64>,
     pub scan: ScanContext,
     memory: Held,
+    /// `None` where a source whose rows may change has a part in it.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Selection {
-    /// Asks all sources that overlap the request, side by side, and merges their answers.
+    /// Asks all sources that overlap the request, side by side, and merges their answers. `whole` is the request's
+    /// range with what has expired.
     pub async fn resolve(
         sources: &[Arc<dyn SeriesSource>],
         request: &SeriesRequest,
+        whole: TimeRange,
         scan: &ScanContext,
     ) -> Result<Selection> {
         let sources = overlapping(sources, request.range);
@@ -77,7 +81,21 @@ impl Selection {
             .map(|s| s.select(&request.matchers, request.range, asking))
             .collect();
         let found = all_answers(asked).await?;
+        let mut fingerprint = Some(Fingerprint::new());
+        for (source, found) in sources.iter().zip(&found) {
+            match source.identity() {
+                Some(identity) => {
+                    if let Some(fingerprint) = &mut fingerprint {
+                        fingerprint.push(identity, source.time_range(), whole, request.range.start);
+                    }
+                }
+                // Rows that come to it while the query runs are not read either: it was asked once, here.
+                None if found.is_empty() => {}
+                None => fingerprint = None,
+            }
+        }
         let mut selection = Selection::empty(sources, request.range, scan);
+        selection.fingerprint = fingerprint;
         // Interned ones are on the interner's account, once.
         let labels = |s: &SourceSeries| match asking.labels.keeps() {
             true => 0,
@@ -100,6 +118,7 @@ impl Selection {
             rows_before: vec![0],
             scan: scan.clone(),
             memory: Held::new(&scan.memory),
+            fingerprint: None,
         }
     }
 

@@ -15,8 +15,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::{
-    COUNTED_COLUMNS, HistogramColumn, LogRead, SampleSink, SampleSlice, ScanContext, SourceVolume, VolumeGrid,
-    count_rows,
+    COUNTED_COLUMNS, HistogramColumn, LogRead, SampleSink, SampleSlice, ScanContext, SourceIdentity, SourceVolume,
+    VolumeGrid, count_rows,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
@@ -255,6 +255,12 @@ impl Share {
 pub trait SeriesSource: Send + Sync + Debug {
     /// Bounds of all its rows. A view asks nothing else of a source that does not overlap a request.
     fn time_range(&self) -> TimeRange;
+
+    /// What tells its rows from those of every other source, now and later. `None` where rows may still come, or nothing is
+    /// known.
+    fn identity(&self) -> Option<SourceIdentity> {
+        None
+    }
 
     /// Series that pass all matchers and whose bounds overlap `range`, in the order of [`crate::model::SeriesKey`].
     async fn select(

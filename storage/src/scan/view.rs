@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use super::{LabelInterner, LogBatch, LogOrder, LogRead, SampleBatch, ScanStats, SeriesRequest, StreamVolume};
+use super::{
+    Fingerprint, LabelInterner, LogBatch, LogOrder, LogRead, SampleBatch, ScanStats, SeriesRequest, StreamVolume,
+};
 use crate::error::Result;
 use crate::memory::QueryMemory;
 use crate::model::{Exemplar, Labels, MetadataMap, TenantId, TimeRange};
@@ -42,6 +44,12 @@ pub trait StoreView: Send + Sync + Debug {
     /// be metrics.
     async fn exemplars(&self, _request: &SeriesRequest, _scan: &ScanContext) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         Ok(Vec::new())
+    }
+
+    /// What decides the rows of `request`: see [`Fingerprint`]. `None` where recent rows may be among them, or the view
+    /// cannot tell. Reads nothing but the index of recent rows.
+    async fn fingerprint(&self, _request: &SeriesRequest, _scan: &ScanContext) -> Result<Option<Fingerprint>> {
+        Ok(None)
     }
 
     /// What senders lately told of their metrics.
@@ -89,6 +97,11 @@ pub trait SampleSelection: Send + Sync + Debug {
     /// How many series.
     fn series_count(&self) -> usize;
 
+    /// What decides the rows of its scans, as [`StoreView::fingerprint`] tells of the moment when it was made.
+    fn fingerprint(&self) -> Option<&Fingerprint> {
+        None
+    }
+
     /// About how many samples lie in the range, from statistics.
     fn estimated_rows(&self) -> u64;
 
@@ -102,6 +115,11 @@ pub trait SampleSelection: Send + Sync + Debug {
 pub trait LogSelection: Send + Sync + Debug {
     /// How many streams.
     fn stream_count(&self) -> usize;
+
+    /// What decides the rows of its scans, as [`StoreView::fingerprint`] tells of the moment when it was made.
+    fn fingerprint(&self) -> Option<&Fingerprint> {
+        None
+    }
 
     /// About how many entries lie in the range, from statistics.
     fn estimated_rows(&self) -> u64;

@@ -26,7 +26,7 @@ use crate::object::Bucket;
 use crate::pieces::Origin;
 use crate::scan::{
     COUNTED_COLUMNS, LogPiece, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, Share,
-    SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
+    SourceIdentity, SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
 };
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
@@ -180,6 +180,13 @@ fn known_volume(tail: &OpenTail, page: u32, own: &[(u32, Chunk)], grid: &VolumeG
 impl SeriesSource for SegmentReader {
     fn time_range(&self) -> TimeRange {
         self.meta.range
+    }
+
+    fn identity(&self) -> Option<SourceIdentity> {
+        Some(SourceIdentity {
+            segment: self.meta.id.clone(),
+            deletes: Vec::new(),
+        })
     }
 
     async fn select(
