@@ -1,11 +1,14 @@
 //! What a segment of very many series costs to open and to ask: requests, bytes, memory.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::tests::Fixture;
-use super::{SampleSegmentWriter, SegmentBytes, SegmentReader, segment_sizes};
+use super::{SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache, segment_sizes};
+use crate::file::{OsFiles, SharedFiles};
 use crate::model::{LabelMatcher, Labels, MatchOp, SeriesKey, TenantId, TimeRange};
+use crate::pieces::{PieceCache, PieceCacheSettings};
 use crate::scan::{ScanContext, SeriesSource};
 
 const SECOND: i64 = 1_000_000_000;
@@ -138,6 +141,59 @@ fn questions_read_only_the_labels_they_name() {
         n / METRICS,
     );
     assert_eq!(values(&fixture, &reader, "pod").series, n / METRICS);
+}
+
+/// Selects one metric of one cluster and reads it, as a query does; with a cache of pieces, and nothing opened kept.
+fn query(fixture: &Fixture, reader: &SegmentReader, metric: &str) -> Cost {
+    let matchers: Vec<LabelMatcher> = [("__name__", metric), ("cluster", "eu")]
+        .map(|(name, value)| LabelMatcher::new(name, MatchOp::Equal, value).unwrap())
+        .into();
+    let scan = fixture.scan();
+    let rows = fixture.runtime.block_on(async {
+        let found = reader.select(&matchers, TimeRange::ALL, &scan).await.unwrap();
+        let ordinals: Vec<u32> = found.iter().map(|s| s.ordinal).collect();
+        let samples = reader.read_samples(&ordinals, TimeRange::ALL, &scan).await.unwrap();
+        samples.timestamps.len() / 4
+    });
+    cost(rows, &scan)
+}
+
+/// Cold, then a query that shares half of its pieces, then warm: what each asks of the object store.
+fn cold_and_warm(n: usize) -> [Cost; 4] {
+    let segment = write(n, None);
+    let fixture = Fixture::new();
+    let meta = fixture.place("o", &segment).meta().clone();
+    let settings = PieceCacheSettings {
+        memory_bytes: 256 << 20,
+        disk: None,
+    };
+    let files: SharedFiles = Arc::new(OsFiles);
+    let opened = PieceCache::open(&settings, fixture.account.clone(), &files, fixture.runtime.handle());
+    let pieces = fixture.runtime.block_on(opened).map(Arc::new);
+    let cache = Arc::new(TailCache::new(fixture.account.clone(), 0).with_pieces(pieces));
+    let reader = SegmentReader::new(fixture.bucket.clone(), meta, cache);
+    ["metric_3_total", "metric_3_total", "metric_4_total", "metric_4_total"].map(|m| query(&fixture, &reader, m))
+}
+
+#[test]
+fn a_warm_query_asks_nothing() {
+    let n = 40_000;
+    let [cold, warm, other, again] = cold_and_warm(n);
+    assert_eq!((cold.series, other.series), (n / METRICS / 3 + 1, n / METRICS / 3 + 1));
+    assert!(cold.requests <= 6, "{cold:?}");
+    assert_eq!((warm.requests, again.requests), (0, 0));
+    // The tail and the dictionaries are known by then.
+    assert!(
+        other.requests < cold.requests && other.bytes < cold.bytes,
+        "{cold:?} {other:?}"
+    );
+}
+
+/// Prints the same at a million series.
+#[test]
+#[ignore = "takes minutes unoptimised"]
+fn a_million_series_cold_and_warm() {
+    println!("{:#?}", cold_and_warm(1_000_000));
 }
 
 /// Prints what the same costs at a million series. `cargo test --release -p garner-storage a_million -- --ignored --nocapture`
