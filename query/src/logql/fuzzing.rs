@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
 use garner_storage::deletes::EntryFilterCompiler;
 use garner_storage::model::Labels;
-use garner_storage::scan::LogBatch;
+use garner_storage::scan::{LineSlice, LogBatch, LogRead};
 
 use super::ast::{Expr, LogExpr, MetricExpr};
 use super::deletes::{DeleteQuery, LogqlEntryFilters};
@@ -184,17 +184,42 @@ fn one(lines: &[&[u8]], at: usize) -> LogBatch {
     batch(&lines[at..=at], at)
 }
 
+/// What a scan hands out of the batch, which has one stream: the rows whose line passes its filter.
+fn scanned(read: &LogRead, batch: &LogBatch) -> LogBatch {
+    let (Some(filter), Some(lines)) = (&read.filter, &batch.lines) else {
+        return batch.clone();
+    };
+    let mut rows = Vec::new();
+    let slice = LineSlice {
+        data: lines.value_data(),
+        offsets: lines.value_offsets(),
+    };
+    filter.select(slice, &mut rows);
+    let rows = || rows.iter().map(|row| *row as usize);
+    let passed = rows().count() as u32;
+    LogBatch {
+        // No stream comes without rows.
+        streams: batch.streams[..usize::from(passed > 0)].to_vec(),
+        offsets: if passed > 0 { vec![0, passed] } else { vec![0] },
+        timestamps: rows().map(|row| batch.timestamps[row]).collect(),
+        lines: Some(BinaryArray::from_iter_values(rows().map(|row| lines.value(row)))),
+        line_lengths: rows().map(|row| batch.line_lengths[row]).collect(),
+        metadata_sets: batch.metadata_sets.clone(),
+        metadata: rows().map(|row| batch.metadata[row]).collect(),
+        derived: rows().map(|row| batch.derived[row]).collect(),
+    }
+}
+
 /// A row of an answer: time, line, and the labels of the stream, of metadata, and parsed ones.
 type Answered = (i64, Vec<u8>, [Vec<(String, String)>; 3]);
 
 fn filtered(filter: &dyn LogFilter, batch: &LogBatch) -> Result<Vec<Answered>, QueryError> {
+    let batch = &scanned(&filter.read(), batch);
     let mut worker = filter.start();
-    let mut selected = Vec::new();
-    worker.select(batch, &mut selected);
-    selected.sort_unstable();
+    worker.begin(batch);
     let mut rows = LogRows::default();
-    for row in selected {
-        worker.row(batch, 0, row as usize, &mut rows)?;
+    for row in 0..batch.timestamps.len() {
+        worker.row(batch, 0, row, &mut rows)?;
     }
     let found = rows.finish().expect("rows make a batch");
     let times = found.column(0).as_primitive::<Int64Type>();
@@ -249,7 +274,7 @@ impl SampleSink for Samples {
 
 fn sampled(sampler: &dyn LogSampler, batch: &LogBatch) -> Result<Vec<(Vec<u8>, i64, u64)>, QueryError> {
     let mut sink = Samples::default();
-    sampler.start().run(batch, &mut sink)?;
+    sampler.start().run(&scanned(&sampler.read(), batch), &mut sink)?;
     Ok(sink.samples)
 }
 
