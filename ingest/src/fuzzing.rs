@@ -278,6 +278,7 @@ impl SampleRows for Rows {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
     use std::path::Path;
 
     use super::*;

@@ -281,6 +281,7 @@ fn sampled(sampler: &dyn LogSampler, batch: &LogBatch) -> Result<Vec<(Vec<u8>, i
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
     use std::path::Path;
 
     use super::*;

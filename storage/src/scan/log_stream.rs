@@ -109,15 +109,24 @@ fn pages_of(selection: Arc<Selection>, source: usize, own: Own, read: LogRead, s
 }
 
 fn to_slab(selection: &Selection, series: &[u32], piece: LogPiece) -> LogSlab {
-    let LogPiece { indexes, rows } = piece;
-    let labels = |index: &u32| selection.series[series[*index as usize] as usize].clone();
+    let LogPiece { indexes, mut rows } = piece;
+    let labels = |index: u32| selection.series[series[index as usize] as usize].clone();
+    // A batch has no stream without rows; a filter may have left some none.
+    let (mut streams, mut offsets) = (Vec::with_capacity(indexes.len()), vec![0]);
+    for (index, ends) in indexes.iter().zip(rows.offsets.windows(2)) {
+        if ends[0] < ends[1] {
+            streams.push(labels(*index));
+            offsets.push(ends[1]);
+        }
+    }
+    rows.offsets = offsets;
     let times = &rows.timestamps;
     let range = match (times.iter().min(), times.iter().max()) {
         (Some(first), Some(last)) => TimeRange::closed(*first, *last),
         _ => selection.range,
     };
     LogSlab {
-        batch: into_batch(indexes.iter().map(labels).collect(), rows),
+        batch: into_batch(streams, rows),
         range,
     }
 }

@@ -267,7 +267,7 @@ mod tests {
         let (all, few) = (rows(1), rows(64));
         assert!(all.len() > 10 && all.iter().all(|rows| *rows <= 125_000), "{all:?}");
         assert_eq!((few[0], all[0]), (4096, 4096));
-        assert!(few.len() < 6 && few[1] > 250_000, "{few:?}");
+        assert!(few.len() < all.len() && few[1] > 150_000, "{few:?}");
     }
 
     #[test]

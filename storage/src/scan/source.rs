@@ -215,7 +215,7 @@ pub struct RowBounds {
 /// Some rows of some of the ordinals asked for.
 #[derive(Clone, Debug)]
 pub struct LogPiece {
-    /// Positions of the ordinals among those asked for, each once.
+    /// Positions of the ordinals among those asked for, each once; some may have no rows.
     pub indexes: Vec<u32>,
     /// Their rows, as an answer to a question for these ordinals.
     pub rows: LogRows,
