@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
-use super::tests::{Fixture, tenant};
+use super::tests::{Fixture, keep_file, tenant};
 use super::verify::{Depth, verify};
 use super::{SampleSegmentWriter, SegmentBytes, SegmentReader};
 use crate::model::{
@@ -341,7 +341,7 @@ fn write_golden_file() {
     }
     writer.push_exemplars(&key("mixed").0, &golden_exemplars());
     writer.add_metadata(&golden_metadata());
-    std::fs::write(GOLDEN, writer.finish().unwrap().unwrap().bytes).unwrap();
+    keep_file(GOLDEN, &writer.finish().unwrap().unwrap());
 }
 
 /// The sections 18 to 21 of every released format version are read for ever.

@@ -878,12 +878,17 @@ fn golden_logs() -> Logs {
 const GOLDEN_METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-metrics.seg");
 const GOLDEN_LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-logs.seg");
 
+/// Writes a golden file.
+pub(super) fn keep_file(path: &str, segment: &SegmentBytes) {
+    std::fs::write(path, &segment.bytes).unwrap();
+}
+
 /// Run by hand when a format version is released, never to make the test below pass.
 #[test]
 #[ignore = "writes the golden files"]
 fn write_golden_files() {
-    std::fs::write(GOLDEN_METRICS, write_samples(&golden_samples()).unwrap().bytes).unwrap();
-    std::fs::write(GOLDEN_LOGS, write_logs(&golden_logs()).unwrap().bytes).unwrap();
+    keep_file(GOLDEN_METRICS, &write_samples(&golden_samples()).unwrap());
+    keep_file(GOLDEN_LOGS, &write_logs(&golden_logs()).unwrap());
 }
 
 /// Files of every released format version are read for ever.
