@@ -1,4 +1,4 @@
-//! Bytes at rest of a stopped metrics server, and what they are spent on.
+//! Bytes at rest of a stopped server, and what they are spent on.
 
 use std::path::Path;
 
@@ -8,28 +8,37 @@ use garner_compat_tests::garner;
 use crate::report::Report;
 use crate::server::{Program, disk_bytes};
 
-/// Reports bytes a sample of the data folder below `folder`, whole and by what they hold.
-pub fn report(program: &Program, folder: &Path, samples: f64, report: &mut Report) -> Result<()> {
+/// Reports bytes a row or raw byte (`units` of them, named by `unit`) of the data folder below `folder`, whole and by what
+/// they hold. Objects that merging replaced are told apart: garner deletes them after `compaction.deletion_grace`, an hour.
+pub fn report(program: &Program, folder: &Path, units: f64, unit: &str, report: &mut Report) -> Result<()> {
     let data = folder.join("data");
-    let per_sample = |bytes: u64| format!("{:.4}", bytes as f64 / samples);
+    let each = |bytes: u64| format!("{:.4}", bytes as f64 / units);
+    let whole = disk_bytes(&data)?;
+    let (replaced, parts) = match program {
+        Program::Garner => garner_parts(&data)?,
+        Program::VictoriaMetrics(_) => (0, victoria_parts(&data)?),
+        _ => (0, Vec::new()),
+    };
     report.set(
         program.name(),
-        "bytes per sample at rest, compacted, everything in the data folder",
-        per_sample(disk_bytes(&data)?),
+        &format!("bytes per {unit} at rest, compacted"),
+        each(whole - replaced),
     );
-    let parts = match program {
-        Program::Garner => garner_parts(&data)?,
-        Program::VictoriaMetrics(_) => victoria_parts(&data)?,
-        _ => return Ok(()),
-    };
     for (part, bytes) in parts {
-        report.set(program.name(), &format!("of these: {part}"), per_sample(bytes));
+        report.set(program.name(), &format!("of these: {part}"), each(bytes));
+    }
+    if replaced > 0 {
+        report.set(
+            program.name(),
+            "beside these: replaced objects in their last hour",
+            each(replaced),
+        );
     }
     Ok(())
 }
 
-/// By `garner storage sizes`; what is no segment (WAL, catalog) is the rest.
-fn garner_parts(data: &Path) -> Result<Vec<(&'static str, u64)>> {
+/// Bytes of replaced objects, and the parts of the rest by `garner storage sizes`; what is no segment is WAL and catalog.
+fn garner_parts(data: &Path) -> Result<(u64, Vec<(&'static str, u64)>)> {
     let output = garner::command()?
         .args(["storage", "sizes", "--data-dir"])
         .arg(data)
@@ -50,9 +59,10 @@ fn garner_parts(data: &Path) -> Result<Vec<(&'static str, u64)>> {
         ("index and labels", bytes_of("label index")? + bytes_of("label sets")?),
         ("directory", bytes_of("directory")? + bytes_of("beside")?),
     ];
-    let known: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
-    parts.push(("WAL and catalog", disk_bytes(data)?.saturating_sub(known)));
-    Ok(parts)
+    let live: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    let segments = disk_bytes(&data.join("objects/segments"))?;
+    parts.push(("WAL and catalog", disk_bytes(data)?.saturating_sub(segments)));
+    Ok((segments.saturating_sub(live), parts))
 }
 
 /// By the names of its files: values.bin, timestamps.bin, the folder of the index, and the index of blocks.

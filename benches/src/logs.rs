@@ -8,11 +8,12 @@ use garner_compat_tests::http::Client;
 use garner_compat_tests::write::{Stream, push_body};
 
 use crate::Size;
+use crate::at_rest;
 use crate::lines::{BASE_NS, Lines, NEEDLE, SPAN_NS, STREAMS, labels};
 use crate::load::under_load;
 use crate::log_queries::{Processed, QUESTIONS, label_values};
 use crate::report::Report;
-use crate::server::{Program, Server, compact, data_folder, disk_bytes, latency, log_peers};
+use crate::server::{Program, Server, compact, data_folder, latency, log_peers};
 
 const CONNECTIONS: usize = 4;
 /// Raw bytes of lines in one push, about what Promtail sends.
@@ -124,12 +125,7 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     report.set(name, "peak RSS, MB", format!("{:.0}", server.status_mb("VmHWM")?));
     compact(&server, report)?;
     server.stop()?;
-    let stored = disk_bytes(&folder.join("data"))? as f64;
-    report.set(
-        name,
-        "bytes at rest per raw byte, compacted, everything in the data folder",
-        format!("{:.4}", stored / bytes as f64),
-    );
+    at_rest::report(program, &folder, bytes as f64, "raw byte", report)?;
 
     let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));

@@ -86,7 +86,7 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     let samples = fill(&server, size, report)?;
     compact(&server, report)?;
     server.stop()?;
-    at_rest::report(program, &folder, samples, report)?;
+    at_rest::report(program, &folder, samples, "sample", report)?;
 
     let (server, ready) = Server::start(program, &folder)?;
     report.set(name, "ready after restart, s", format!("{:.2}", ready.as_secs_f64()));
@@ -148,7 +148,7 @@ fn one_day(program: &Program, size: Size, report: &mut Report) -> Result<()> {
     server.wait_quiet()?;
     compact(&server, report)?;
     server.stop()?;
-    at_rest::report(program, &folder, samples, report)
+    at_rest::report(program, &folder, samples, "sample", report)
 }
 
 /// Instant queries over at most 10 series on one kept connection: CPU of the server per request.

@@ -16,7 +16,7 @@ use crate::writers::Writers;
 /// Scrapes between two flushes: half an hour, the age at which garner flushes samples.
 const SCRAPES: usize = (30 * 60 * 1000 / INTERVAL_MS) as usize;
 /// Half hours. The first only fills the server.
-const HALF_HOURS: usize = 5;
+const HALF_HOURS: usize = 4;
 /// Asked again and again while samples come in.
 const QUESTION: Question = Question::Range("sum by (cluster) (rate(node_cpu_seconds_total[5m]))");
 
