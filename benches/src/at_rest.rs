@@ -60,7 +60,7 @@ fn garner_parts(data: &Path) -> Result<(u64, Vec<(&'static str, u64)>)> {
         ("directory", bytes_of("directory")? + bytes_of("beside")?),
     ];
     let live: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
-    let segments = disk_bytes(&data.join("objects/segments"))?;
+    let segments = disk_bytes(&data.join("objects/v1/segments"))?;
     parts.push(("WAL and catalog", disk_bytes(data)?.saturating_sub(segments)));
     Ok((segments.saturating_sub(live), parts))
 }
