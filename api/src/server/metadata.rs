@@ -127,20 +127,31 @@ impl MetadataQuery {
     /// Names of their labels, sorted.
     pub async fn label_names(self) -> Result<Vec<String>, Failure> {
         let scan = self.scan();
-        let mut all = BTreeSet::new();
+        let mut all = Vec::new();
         for request in self.requests() {
-            all.extend(self.view.label_names(&request, &scan).await?);
+            all.push(self.view.label_names(&request, &scan).await?);
         }
-        Ok(all.into_iter().collect())
+        Ok(union(all))
     }
 
     /// Values of one of their labels, sorted.
     pub async fn label_values(self, name: &str) -> Result<Vec<String>, Failure> {
         let scan = self.scan();
-        let mut all = BTreeSet::new();
+        let mut all = Vec::new();
         for request in self.requests() {
-            all.extend(self.view.label_values(name, &request, &scan).await?);
+            all.push(self.view.label_values(name, &request, &scan).await?);
         }
-        Ok(all.into_iter().collect())
+        Ok(union(all))
+    }
+}
+
+/// What stands in any of these sorted lists, sorted, each once.
+fn union(mut lists: Vec<Vec<String>>) -> Vec<String> {
+    match lists.pop() {
+        Some(only) if lists.is_empty() => only,
+        last => {
+            let all: BTreeSet<String> = lists.into_iter().flatten().chain(last.into_iter().flatten()).collect();
+            all.into_iter().collect()
+        }
     }
 }

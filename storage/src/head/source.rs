@@ -97,7 +97,9 @@ impl SeriesSource for Head {
         let head = self.read();
         let values = index.pairs.values(name);
         let live = values.filter(|(_, list)| list.iter().any(|id| head.overlaps(id, range)));
-        Ok(sorted(live.map(|(value, _)| value).collect()))
+        let mut values: Vec<String> = live.map(|(value, _)| value.to_string()).collect();
+        values.sort_unstable();
+        Ok(values)
     }
 }
 

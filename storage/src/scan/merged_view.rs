@@ -176,6 +176,7 @@ impl StoreView for MergedView {
 
 /// Sorted, each once.
 fn union(mut answers: Vec<Vec<String>>) -> Vec<String> {
+    answers.retain(|answer| !answer.is_empty());
     if answers.len() == 1 {
         return answers.swap_remove(0);
     }

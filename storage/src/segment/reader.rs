@@ -21,7 +21,7 @@ use super::series_groups::{group_of, members};
 use super::stream_logs;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
+use crate::model::{Exemplar, LabelMatcher, Labels, MatchOp, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
 use crate::pieces::Origin;
 use crate::scan::{
@@ -430,7 +430,11 @@ impl SeriesSource for SegmentReader {
             };
             return self.parts(&self.fetcher(scan), &tail).label_values(name).await;
         }
-        Ok(values_of(&self.select(matchers, range, scan).await?, name))
+        // Series without the label need not be looked at: often none has it.
+        let has_it = LabelMatcher::new(name, MatchOp::NotEqual, "")
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let matchers: Vec<LabelMatcher> = matchers.iter().cloned().chain([has_it]).collect();
+        Ok(values_of(&self.select(&matchers, range, scan).await?, name))
     }
 }
 
