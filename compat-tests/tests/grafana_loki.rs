@@ -505,7 +505,7 @@ fn tabs_of_logs_drilldown() -> Result<()> {
             ("query", query),
             ("limit", "10"),
             ("targetLabels", "env"),
-            ("step", "30s"),
+            ("step", "1s"),
         ],
     )?;
     let ranged = body(&answer)?;

@@ -409,10 +409,11 @@ impl<'a> Translator<'a> {
                 break;
             }
             first = false;
-            if rest.starts_with("[:")
-                && let Some(end) = rest.find(":]")
+            // `[:]` opens no class: its colon cannot end it too (Go's regexp/syntax, `parseNamedClass`).
+            if let Some(inner) = rest.strip_prefix("[:")
+                && let Some(len) = inner.find(":]")
             {
-                let name = &rest[2..end];
+                let (name, end) = (&inner[..len], len + 2);
                 let plain = name.strip_prefix('^').unwrap_or(name);
                 if !POSIX_CLASSES.contains(&plain) {
                     return Err(error("invalid character class range", &rest[..end + 2]));
@@ -617,6 +618,14 @@ mod tests {
             let got = check(pattern).map_err(|e| e.to_string());
             assert_eq!(got, Err(format!("error parsing regexp: {expected}")), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_bracket_and_a_colon_open_no_named_class_by_themselves() {
+        for (pattern, text) in [("^[[:]$", "["), ("^[[:]$", ":"), ("^[[:]a$", ":a")] {
+            assert!(compile(pattern).unwrap().is_match(text.as_bytes()), "{pattern} {text}");
+        }
+        assert!(check("[[::]]").is_err());
     }
 
     #[test]

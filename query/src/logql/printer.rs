@@ -129,8 +129,8 @@ fn named_matchers(list: &[NamedMatcher]) -> String {
 pub fn label_filter(filter: &LabelFilter) -> String {
     match filter {
         LabelFilter::Matcher(m) if m.op == MatchOp::Regex && !is_simple_pattern(&m.value) => {
-            // Loki keeps such a pattern as its own regex filter, and that prints in backquotes.
-            let pattern = if m.value.contains('`') {
+            // Loki keeps such a pattern as its own regex filter, and that prints in backquotes, which lose carriage returns.
+            let pattern = if m.value.contains(['`', '\r']) {
                 quote(&m.value)
             } else {
                 format!("`{}`", m.value)
