@@ -235,6 +235,8 @@ pub fn metric_expr(expr: &MetricExpr) -> String {
             operator(*op, modifier),
             metric_expr(right)
         ),
+        // `-0` would be read as a duration.
+        MetricExpr::Literal(value) if *value == 0.0 && value.is_sign_negative() => "-0.0".to_string(),
         MetricExpr::Literal(value) => format_float(*value),
         MetricExpr::VectorLiteral(value) => format!("vector({value:.6})"),
         MetricExpr::LabelReplace {
