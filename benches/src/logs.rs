@@ -1,7 +1,7 @@
 //! Logs: ingest by Loki's push, bytes at rest, memory, and LogQL latency after a restart, warm and under load.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use garner_compat_tests::http::Client;
@@ -18,6 +18,9 @@ use crate::server::{Program, Server, compact, data_folder, latency, log_peers};
 const CONNECTIONS: usize = 4;
 /// Raw bytes of lines in one push, about what Promtail sends.
 const PUSH_BYTES: usize = 1 << 20;
+
+/// How long many clients ask at the most: each answer over all the lines takes a peer seconds.
+const LONGEST_LOAD: Duration = Duration::from_secs(30);
 
 /// Runs garner and every peer at hand.
 pub fn run(size: Size, report: &mut Report) -> Result<()> {
@@ -179,7 +182,7 @@ fn one(program: &Program, size: Size, report: &mut Report) -> Result<()> {
         &server,
         report,
         "all questions in turn",
-        size.load_for,
+        size.load_for.min(LONGEST_LOAD),
         |client, number| QUESTIONS[number % QUESTIONS.len()].ask(program, client).map(drop),
     )?;
     report.set(
