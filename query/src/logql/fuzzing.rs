@@ -127,13 +127,7 @@ fn check_filter(text: &str, lines: &[&[u8]]) {
     };
     let together = filtered(&filter, &batch(lines, 0));
     let apart: Result<Vec<_>, QueryError> = (0..lines.len()).map(|at| filtered(&filter, &one(lines, at))).collect();
-    match (&together, &apart) {
-        (Ok(together), Ok(apart)) => assert_eq!(*together, apart.concat(), "{text}: lines influence each other"),
-        _ => assert!(
-            together.is_err() && apart.is_err(),
-            "{text}: lines influence each other's errors"
-        ),
-    }
+    assert_alike(text, &together, &apart);
     let again = LogqlLines
         .filter(&filter.text())
         .expect("a filter's text is read again");
@@ -146,18 +140,27 @@ fn check_sampler(text: &str, lines: &[&[u8]]) {
     let Ok(sampler) = LogqlLines.sampler(text) else { return };
     let together = sampled(&*sampler, &batch(lines, 0));
     let apart: Result<Vec<_>, QueryError> = (0..lines.len()).map(|at| sampled(&*sampler, &one(lines, at))).collect();
-    match (&together, &apart) {
-        (Ok(together), Ok(apart)) => assert_eq!(*together, apart.concat(), "{text}: lines influence each other"),
-        _ => assert!(
-            together.is_err() && apart.is_err(),
-            "{text}: lines influence each other's errors"
-        ),
-    }
+    assert_alike(text, &together, &apart);
     let again = LogqlLines
         .sampler(&sampler.text())
         .expect("a sampler's text is read again");
     if let (Ok(one), Ok(other)) = (&together, sampled(&*again, &batch(lines, 0))) {
         assert_eq!(*one, other, "{text} and {} differ", sampler.text());
+    }
+}
+
+/// What becomes of lines together is what becomes of each apart.
+fn assert_alike<T: Clone + PartialEq + std::fmt::Debug>(
+    text: &str,
+    together: &Result<Vec<T>, QueryError>,
+    apart: &Result<Vec<Vec<T>>, QueryError>,
+) {
+    match (together, apart) {
+        (Ok(together), Ok(apart)) => assert_eq!(*together, apart.concat(), "{text}: lines influence each other"),
+        _ => assert!(
+            together.is_err() && apart.is_err(),
+            "{text}: lines influence each other's errors"
+        ),
     }
 }
 

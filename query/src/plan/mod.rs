@@ -1,9 +1,10 @@
 //! Logical nodes common to PromQL and LogQL: both languages lower to a [`VectorPlan`] over one grid of [`Steps`], and
 //! nothing below this module knows which language asked.
 //!
-//! `steps` is the time grid, `node` the tree, `leaf` what a language-owned leaf must do, [`physical`] makes operators of the
+//! `steps` is the time grid, `node` the tree, `leaf` what a language-owned leaf must do, [`physical`] (with `labels`) makes operators of the
 //! tree; the enums of functions live beside their implementations in `functions/`.
 
+mod labels;
 mod leaf;
 mod node;
 mod ops;

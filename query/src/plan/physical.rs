@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::labels::plan_label;
 use super::node::{InfoNode, Quantity, SamplesNode, Select, SubqueryNode, VectorPlan};
 use super::{AggregateOp, Steps};
 use crate::context::QueryContext;
@@ -23,7 +24,6 @@ use crate::operators::exec::{OperatorExec, Plan};
 use crate::operators::fold::Fold;
 use crate::operators::function::{Function, ValueFunction};
 use crate::operators::info::Info;
-use crate::operators::label::{LabelChange, LabelChanger};
 use crate::operators::limit_ratio::LimitRatio;
 use crate::operators::mark_groups::MarkGroups;
 use crate::operators::samples::{SampleFunction, Samples};
@@ -551,55 +551,6 @@ async fn plan_buckets(
     ))
 }
 
-/// Apart from the other nodes, whose frame is large: label functions nest deep.
-async fn plan_label(plan: &VectorPlan, steps: Steps, query: &Arc<QueryContext>) -> Result<PlannedVector, QueryError> {
-    let (input, target, change) = label_change(plan)?;
-    let input = plan_vector(input, steps, query).await?;
-    let exec = OperatorExec::plan(LabelChanger {
-        input: input.exec,
-        change,
-    });
-    Ok(PlannedVector {
-        exec: Unique::plan(exec, steps, false),
-        may_collide: input.may_collide || target == "__name__",
-    })
-}
-
-/// Input, changed label and change of a label function.
-fn label_change(plan: &VectorPlan) -> Result<(&VectorPlan, &str, LabelChange), QueryError> {
-    match plan {
-        VectorPlan::LabelReplace {
-            input,
-            target,
-            replacement,
-            source,
-            pattern,
-        } => {
-            let change = LabelChange::replace(
-                Arc::clone(target),
-                Arc::clone(replacement),
-                Arc::clone(source),
-                Arc::clone(pattern),
-            )?;
-            Ok((input, target, change))
-        }
-        VectorPlan::LabelJoin {
-            input,
-            target,
-            separator,
-            sources,
-        } => {
-            let change = LabelChange::Join {
-                target: Arc::clone(target),
-                separator: Arc::clone(separator),
-                sources: sources.clone(),
-            };
-            Ok((input, target, change))
-        }
-        _ => Err(unexpected()),
-    }
-}
-
 async fn plan_sort(
     input: &VectorPlan,
     key: SortKey,
@@ -629,6 +580,6 @@ async fn plan_sort(
     })
 }
 
-fn unexpected() -> QueryError {
+pub(super) fn unexpected() -> QueryError {
     QueryError::internal("a vector was expected in the plan")
 }
