@@ -1,6 +1,7 @@
 //! LogQL: text to plans.
 //!
-//! [`lexer`] (with [`number`]) and [`parser`] make the tree of [`ast`], [`printer`] writes it out again. [`goregex`], [`line_pattern`] and
+//! [`lexer`] (with [`number`]) and [`parser`] make the tree of [`ast`] (whose operations
+//! [`operations`] names), [`printer`] writes it out again. [`goregex`], [`line_pattern`] and
 //! [`units`] are Go's and Loki's small languages inside it. [`pipeline`] is what happens to each line (with [`template`]),
 //! [`sampler`] and [`selector`] put it behind the log operators, [`lines`] makes both again
 //! of texts, [`lower`] makes plans, [`run`] is the way in. [`deletes`] is what the store needs of LogQL to delete lines.
@@ -16,6 +17,7 @@ pub mod lines;
 pub mod lower;
 pub mod matchers;
 mod number;
+mod operations;
 pub mod output;
 pub mod parser;
 pub mod pipeline;

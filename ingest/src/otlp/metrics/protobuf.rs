@@ -168,18 +168,36 @@ fn metric<'a>(
     Ok(())
 }
 
+/// Start and time, which points of all kinds number alike.
+fn time_field(number: u32, value: Value<'_>, point: &mut Point<'_>) -> Result<(), IngestError> {
+    match number {
+        2 => point.start_ns = value.fixed64("StartTimeUnixNano")?,
+        3 => point.time_ns = value.fixed64("TimeUnixNano")?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Count, sum and times, which points of all distributions number alike.
+fn distribution_field(number: u32, value: Value<'_>, point: &mut Point<'_>) -> Result<(), IngestError> {
+    match number {
+        4 => point.count = value.fixed64("Count")?,
+        5 => point.sum = Some(value.double("Sum")?),
+        _ => time_field(number, value, point)?,
+    }
+    Ok(())
+}
+
 fn number_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(), IngestError> {
     let mut fields = Reader::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            2 => point.start_ns = value.fixed64("StartTimeUnixNano")?,
-            3 => point.time_ns = value.fixed64("TimeUnixNano")?,
             4 => point.value = value.double("AsDouble")?,
             5 => point.exemplars.push(exemplar(value.bytes("Exemplars")?)?),
             6 => point.value = value.fixed64("AsInt")? as i64 as f64,
             7 => point.attributes.push(value.bytes("Attributes")?),
             8 => point.flags = value.int("Flags")? as u32,
-            _ => {}
+            _ => time_field(number, value, point)?,
         }
     }
     Ok(())
@@ -189,10 +207,6 @@ fn histogram_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(), I
     let mut fields = Reader::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            2 => point.start_ns = value.fixed64("StartTimeUnixNano")?,
-            3 => point.time_ns = value.fixed64("TimeUnixNano")?,
-            4 => point.count = value.fixed64("Count")?,
-            5 => point.sum = Some(value.double("Sum")?),
             6 => each_fixed64(value, "BucketCounts", |bits| {
                 push_limited(&mut point.bucket_counts, bits)
             })?,
@@ -202,7 +216,7 @@ fn histogram_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(), I
             8 => point.exemplars.push(exemplar(value.bytes("Exemplars")?)?),
             9 => point.attributes.push(value.bytes("Attributes")?),
             10 => point.flags = value.int("Flags")? as u32,
-            _ => {}
+            _ => distribution_field(number, value, point)?,
         }
     }
     Ok(())
@@ -213,17 +227,13 @@ fn exponential_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(),
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => point.attributes.push(value.bytes("Attributes")?),
-            2 => point.start_ns = value.fixed64("StartTimeUnixNano")?,
-            3 => point.time_ns = value.fixed64("TimeUnixNano")?,
-            4 => point.count = value.fixed64("Count")?,
-            5 => point.sum = Some(value.double("Sum")?),
             6 => point.scale = unzigzag(value.int("Scale")?) as i32,
             7 => point.zero_count = value.fixed64("ZeroCount")?,
             8 => buckets(value.bytes("Positive")?, &mut point.positive)?,
             9 => buckets(value.bytes("Negative")?, &mut point.negative)?,
             10 => point.flags = value.int("Flags")? as u32,
             11 => point.exemplars.push(exemplar(value.bytes("Exemplars")?)?),
-            _ => {}
+            _ => distribution_field(number, value, point)?,
         }
     }
     Ok(())
@@ -251,10 +261,6 @@ fn summary_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(), Ing
     let mut fields = Reader::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            2 => point.start_ns = value.fixed64("StartTimeUnixNano")?,
-            3 => point.time_ns = value.fixed64("TimeUnixNano")?,
-            4 => point.count = value.fixed64("Count")?,
-            5 => point.sum = Some(value.double("Sum")?),
             6 => {
                 let (mut quantile, mut at) = (0.0, 0.0);
                 let mut fields = Reader::new(value.bytes("QuantileValues")?);
@@ -269,7 +275,7 @@ fn summary_point<'a>(message: &'a [u8], point: &mut Point<'a>) -> Result<(), Ing
             }
             7 => point.attributes.push(value.bytes("Attributes")?),
             8 => point.flags = value.int("Flags")? as u32,
-            _ => {}
+            _ => distribution_field(number, value, point)?,
         }
     }
     Ok(())
