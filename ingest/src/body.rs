@@ -7,6 +7,8 @@ use std::ops::Deref;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
+use garner_storage::model::go_text::go_quote;
+
 use crate::error::{IngestError, IngestErrorKind};
 
 /// No element of the snappy block format makes more than 64 bytes out of 3 (format description, "Copies"), so a header
@@ -106,7 +108,7 @@ pub(crate) fn decode<'a>(body: &'a [u8], encoding: &str, max_bytes: usize) -> Re
         "deflate" => deflate(body, max_bytes).map(Cow::Owned),
         other => Err(IngestError::bad_request(format!(
             "Content-Encoding {} not supported",
-            crate::text::go_quote(other)
+            go_quote(other)
         ))),
     }
 }

@@ -1,60 +1,7 @@
-//! Go's spellings, which the originals' messages are made of: quoted strings, label sets, cut texts, times.
-
-use std::fmt::Write;
+//! Go's spellings of floats, cut texts and times, which the originals' messages are made of; quoted ones are
+//! [`garner_storage::model::go_text`].
 
 use garner_storage::model::NANOS_PER_SECOND;
-
-/// `strconv.Quote`.
-pub(crate) fn go_quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    push_quoted(&mut out, text);
-    out
-}
-
-/// Appends `strconv.Quote(text)`.
-pub(crate) fn push_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        push_escaped(out, c, '"');
-    }
-    out.push('"');
-}
-
-/// `%q` of one rune.
-pub(crate) fn go_quote_rune(c: char) -> String {
-    let mut out = String::from("'");
-    push_escaped(&mut out, c, '\'');
-    out.push('\'');
-    out
-}
-
-fn push_escaped(out: &mut String, c: char, quote: char) {
-    match c {
-        '\\' => out.push_str("\\\\"),
-        _ if c == quote => {
-            out.push('\\');
-            out.push(c);
-        }
-        '\x07' => out.push_str("\\a"),
-        '\x08' => out.push_str("\\b"),
-        '\x0c' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\x0b' => out.push_str("\\v"),
-        ' '..='~' => out.push(c),
-        _ if c.is_ascii() => push_hex(out, 'x', 2, c),
-        // Rust and Go agree closely on what is printable; `escape_debug` leaves printable characters alone.
-        _ if c.escape_debug().len() == 1 => out.push(c),
-        _ if (c as u32) < 0x10000 => push_hex(out, 'u', 4, c),
-        _ => push_hex(out, 'U', 8, c),
-    }
-}
-
-fn push_hex(out: &mut String, letter: char, width: usize, c: char) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "\\{letter}{:0width$x}", c as u32);
-}
 
 /// `%v` of a float64.
 pub(crate) fn go_float(value: f64) -> String {
@@ -73,32 +20,6 @@ pub(crate) fn go_float(value: f64) -> String {
         }
         _ => value.to_string(),
     }
-}
-
-/// Whether `name` needs no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
-pub(crate) fn is_legacy_label_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// A label set as Prometheus prints it: `{a="b", "c.d"="e"}`.
-pub(crate) fn format_labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut out = String::from("{");
-    for (index, (name, value)) in pairs.into_iter().enumerate() {
-        if index > 0 {
-            out.push_str(", ");
-        }
-        if is_legacy_label_name(name) {
-            out.push_str(name);
-        } else {
-            push_quoted(&mut out, name);
-        }
-        out.push('=');
-        push_quoted(&mut out, value);
-    }
-    out.push('}');
-    out
 }
 
 /// `%.<max>s`: the first `max` characters.
@@ -206,29 +127,6 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_are_quoted_as_go_does() {
-        for (text, expected) in [
-            ("plain", r#""plain""#),
-            ("a\"b\\c", r#""a\"b\\c""#),
-            ("it's", r#""it's""#),
-            ("\n\t\r\x07\x7f", r#""\n\t\r\a\x7f""#),
-            ("日本", r#""日本""#),
-            ("\u{200b}", r#""\u200b""#),
-            ("\u{e0001}", r#""\U000e0001""#),
-        ] {
-            assert_eq!(go_quote(text), expected);
-        }
-        assert_eq!(go_quote_rune('.'), "'.'");
-        assert_eq!(go_quote_rune('\''), r"'\''");
-    }
-
-    #[test]
-    fn label_sets_print_as_prometheus_prints_them() {
-        assert_eq!(format_labels([("a", "1"), ("b.c", "x\"y")]), r#"{a="1", "b.c"="x\"y"}"#);
-        assert_eq!(format_labels([]), "{}");
-    }
 
     #[test]
     fn times_print_as_rfc_3339() {

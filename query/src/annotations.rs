@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use garner_storage::model::NANOS_PER_SECOND;
+use garner_storage::model::go_text::go_quote;
 
 use crate::context::{Annotations, ForcedMonotonicity};
 use crate::functions::annotate::for_metric;
 use crate::functions::date::rfc3339;
 use crate::functions::number::{go_general, go_general_digits};
-use crate::goquote::go_quote;
 use crate::plan::Span;
 
 /// Most warnings and most infos of one answer (prometheus web/api/v1, `maxAnnotations`).

@@ -8,7 +8,6 @@ pub mod context;
 pub mod engine;
 pub mod error;
 pub mod functions;
-pub mod goquote;
 pub mod goregex;
 pub mod logql;
 pub mod operators;

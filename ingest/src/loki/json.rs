@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use garner_storage::model::go_text::go_quote;
+
 use super::entry::{Entry, EntryTime, PushVisitor, RawPair};
 use super::labels::StreamLabels;
 use crate::error::IngestError;
@@ -120,7 +122,7 @@ fn timestamp(value: Value<'_>) -> Result<i64, IngestError> {
     digits.and_then(|t| t.parse().ok()).ok_or_else(|| {
         IngestError::bad_request(format!(
             "malformed JSON: a timestamp must be a string of nanoseconds since the epoch, not {}",
-            crate::text::go_quote(crate::text::truncate_chars(&String::from_utf8_lossy(&text), 50))
+            go_quote(crate::text::truncate_chars(&String::from_utf8_lossy(&text), 50))
         ))
     })
 }

@@ -4,12 +4,14 @@
 
 use std::borrow::Cow;
 
+use garner_storage::model::go_text::go_quote;
+
 use super::entry::{Entry, EntryTime, PushVisitor};
 use super::json::{self, metadata, string, walk_array, walk_object};
 use super::labels::StreamLabels;
 use crate::error::IngestError;
 use crate::json_scan::{Kind, Value};
-use crate::text::{go_quote, parse_rfc3339, truncate_chars};
+use crate::text::{parse_rfc3339, truncate_chars};
 
 /// Walks a push body that is already decompressed. Returns the number of streams.
 pub(super) fn decode<'a>(body: &'a [u8], visitor: &mut impl PushVisitor<'a>) -> Result<usize, IngestError> {

@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use garner_storage::model::METRIC_NAME;
+use garner_storage::model::go_text::{go_labels, is_legacy_label_name, push_quoted};
 
 use super::entry::RawPair;
 use super::lexer::{Lexer, Token, TokenKind};
 use crate::error::{IngestError, IngestErrorKind};
-use crate::text;
 
 /// Longest label set taken as text (Loki `pkg/loghttp/push/push.go`, `maxStreamLabelsSize`).
 const MAX_STREAM_LABELS_BYTES: usize = 1 << 24;
@@ -97,7 +97,7 @@ impl<'a> StreamLabels<'a> {
             pairs.retain(|(n, _)| *n != name);
             pairs.push((name, value));
         }
-        if pairs.iter().all(|(name, _)| text::is_legacy_label_name(name)) {
+        if pairs.iter().all(|(name, _)| is_legacy_label_name(name)) {
             return Ok(StreamLabels::sorted(pairs));
         }
         pairs.sort_unstable();
@@ -141,7 +141,7 @@ impl<'a> StreamLabels<'a> {
 
     /// As Loki prints the stream in its messages.
     pub(crate) fn format(&self) -> String {
-        text::format_labels(self.iter())
+        go_labels(self.iter())
     }
 }
 
@@ -165,7 +165,7 @@ fn render_raw_names(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
         }
         out.push_str(name);
         out.push('=');
-        text::push_quoted(&mut out, value);
+        push_quoted(&mut out, value.as_bytes());
     }
     out.push('}');
     out
@@ -362,7 +362,7 @@ mod tests {
 
         #[test]
         fn printed_sets_are_read_back(pairs in proptest::collection::btree_map("[a-z_]{1,8}", ".{1,20}", 0..5)) {
-            let text = text::format_labels(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            let text = go_labels(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())));
             let labels = StreamLabels::parse(text.as_bytes()).unwrap();
             let found: Vec<_> = labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
             prop_assert_eq!(found, pairs.into_iter().collect::<Vec<_>>());

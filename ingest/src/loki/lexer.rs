@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use garner_storage::model::go_text::{go_quote, go_quote_rune};
+
 use super::labels::LabelParseError;
 use crate::text;
 
@@ -31,16 +33,16 @@ impl<'a> Token<'a> {
     /// As Prometheus names it in "unexpected …" (`lex.go`, `Item.desc`).
     pub(super) fn describe(&self) -> String {
         let quoted = match self.text.chars().count() {
-            11.. => format!("{}...", text::go_quote(text::truncate_chars(self.text, 10))),
-            _ => text::go_quote(self.text),
+            11.. => format!("{}...", go_quote(text::truncate_chars(self.text, 10))),
+            _ => go_quote(self.text),
         };
         match self.kind {
             TokenKind::End => "end of input".to_string(),
             TokenKind::Operator => format!("<op:{}>", self.text),
             TokenKind::Identifier if self.text.contains(':') => {
-                format!("metric identifier {}", text::go_quote(self.text))
+                format!("metric identifier {}", go_quote(self.text))
             }
-            TokenKind::Identifier => format!("identifier {}", text::go_quote(self.text)),
+            TokenKind::Identifier => format!("identifier {}", go_quote(self.text)),
             TokenKind::Number => format!("number {quoted}"),
             TokenKind::String => format!("string {quoted}"),
             _ => quoted,
@@ -127,7 +129,7 @@ impl<'a> Lexer<'a> {
 
     fn unexpected_character(&self, character: char) -> String {
         let place = if self.inside_braces { " inside braces" } else { "" };
-        format!("unexpected character{place}: {}", text::go_quote_rune(character))
+        format!("unexpected character{place}: {}", go_quote_rune(character))
     }
 
     fn skip_blanks(&mut self) {

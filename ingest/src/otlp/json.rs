@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use garner_storage::model::go_text::go_quote;
+
 use super::record::{Record, RecordVisitor, Scope};
 use super::value::{AnyValue, Attribute, MAX_DEPTH, base64_decode};
 use crate::error::IngestError;
@@ -233,7 +235,7 @@ pub(super) fn wrong(value: Value<'_>, expected: &str) -> IngestError {
     let shown = String::from_utf8_lossy(value.raw);
     IngestError::bad_request(format!(
         "malformed JSON: expected {expected}, not {}",
-        crate::text::go_quote(crate::text::truncate_chars(&shown, 50))
+        go_quote(crate::text::truncate_chars(&shown, 50))
     ))
 }
 

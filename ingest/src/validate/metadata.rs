@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
+use garner_storage::model::go_text::{go_quote, is_legacy_label_name};
+
 use crate::loki::RawPair;
-use crate::text::is_legacy_label_name;
 
 /// One entry's metadata, normalised.
 pub(crate) type Metadata<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -43,8 +44,8 @@ pub(crate) fn normal_name(name: Cow<'_, [u8]>) -> Result<Cow<'_, str>, String> {
     if normal.bytes().all(|b| b == b'_') {
         return Err(format!(
             "normalization for label name {} resulted in invalid name {}",
-            crate::text::go_quote(&text),
-            crate::text::go_quote(&normal)
+            go_quote(text.as_bytes()),
+            go_quote(normal.as_bytes())
         ));
     }
     Ok(if normal == text { text } else { Cow::Owned(normal) })

@@ -1,11 +1,12 @@
 //! Rules for series and samples, with Mimir's order and texts (`pkg/distributor/validate.go`, `pkg/util/globalerror`).
 //! Names may be any UTF-8, as in Prometheus 3.
 
+use garner_storage::model::go_text::go_labels;
 use garner_storage::model::{METRIC_NAME, NANOS_PER_MILLI};
 
 use super::limits::MetricLimits;
 use super::log_rules::{nanos, newest_ns};
-use crate::text::{format_labels, truncate_chars};
+use crate::text::truncate_chars;
 
 /// Characters of a label or series that a message shows.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -144,7 +145,7 @@ impl<'a> SeriesLabels<'a> {
             .iter()
             .map(|(n, v)| (String::from_utf8_lossy(n), String::from_utf8_lossy(v)))
             .collect();
-        format_labels(texts.iter().map(|(n, v)| (&**n, &**v)))
+        go_labels(texts.iter().map(|(n, v)| (&**n, &**v)))
     }
 
     /// The set for a message.
@@ -244,7 +245,7 @@ mod tests {
         for (name, value) in pairs {
             labels.push(name, value);
         }
-        labels.checked(limits).map(format_labels)
+        labels.checked(limits).map(go_labels)
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use garner_storage::model::METRIC_NAME;
+use garner_storage::model::go_text::go_quote;
 
 use super::native::summary::NanEffect;
 use super::number::go_general;
 use crate::context::QueryContext;
-use crate::goquote::go_quote;
 use crate::plan::Span;
 use crate::vector::{ScalarColumn, labels};
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use garner_storage::model::Histogram;
+use garner_storage::model::go_text::go_labels;
 
 use super::exec::{Operator, OperatorExec, Plan};
 use super::gather::Gather;
@@ -23,7 +24,6 @@ use crate::context::QueryContext;
 use crate::error::QueryError;
 use crate::functions::binary::element_op;
 use crate::functions::native::binary::{Element, Outcome, Told, combine};
-use crate::goquote::go_labels;
 use crate::plan::{BinaryOp, Cardinality, Matching, Span, Steps};
 use crate::vector::labels::{self, NameRemoval};
 use crate::vector::{Interner, RowBuffer, VectorReader, VectorRow, vector_schema};
@@ -230,12 +230,12 @@ fn check_one_side(
                 Cardinality::OneToMany => "left",
                 _ => "right",
             };
-            let mut duplicates = [row, &group.one[first].row].map(|r| go_labels(&labels::to_labels(r.labels)));
+            let mut duplicates = [row, &group.one[first].row].map(|r| go_labels(labels::to_labels(r.labels).iter()));
             duplicates.sort_unstable();
             return Err(QueryError::execution(format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
                  many-to-many matching not allowed: matching labels must be unique on one side",
-                go_labels(&labels::to_labels(key)),
+                go_labels(labels::to_labels(key).iter()),
                 duplicates[0],
                 duplicates[1],
             )));

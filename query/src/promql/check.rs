@@ -3,11 +3,11 @@
 //! The first mistake is told, so the order of the checks is upstream's: children first, left to right.
 
 use garner_storage::model::METRIC_NAME;
+use garner_storage::model::go_text::go_quote;
 
 use super::ast::{BinaryExpr, Call, Cardinality, Expr, ValueType, VectorMatching, VectorSelector};
 use super::error::{Mistake, PosRange};
 use super::token::Aggregator;
-use crate::goquote::go_quote;
 
 type Checked = Result<(), Mistake>;
 

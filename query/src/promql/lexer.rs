@@ -4,9 +4,10 @@
 //! Tokens are made on demand, one at a time: the first error of a query is the one that is told, so the lexer must not run
 //! ahead of what the parser has checked.
 
+use garner_storage::model::go_text::go_quote;
+
 use super::quote::{go_quote_char, go_unicode};
 use super::token::{Keyword, Operator, Token, TokenKind, duration_keyword, keyword};
-use crate::goquote::go_quote;
 
 /// A text that is no token. The lexer is not used any further after it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::goquote::go_quote;
+use garner_storage::model::go_text::go_quote;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 const NANOS_PER_MILLI: i64 = 1_000_000;

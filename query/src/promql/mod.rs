@@ -21,9 +21,9 @@ mod selectors;
 mod tests;
 mod token;
 
-pub use crate::goquote::go_quote;
 pub use error::{ParseError, PosRange};
 pub use functions::{FUNCTIONS, Function, function};
+pub use garner_storage::model::go_text::go_quote;
 pub use literals::{format_duration, format_float, parse_duration};
 pub use lower::{LowerRequest, lower};
 pub use parser::{MAX_QUERY_BYTES, ParseOptions, parse_expr, parse_metric_selector};

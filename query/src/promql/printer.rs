@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use garner_storage::model::go_text::go_quote;
 use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
 
 use super::ast::{
@@ -9,7 +10,6 @@ use super::ast::{
     SubqueryExpr, VectorSelector,
 };
 use super::literals::{format_duration, format_float, seconds_to_nanos};
-use crate::goquote::go_quote;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

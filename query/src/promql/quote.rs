@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::goquote::{is_printable, push_escaped};
+use garner_storage::model::go_text::{is_printable, push_escaped};
 
 /// One character in single quotes as Go's `%q` writes a rune; `None` is the end of input.
 pub(super) fn go_quote_char(c: Option<char>) -> String {

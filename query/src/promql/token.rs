@@ -2,7 +2,7 @@
 //!
 //! The vocabulary and the descriptions are those of prometheus `promql/parser/lex.go` (`Item`, `key`, `ItemTypeStr`).
 
-use crate::goquote::go_quote;
+use garner_storage::model::go_text::go_quote;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

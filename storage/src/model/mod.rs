@@ -1,6 +1,7 @@
 //! The nouns of the domain: tenants, labels, matchers, times and rows. Imports nothing else of garner.
 
 mod exemplar;
+pub mod go_text;
 mod histogram;
 mod labels;
 mod matcher;

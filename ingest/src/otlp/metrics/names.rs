@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use garner_storage::model::go_text::go_quote;
+
 use super::config::OtlpMetricsConfig;
 use super::point::Data;
-use crate::text::go_quote;
 
 /// Units whose names are longer than their signs (UCUM).
 const UNITS: [(&str, &str); 26] = [
@@ -89,13 +90,13 @@ impl Namer {
         if escaped.is_empty() {
             return Err(format!(
                 "normalization for metric {} resulted in empty name",
-                go_quote(&name)
+                go_quote(name.as_bytes())
             ));
         }
         if escaped != name && escaped.bytes().all(|b| b == b'_') {
             return Err(format!(
                 "normalization for metric {} resulted in invalid name {}",
-                go_quote(&name),
+                go_quote(name.as_bytes()),
                 go_quote(&escaped)
             ));
         }
@@ -142,7 +143,7 @@ impl Namer {
             return match only_underscores(name) {
                 true => Err(format!(
                     "label name {} contains only underscores",
-                    go_quote(&String::from_utf8_lossy(name))
+                    go_quote(String::from_utf8_lossy(name).as_bytes())
                 )),
                 false => Ok(name.clone()),
             };
@@ -156,8 +157,8 @@ impl Namer {
         if only_underscores(&label) {
             return Err(format!(
                 "normalization for label name {} resulted in invalid name {}",
-                go_quote(&String::from_utf8_lossy(name)),
-                go_quote(&String::from_utf8_lossy(&label))
+                go_quote(String::from_utf8_lossy(name).as_bytes()),
+                go_quote(String::from_utf8_lossy(&label).as_bytes())
             ));
         }
         Ok(match label == **name {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::Hash;
 
+use garner_storage::model::go_text::go_quote;
 use garner_storage::model::{Labels, METRIC_NAME, MetadataRef, MetricType, NANOS_PER_MILLI, STALE_NAN_BITS};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -344,7 +345,7 @@ impl<'r, 'a, R: SampleRows> Translator<'_, 'r, 'a, R> {
         if !allowed {
             return Err(format!(
                 "invalid temporality and type combination for metric {}",
-                crate::text::go_quote(&name())
+                go_quote(&name())
             ));
         }
         let unit = String::from_utf8_lossy(&metric.unit);

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
+use garner_storage::model::go_text::go_quote;
+
 use super::range::{raw, unsupported};
 use super::{LowerRequest, call, text};
 use crate::error::QueryError;
-use crate::goquote::go_quote;
 use crate::plan::{
     AggregateOp, BinaryOp, Cardinality, Grouping, Matching, SamplesNode, Select, SetOp, Span as PlanSpan, VectorPlan,
 };

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use garner_storage::model::go_text::go_quote;
 use garner_storage::model::{LabelMatcher, MatchOp};
 
 use crate::error::QueryError;
-use crate::goquote::go_quote;
 use crate::goregex;
 use crate::promql::ast::Expr;
 

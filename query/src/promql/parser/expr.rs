@@ -1,7 +1,8 @@
 //! Expressions: literals, parentheses, calls, aggregations and signs.
 
+use garner_storage::model::go_text::go_quote;
+
 use super::state::{Built, Fail, Parsed, Parser, mistake, range_of};
-use crate::goquote::go_quote;
 use crate::promql::ast::{AggregateExpr, Call, Expr, NumberLiteral, ParenExpr, StringLiteral, UnaryExpr};
 use crate::promql::error::PosRange;
 use crate::promql::functions::function;

@@ -1,9 +1,9 @@
 //! Vector selectors, their matchers, and lists of labels.
 
+use garner_storage::model::go_text::go_quote;
 use garner_storage::model::{LabelMatcher, METRIC_NAME, MatchOp};
 
 use super::state::{Built, Fail, Parsed, Parser, mistake, range_of};
-use crate::goquote::go_quote;
 use crate::goregex;
 use crate::promql::ast::{Expr, Span, VectorSelector};
 use crate::promql::error::PosRange;

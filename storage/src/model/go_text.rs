@@ -1,43 +1,60 @@
-//! Texts in double quotes as Go's `strconv.Quote` writes them in messages, and label sets made of such.
+//! Texts, runes and label sets as Go and Prometheus write them in messages, which the originals' clients read.
 
 use std::fmt::Write;
 
-use garner_storage::model::Labels;
-
 /// `text` in double quotes as Go's `strconv.Quote` writes it. Takes bytes, since a literal may escape bytes that are not
 /// UTF-8.
-pub fn go_quote(text: &[u8]) -> String {
+pub fn go_quote(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
     let mut out = String::with_capacity(text.len() + 2);
+    push_quoted(&mut out, text);
+    out
+}
+
+/// Appends [`go_quote`] of `text`.
+pub fn push_quoted(out: &mut String, text: impl AsRef<[u8]>) {
     out.push('"');
-    for chunk in text.utf8_chunks() {
+    for chunk in text.as_ref().utf8_chunks() {
         for c in chunk.valid().chars() {
-            push_escaped(&mut out, c, '"');
+            push_escaped(out, c, '"');
         }
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out.push('"');
+}
+
+/// A rune in single quotes as Go's `%q` writes it.
+pub fn go_quote_rune(c: char) -> String {
+    let mut out = String::from("'");
+    push_escaped(&mut out, c, '\'');
+    out.push('\'');
     out
+}
+
+/// Whether `name` needs no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// A label set in braces, names quoted where they are no plain identifiers (prometheus model/labels/labels_common.go,
 /// `Labels.String`).
-pub fn go_labels(labels: &Labels) -> String {
+pub fn go_labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut out = String::from("{");
-    for (index, (name, value)) in labels.iter().enumerate() {
+    for (index, (name, value)) in pairs.into_iter().enumerate() {
         if index > 0 {
             out.push_str(", ");
         }
-        let mut bytes = name.bytes();
-        let starts = bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic());
-        if starts && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
+        if is_legacy_label_name(name) {
             out.push_str(name);
         } else {
-            out.push_str(&go_quote(name.as_bytes()));
+            push_quoted(&mut out, name);
         }
         out.push('=');
-        out.push_str(&go_quote(value.as_bytes()));
+        push_quoted(&mut out, value);
     }
     out.push('}');
     out
@@ -91,15 +108,19 @@ mod tests {
     fn go_quoting() {
         let check = |text: &[u8], expected: &str| assert_eq!(go_quote(text), expected);
         check(b"a\"b\\c\n", r#""a\"b\\c\n""#);
-        check("ü☺".as_bytes(), "\"ü☺\"");
+        check(b"it's\t\r\x07\x7f", r#""it's\t\r\a\x7f""#);
+        check("ü☺日本".as_bytes(), "\"ü☺日本\"");
         check(b"a\xc5z", r#""a\xc5z""#);
         check("\u{0}\u{a0}\u{e000}".as_bytes(), r#""\x00\u00a0\ue000""#);
+        check("\u{200b}\u{e0001}".as_bytes(), r#""\u200b\U000e0001""#);
+        assert_eq!(go_quote_rune('.'), "'.'");
+        assert_eq!(go_quote_rune('\''), r"'\''");
     }
 
     #[test]
     fn label_sets() {
-        let labels = Labels::from_pairs([("a", "b\u{1}"), ("x.y", "c"), ("1", "d")]);
-        assert_eq!(go_labels(&labels), r#"{"1"="d", a="b\x01", "x.y"="c"}"#);
-        assert_eq!(go_labels(&Labels::empty()), "{}");
+        let pairs = [("a", "b\u{1}"), ("x.y", "c\"d"), ("1", "d")];
+        assert_eq!(go_labels(pairs), r#"{a="b\x01", "x.y"="c\"d", "1"="d"}"#);
+        assert_eq!(go_labels([]), "{}");
     }
 }
