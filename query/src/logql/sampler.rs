@@ -10,7 +10,9 @@ use super::ast::{Conversion, Grouping, LogRange, RangeOp, Stage};
 use super::error::ParseError;
 use super::lines;
 use super::matchers;
-use super::pipeline::{Beginning, Filter, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Wanted, decode_pairs};
+use super::pipeline::{
+    Beginning, Filter, JsonJudge, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Verdict, Wanted, decode_pairs,
+};
 use super::units;
 use crate::error::QueryError;
 use crate::operators::log_input::{LogSampler, SampleSink, SampleWorker};
@@ -45,6 +47,12 @@ impl Parts {
     /// Whether a line's group is that of its stream and metadata, and its value that of every line or its length.
     fn by_stream(&self) -> bool {
         !self.pipeline.has_steps() && !matches!(self.value, SampleValue::Label { .. })
+    }
+
+    /// Whether a line that is kept without an error counts for the group of its stream, whatever is parsed out of it.
+    fn counts_by_stream(&self) -> bool {
+        let groups_on_stream = self.no_labels || (self.stream_has_groups && !self.without);
+        groups_on_stream && matches!(self.value, SampleValue::One)
     }
 }
 
@@ -168,9 +176,58 @@ impl LogSampler for LineSampler {
             labels: Vec::new(),
             last_labels: Vec::new(),
             last_group: None,
-            beginnings: AHashMap::new(),
+            beginnings: Beginnings::default(),
             groups: AHashMap::new(),
+            judge: self.0.pipeline.judge(),
         })
+    }
+}
+
+/// How lines of one stream begin, by metadata.
+#[derive(Default)]
+struct Beginnings {
+    index: AHashMap<(u32, u32), usize>,
+    kept: Vec<KeptBeginning>,
+    /// That of the line before.
+    last: Option<((u32, u32), usize)>,
+}
+
+struct KeptBeginning {
+    begins: Beginning,
+    /// Whether the text of such lines may be judged before it is parsed.
+    can_judge: bool,
+    /// The group of such lines where nothing is parsed out of them, once it is known.
+    group: Option<u32>,
+    has_error: bool,
+}
+
+impl Beginnings {
+    fn clear(&mut self) {
+        self.index.clear();
+        self.kept.clear();
+        self.last = None;
+    }
+
+    fn find(&mut self, key: (u32, u32)) -> Option<usize> {
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            return Some(number);
+        }
+        let number = *self.index.get(&key)?;
+        self.last = Some((key, number));
+        Some(number)
+    }
+
+    fn keep(&mut self, key: (u32, u32), beginning: KeptBeginning) -> Option<usize> {
+        if self.kept.len() >= MAX_BEGINNINGS {
+            return None;
+        }
+        let number = self.kept.len();
+        self.kept.push(beginning);
+        self.index.insert(key, number);
+        self.last = Some((key, number));
+        Some(number)
     }
 }
 
@@ -181,10 +238,11 @@ struct Worker {
     /// The labels of the sample before, and their group.
     last_labels: Vec<u8>,
     last_group: Option<u32>,
-    /// How lines of one stream begin, by metadata.
-    beginnings: AHashMap<(u32, u32), Beginning>,
+    beginnings: Beginnings,
     /// Groups of one stream by metadata, where only these make the group.
     groups: AHashMap<(u32, u32), u32>,
+    /// Tells of some lines what becomes of them before they are parsed.
+    judge: Option<JsonJudge>,
 }
 
 impl SampleWorker for Worker {
@@ -260,16 +318,26 @@ impl Worker {
             batch.metadata.get(row).copied().unwrap_or(u32::MAX),
             batch.derived.get(row).copied().unwrap_or(u32::MAX),
         );
-        match self.beginnings.get(&key) {
-            Some(beginning) => self.row.begin_with(beginning),
+        let line = batch.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default();
+        let beginning = match self.beginnings.find(key) {
+            Some(number) => Some(number),
             None => {
                 start_row(&mut self.row, batch, row);
-                if self.beginnings.len() < MAX_BEGINNINGS {
-                    self.beginnings.insert(key, self.row.beginning());
-                }
+                let kept = KeptBeginning {
+                    begins: self.row.beginning(),
+                    can_judge: self.judge.as_ref().is_some_and(|judge| judge.can_judge(&self.row)),
+                    group: None,
+                    has_error: self.row.has_error(),
+                };
+                self.beginnings.keep(key, kept)
             }
+        };
+        if let Some(number) = beginning {
+            if self.judged(number, line, time, sink)? {
+                return Ok(());
+            }
+            self.row.begin_with(&self.beginnings.kept[number].begins);
         }
-        let line = batch.lines.as_ref().map(|lines| lines.value(row)).unwrap_or_default();
         if !self.parts.pipeline.process(&mut self.row, time, line) {
             return Ok(());
         }
@@ -288,6 +356,35 @@ impl Worker {
         self.last_group = Some(group);
         sink.sample(group, time, value);
         Ok(())
+    }
+
+    /// Whether a line of this beginning was settled without parsing it.
+    fn judged(&mut self, number: usize, line: &[u8], time: i64, sink: &mut dyn SampleSink) -> Result<bool, QueryError> {
+        let (Some(judge), Some(kept)) = (&mut self.judge, self.beginnings.kept.get_mut(number)) else {
+            return Ok(false);
+        };
+        if !kept.can_judge {
+            return Ok(false);
+        }
+        match self.parts.pipeline.verdict(judge, line) {
+            Verdict::Drop => Ok(true),
+            Verdict::Keep if self.parts.counts_by_stream() && !kept.has_error => {
+                let group = match kept.group {
+                    Some(group) => group,
+                    None => {
+                        self.row.begin_with(&kept.begins);
+                        self.encode();
+                        let group = sink.group(&self.labels)?;
+                        self.last_group = Some(group);
+                        self.beginnings.kept[number].group = Some(group);
+                        group
+                    }
+                };
+                sink.sample(group, time, 1.0);
+                Ok(true)
+            }
+            Verdict::Keep | Verdict::Unknown => Ok(false),
+        }
     }
 
     /// The group of a row that no stage but the first line filters touches.

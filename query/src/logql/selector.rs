@@ -7,7 +7,7 @@ use garner_storage::scan::{LogBatch, LogColumns, LogRead};
 
 use super::ast::LogExpr;
 use super::error::ParseError;
-use super::pipeline::{Category, Pipeline, Row, StreamLabels, Wanted};
+use super::pipeline::{Category, JsonJudge, Pipeline, Row, StreamLabels, Verdict, Wanted};
 use super::printer;
 use super::sampler::start_row;
 use crate::error::QueryError;
@@ -53,6 +53,7 @@ impl LogFilter for LineSelector {
     fn start(&self) -> Box<dyn FilterWorker> {
         Box::new(Worker {
             pipeline: Arc::clone(&self.pipeline),
+            judge: self.pipeline.judge(),
             row: Row::default(),
             streams: Vec::new(),
             known: AHashMap::new(),
@@ -63,6 +64,8 @@ impl LogFilter for LineSelector {
 
 struct Worker {
     pipeline: Arc<Pipeline>,
+    /// Tells of some lines that they are dropped before they are parsed.
+    judge: Option<JsonJudge>,
     row: Row,
     /// The streams of the batch, split when one of their rows is looked at.
     streams: Vec<Option<Arc<StreamLabels>>>,
@@ -94,6 +97,12 @@ impl FilterWorker for Worker {
         };
         self.row.set_stream(labels);
         start_row(&mut self.row, batch, row);
+        if let Some(judge) = &mut self.judge
+            && judge.can_judge(&self.row)
+            && self.pipeline.verdict(judge, line) == Verdict::Drop
+        {
+            return Ok(false);
+        }
         if !self.pipeline.process(&mut self.row, time, line) {
             return Ok(false);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use garner_storage::scan::{LineFilter, LineSlice, LogBatch};
 
 use super::hints::Hints;
+use super::json_filter::{JsonFilters, JsonJudge, Verdict};
 use super::label_filter::Filter;
 use super::line_filter::LineMatches;
 use super::row::Row;
@@ -19,6 +20,8 @@ pub struct Pipeline {
     first: Arc<LineMatches>,
     steps: Vec<Step>,
     hints: Hints,
+    /// Label filters that can be tried before `steps`.
+    json_filters: Option<JsonFilters>,
 }
 
 /// What the answer needs of a line's labels.
@@ -77,7 +80,12 @@ impl Pipeline {
             steps.remove(0);
         }
         let first = Arc::new(LineMatches::new(first));
-        Ok(Pipeline { first, steps, hints })
+        Ok(Pipeline {
+            first,
+            json_filters: JsonFilters::of(&steps),
+            steps,
+            hints,
+        })
     }
 
     /// Whether some stage behind the first line filters looks at the line.
@@ -115,6 +123,21 @@ impl Pipeline {
     /// Whether a line passes the first line filters.
     pub fn passes_first(&self, line: &[u8]) -> bool {
         self.first.passes(line)
+    }
+
+    /// Who can tell of some lines whether they will be dropped, before [`Pipeline::process`].
+    pub fn judge(&self) -> Option<JsonJudge> {
+        self.json_filters.as_ref().map(JsonJudge::new)
+    }
+
+    #[cfg(test)]
+    pub(super) fn json_filters(&self) -> Option<&JsonFilters> {
+        self.json_filters.as_ref()
+    }
+
+    /// What the judge says of a line whose row has begun as [`JsonJudge::can_judge`] asks.
+    pub fn verdict(&self, judge: &mut JsonJudge, line: &[u8]) -> Verdict {
+        judge.judge(line, &self.hints)
     }
 
     /// Runs the stages behind the first line filters on a row whose stream and metadata are set; false where the line

@@ -1,8 +1,11 @@
 //! `| json`, `| json a="b.c"` and `| unpack`.
 
+use std::ops::{ControlFlow, Range};
+
 use super::hints::Hints;
 use super::json_paths::each_path;
 use super::json_scan::{self, Kind, Stop};
+use super::json_shape::{Shapes, Use, Walked};
 use super::row::{DUPLICATE_SUFFIX, Row};
 use super::stages::Outcome;
 use crate::logql::error::ParseError;
@@ -30,7 +33,12 @@ pub(super) fn parse_all(row: &mut Row, line: &[u8], hints: &Hints) -> Outcome {
     let mut prefix = std::mem::take(&mut row.buffers.key);
     prefix.clear();
     let mut value = std::mem::take(&mut row.buffers.value);
-    let result = walk(row, line, hints, &mut prefix, &mut value, 0);
+    let mut fields = std::mem::take(&mut row.buffers.fields);
+    let result = match fields.find(line, hints) {
+        true => set_found(row, line, hints, &fields, &mut prefix, &mut value),
+        false => walk(row, line, hints, &mut prefix, &mut value, 0),
+    };
+    row.buffers.fields = fields;
     row.buffers.key = prefix;
     row.buffers.value = value;
     match result {
@@ -41,6 +49,73 @@ pub(super) fn parse_all(row: &mut Row, line: &[u8], hints: &Hints) -> Outcome {
             Outcome::Keep
         }
     }
+}
+
+/// The fields that hints want of a line, found by its shape.
+#[derive(Debug, Default)]
+pub(super) struct ShapedFields {
+    /// Names of labels.
+    shapes: Shapes<String>,
+    /// The field's number in the shape, and where its value stands in the line.
+    found: Vec<(usize, Kind, Range<usize>)>,
+}
+
+impl ShapedFields {
+    /// Finds them; false where the line has to be walked.
+    fn find(&mut self, line: &[u8], hints: &Hints) -> bool {
+        let usage = |key: &str, kind| {
+            let mut name = String::new();
+            append_sanitized(&mut name, key);
+            match kind {
+                Kind::Object if hints.wants_prefix(&name) => Use::Unknown,
+                Kind::Object | Kind::Array => Use::Skip,
+                _ if name.is_empty() || (is_plain(key) && hints.skips(key)) => Use::Skip,
+                _ => Use::Value(name),
+            }
+        };
+        let (base, found) = (line.as_ptr() as usize, &mut self.found);
+        found.clear();
+        let walked = self
+            .shapes
+            .walk(line, usage, |count: &mut usize, field, _, kind, text| {
+                // What a shape found that then did not fit is left there by it.
+                found.truncate(*count);
+                let start = text.as_ptr() as usize - base;
+                found.push((field, kind, start..start + text.len()));
+                *count += 1;
+                ControlFlow::Continue(())
+            });
+        let Walked::Whole(count) = walked else { return false };
+        self.found.truncate(count);
+        true
+    }
+}
+
+/// Sets what was found, as [`walk`] does on its way.
+fn set_found(
+    row: &mut Row,
+    line: &[u8],
+    hints: &Hints,
+    fields: &ShapedFields,
+    name: &mut String,
+    value: &mut String,
+) -> Result<(), Stop<Enough>> {
+    for (field, kind, place) in &fields.found {
+        let (Some(label), Some(text)) = (fields.shapes.name(*field), line.get(place.clone())) else {
+            continue;
+        };
+        if *kind != Kind::Null {
+            name.clear();
+            name.push_str(label);
+            if !set_field(row, name, *kind, text, hints, value) {
+                return Err(Stop::Visitor(Enough::Refused));
+            }
+        }
+        if hints.all_required_found(row) {
+            return Err(Stop::Visitor(Enough::AllFound));
+        }
+    }
+    Ok(())
 }
 
 fn walk(
@@ -107,6 +182,13 @@ fn set_field(row: &mut Row, name: &mut String, kind: Kind, text: &[u8], hints: &
     if !hints.wants(name) || row.was_extracted(name) {
         return true;
     }
+    field_text(kind, text, value);
+    row.set(name, value, hints);
+    hints.passes(name, row)
+}
+
+/// The value of a field as labels hold it.
+pub(super) fn field_text(kind: Kind, text: &[u8], value: &mut String) {
     match kind {
         Kind::String => json_scan::label_text(text, value),
         _ => {
@@ -114,8 +196,6 @@ fn set_field(row: &mut Row, name: &mut String, kind: Kind, text: &[u8], hints: &
             value.push_str(&String::from_utf8_lossy(text));
         }
     }
-    row.set(name, value, hints);
-    hints.passes(name, row)
 }
 
 /// Calls `found` with the name and the path of each label that `| json` finds in `line`, up to where it is malformed.

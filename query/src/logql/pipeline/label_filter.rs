@@ -154,6 +154,15 @@ impl Filter {
         }
     }
 
+    /// Whether some part compares addresses.
+    pub fn asks_for_address(&self) -> bool {
+        match self {
+            Filter::Ip(..) => true,
+            Filter::And(a, b) | Filter::Or(a, b) => a.asks_for_address() || b.asks_for_address(),
+            _ => false,
+        }
+    }
+
     /// Whether the line passes; may set its error.
     pub fn passes(&self, row: &mut Row) -> bool {
         match self {

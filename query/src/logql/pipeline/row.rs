@@ -1,5 +1,5 @@
 //! The labels of one log line on its way through a pipeline: those of its stream, its structured metadata, and what
-//! stages parsed out of it. One [`Row`] is reused for all lines, so that a line costs no allocation.
+//! stages parsed out of it. One [`Row`] is reused for all lines of a pipeline, so that a line costs no allocation.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use garner_storage::model::Labels;
 
 use super::hints::Hints;
+use super::json::ShapedFields;
 use super::json_paths::Progress;
 
 /// The label that holds a stage's error.
@@ -90,6 +91,8 @@ pub(super) struct Buffers {
     /// A key that a walk over JSON unescapes.
     pub(super) scanned: String,
     pub(super) progress: Vec<Progress>,
+    /// What `| json` has learned of the lines before.
+    pub(super) fields: ShapedFields,
     pub(super) sorted: Vec<(Span, Span, Source)>,
 }
 
