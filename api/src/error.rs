@@ -1,7 +1,8 @@
 //! What went wrong with a request, and the one place where that becomes a status of each dialect.
 //!
 //! Overload and a full disk are 503 with `Retry-After`, never 429: Prometheus drops samples on 429 by default
-//! (prometheus `storage/remote/client.go`, `Store`). 429 is for a tenant's own limits alone.
+//! (prometheus `storage/remote/client.go`, `Store`). 429 is for a tenant's own limits, and for Loki's queries when too many
+//! wait (loki `pkg/queue`).
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -14,6 +15,11 @@ use crate::json::push_string;
 
 /// What a client is asked to wait before it tries again.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Loki's text for a query whose time ran out, in the queue or after it (loki `pkg/util/server/error.go`,
+/// `ErrDeadlineExceeded`).
+const OUT_OF_TIME: &str = "Request timed out, decrease the duration of the request or add more label matchers (prefer \
+                           exact match over regex match) to reduce the amount of data processed.";
 
 /// What a client should conclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub enum FailureKind {
     QueryLimit,
     /// The query took longer than it may.
     QueryTimeout,
+    /// More queries wait than may.
+    TooManyQueries,
     /// The client left.
     Canceled,
     /// The server cannot do this now.
@@ -94,7 +102,7 @@ impl Failure {
             FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FailureKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             FailureKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
-            FailureKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            FailureKind::RateLimited | FailureKind::TooManyQueries => StatusCode::TOO_MANY_REQUESTS,
             FailureKind::QueryTimeout => StatusCode::GATEWAY_TIMEOUT,
             FailureKind::Canceled => client_closed(),
             FailureKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -109,7 +117,8 @@ impl Failure {
             FailureKind::Execution | FailureKind::QueryLimit => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
             FailureKind::QueryTimeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             FailureKind::Canceled => (client_closed(), "canceled"),
-            FailureKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            // Prometheus has no queue that fills up: a query whose time ends in its queue is 503 there too.
+            FailureKind::Unavailable | FailureKind::TooManyQueries => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             FailureKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             FailureKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             _ => (self.text_status(), "bad_data"),
@@ -120,7 +129,10 @@ impl Failure {
         if self.kind == FailureKind::Internal {
             tracing::error!(error = %self.message, "a request failed");
         }
-        if matches!(self.kind, FailureKind::Unavailable | FailureKind::RateLimited) {
+        if matches!(
+            self.kind,
+            FailureKind::Unavailable | FailureKind::RateLimited | FailureKind::TooManyQueries
+        ) {
             let value = HeaderValue::from_static(RETRY_AFTER_SECONDS);
             response.headers_mut().insert(header::RETRY_AFTER, value);
         }
@@ -145,7 +157,10 @@ impl IntoResponse for TextFailure {
     fn into_response(self) -> Response {
         let status = self.0.text_status();
         // Go's http.Error ends the text with a line break and forbids sniffing.
-        let mut text = self.0.message.clone();
+        let mut text = match self.0.kind {
+            FailureKind::QueryTimeout => OUT_OF_TIME.to_string(),
+            _ => self.0.message.clone(),
+        };
         text.push('\n');
         let response = (status, [("x-content-type-options", "nosniff")], text).into_response();
         self.0.finish(response)
@@ -217,6 +232,7 @@ impl From<QueryError> for Failure {
             QueryErrorKind::Execution => FailureKind::Execution,
             QueryErrorKind::Limit => FailureKind::QueryLimit,
             QueryErrorKind::Timeout => FailureKind::QueryTimeout,
+            QueryErrorKind::TooMany => FailureKind::TooManyQueries,
             QueryErrorKind::Canceled => FailureKind::Canceled,
             QueryErrorKind::Unavailable => FailureKind::Unavailable,
             QueryErrorKind::Internal => FailureKind::Internal,
@@ -255,6 +271,7 @@ mod tests {
         check(FailureKind::Execution, 500, 422, "execution", false);
         check(FailureKind::QueryLimit, 400, 422, "execution", false);
         check(FailureKind::QueryTimeout, 504, 503, "timeout", false);
+        check(FailureKind::TooManyQueries, 429, 503, "unavailable", true);
         check(FailureKind::Canceled, 499, 499, "canceled", false);
         check(FailureKind::Unavailable, 503, 503, "unavailable", true);
         check(FailureKind::Internal, 500, 500, "internal", false);

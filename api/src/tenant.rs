@@ -49,6 +49,11 @@ impl Tenants {
         &self.0
     }
 
+    /// The first of them.
+    pub fn first(&self) -> Result<&TenantId, Failure> {
+        self.0.first().ok_or_else(|| Failure::bad_data("no org id"))
+    }
+
     /// The only one; requests that take one tenant refuse several.
     pub fn one(&self) -> Result<&TenantId, Failure> {
         match self.0.as_slice() {

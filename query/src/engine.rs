@@ -10,13 +10,14 @@ use garner_storage::memory::MemoryAccountant;
 use garner_storage::model::{TenantId, Timestamp};
 use garner_storage::scan::{ScanContext, StoreReader};
 
+use crate::admission::{Gate, GateCounts, GateLimits, Turn};
 use crate::annotations::render;
 use crate::context::{PromqlSettings, QueryContext, QueryContextParts};
 use crate::error::{QueryError, QueryErrorKind};
-use crate::output::{QueryOutput, QueryStats, Value};
+use crate::output::{QueryOutput, QueryStats};
 use crate::plan::{Steps, VectorPlan};
 use crate::promql::{self, LowerRequest, ParseOptions};
-use crate::results::{AskedTimes, KeptResult, Language, ResultCache, ResultCounts, ResultKey};
+use crate::results::{AskedTimes, Language, ResultCache, ResultCounts, ResultKey};
 use crate::run::{SharedRuntime, run_plan};
 
 /// What bounds a query.
@@ -28,8 +29,10 @@ pub struct EngineLimits {
     pub max_points_per_series: u32,
     /// Most samples that one query may read; 0 means that only memory bounds it.
     pub max_samples: u64,
-    /// How long a query may run.
+    /// How long a query may wait and run.
     pub timeout: Duration,
+    /// How many queries run at once, and how many wait.
+    pub gate: GateLimits,
     /// How far back an instant selector looks.
     pub lookback_delta: Duration,
     /// Step of a subquery that names none.
@@ -51,6 +54,7 @@ impl Default for EngineLimits {
             max_points_per_series: 11_000,
             max_samples: 0,
             timeout: Duration::from_secs(120),
+            gate: GateLimits::default(),
             lookback_delta: Duration::from_secs(300),
             default_subquery_step: Duration::from_secs(60),
             target_partitions: 2,
@@ -82,6 +86,7 @@ struct Inner {
     accountant: MemoryAccountant,
     limits: EngineLimits,
     clock: SharedClock,
+    gate: Gate,
     shared: Arc<SharedRuntime>,
     results: Option<Arc<ResultCache>>,
 }
@@ -118,6 +123,7 @@ impl Engine {
         let results = ResultCache::new(accountant.clone(), limits.result_cache_bytes);
         Engine(Arc::new(Inner {
             results: results.map(Arc::new),
+            gate: Gate::new(limits.gate, Arc::clone(&clock)),
             reader,
             accountant,
             limits,
@@ -134,6 +140,7 @@ impl Engine {
             accountant: inner.accountant.clone(),
             limits: inner.limits.clone(),
             clock: Arc::clone(&inner.clock),
+            gate: inner.gate.clone(),
             shared: Arc::clone(&inner.shared),
             results: inner.results.clone(),
         }))
@@ -146,6 +153,11 @@ impl Engine {
             .as_ref()
             .map(|results| results.counts())
             .unwrap_or_default()
+    }
+
+    /// How many queries run and wait, and how long they did.
+    pub fn gate_counts(&self) -> GateCounts {
+        self.0.gate.counts()
     }
 
     /// Where it reads.
@@ -161,15 +173,13 @@ impl Engine {
     /// The state of one query: a view of the tenant's rows, its memory and its deadline.
     pub fn context(&self, tenant: &TenantId, options: QueryOptions) -> Result<Arc<QueryContext>, QueryError> {
         let limits = &self.0.limits;
-        let timeout = options.timeout.map_or(limits.timeout, |t| t.min(limits.timeout));
-        let lookback = options.lookback_delta.unwrap_or(limits.lookback_delta);
         Ok(QueryContext::new(QueryContextParts {
             tenant: tenant.clone(),
             view: self.0.reader.view(tenant)?,
             scan: ScanContext::new(self.0.accountant.query(limits.max_query_memory_bytes), Arc::default()),
             clock: Arc::clone(&self.0.clock),
-            timeout,
-            lookback_ns: i64::try_from(lookback.as_nanos()).unwrap_or(i64::MAX),
+            timeout: self.timeout(options.timeout),
+            lookback_ns: self.lookback_ns(options),
             target_partitions: limits.target_partitions,
             min_rows_to_split: limits.min_rows_to_split,
             max_samples: limits.max_samples,
@@ -177,29 +187,69 @@ impl Engine {
         }))
     }
 
-    /// Evaluates a plan and shapes the answer. Dropping the future cancels the query. Needs a runtime with its timer on.
+    /// Evaluates a plan when it is its turn, and shapes the answer. Dropping the future cancels the query. Needs a runtime
+    /// with its timer on.
+    ///
+    /// What is kept of an earlier query, and what reads no row, waits for no turn: it costs less than telling a client to
+    /// come back.
     pub async fn run(&self, ask: EngineQuery<'_>) -> Result<QueryOutput, QueryError> {
+        let key = self.0.results.as_ref().map(|_| self.key(&ask));
+        if let Some(kept) = self.kept(&ask, key.as_ref(), 0).await? {
+            return Ok(kept);
+        }
+        if !ask.plan.reads() {
+            let started_ns = self.0.clock.now();
+            let turn = Turn {
+                waited_ns: 0,
+                started_ns,
+                deadline_ns: started_ns.saturating_add(nanos(self.timeout(ask.options.timeout))),
+            };
+            return self.evaluate(&ask, key, turn).await;
+        }
+        self.in_turn(ask.tenant, ask.options.timeout, |turn| async move {
+            // One like it may have run in the meantime.
+            if turn.waited_ns > 0
+                && let Some(kept) = self.kept(&ask, key.as_ref(), turn.waited_ns).await?
+            {
+                return Ok(kept);
+            }
+            self.evaluate(&ask, key, turn).await
+        })
+        .await
+    }
+
+    /// The answer of an earlier query, where it is still exact.
+    async fn kept(
+        &self,
+        ask: &EngineQuery<'_>,
+        key: Option<&ResultKey>,
+        waited_ns: u64,
+    ) -> Result<Option<QueryOutput>, QueryError> {
+        let (Some(results), Some(key)) = (&self.0.results, key) else {
+            return Ok(None);
+        };
+        let Some(kept) = results.get(key) else {
+            return Ok(None);
+        };
         let started_ns = self.0.clock.now();
         let query = self.context(ask.tenant, ask.options)?;
-        let elapsed_ns = || self.0.clock.now().saturating_sub(started_ns);
-        let key = self.0.results.as_ref().map(|_| ask.key(&query));
-        let running = async {
-            if let (Some(results), Some(key)) = (&self.0.results, &key)
-                && let Some(kept) = results.exact(key, &query).await?
-            {
-                return Ok(Ran::Before(kept));
-            }
-            let value = run_plan(ask.plan, ask.steps, ask.range, &query, &self.0.shared);
-            value.await.map(Ran::Now)
-        };
-        let value = match tokio::time::timeout(query.timeout(), running).await {
-            Ok(Ok(Ran::Now(value))) => value,
-            Ok(Ok(Ran::Before(kept))) => return Ok(kept.output(stats(&query, elapsed_ns()))),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(timed_out()),
-        };
+        let exact = results.is_exact(key, &kept, &query).await?;
+        Ok(exact.then(|| kept.output(self.stats(&query, started_ns, waited_ns))))
+    }
+
+    async fn evaluate(
+        &self,
+        ask: &EngineQuery<'_>,
+        key: Option<ResultKey>,
+        turn: Turn,
+    ) -> Result<QueryOutput, QueryError> {
+        if let Some(results) = &self.0.results {
+            results.count_miss();
+        }
+        let query = self.turn_context(ask.tenant, turn, ask.options)?;
+        let value = run_plan(ask.plan, ask.steps, ask.range, &query, &self.0.shared).await?;
         let (mut warnings, infos) = render(&query.annotations(), ask.text);
-        let stats = stats(&query, elapsed_ns());
+        let stats = self.stats(&query, turn.started_ns, turn.waited_ns);
         warnings.extend(stats.damage_warning());
         let output = QueryOutput {
             value,
@@ -213,6 +263,48 @@ impl Engine {
         Ok(output)
     }
 
+    /// The state of a query that has its turn.
+    pub(crate) fn turn_context(
+        &self,
+        tenant: &TenantId,
+        turn: Turn,
+        options: QueryOptions,
+    ) -> Result<Arc<QueryContext>, QueryError> {
+        let options = QueryOptions {
+            timeout: Some(turn.left(self.now_ns())),
+            ..options
+        };
+        self.context(tenant, options)
+    }
+
+    /// How long a query that asked for `timeout` may take.
+    pub(crate) fn timeout(&self, timeout: Option<Duration>) -> Duration {
+        let most = self.0.limits.timeout;
+        timeout.map_or(most, |t| t.min(most))
+    }
+
+    fn lookback_ns(&self, options: QueryOptions) -> i64 {
+        nanos(options.lookback_delta.unwrap_or(self.0.limits.lookback_delta))
+    }
+
+    fn key(&self, ask: &EngineQuery<'_>) -> ResultKey {
+        ResultKey {
+            tenant: ask.tenant.clone(),
+            language: ask.language,
+            text: ask.text.to_string(),
+            times: ask.times,
+            steps: ask.steps,
+            range: ask.range,
+            lookback_ns: self.lookback_ns(ask.options),
+            promql: ask.options.promql,
+        }
+    }
+
+    /// The gate that queries wait at.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
     /// The task context of a query's operators.
     pub(crate) fn task(&self, query: &Arc<QueryContext>) -> Arc<TaskContext> {
         self.0.shared.task(query)
@@ -223,9 +315,13 @@ impl Engine {
         self.0.clock.now()
     }
 
-    /// What a query has cost so far.
-    pub(crate) fn stats(&self, query: &QueryContext, elapsed_ns: i64) -> QueryStats {
-        stats(query, elapsed_ns)
+    /// What a query has cost that began to run at `started_ns`, after it had waited.
+    pub(crate) fn stats(&self, query: &QueryContext, started_ns: Timestamp, waited_ns: u64) -> QueryStats {
+        let elapsed_ns = self.now_ns().saturating_sub(started_ns);
+        QueryStats {
+            queued_ns: waited_ns,
+            ..stats(query, elapsed_ns)
+        }
     }
 
     /// A PromQL query at one time. Dropping the future cancels the query.
@@ -290,7 +386,7 @@ impl Engine {
     }
 
     fn subquery_step_ns(&self) -> i64 {
-        i64::try_from(self.0.limits.default_subquery_step.as_nanos()).unwrap_or(i64::MAX)
+        nanos(self.0.limits.default_subquery_step)
     }
 
     /// The grid of a range query, or why it is refused (prometheus web/api/v1/api.go, `queryRange`).
@@ -318,29 +414,14 @@ impl Engine {
     }
 }
 
-impl EngineQuery<'_> {
-    fn key(&self, query: &QueryContext) -> ResultKey {
-        ResultKey {
-            tenant: self.tenant.clone(),
-            language: self.language,
-            text: self.text.to_string(),
-            times: self.times,
-            steps: self.steps,
-            range: self.range,
-            lookback_ns: query.lookback_ns(),
-            promql: query.promql(),
-        }
-    }
+/// The error of a query whose time ran out, in Prometheus' words (promql/engine.go, `ErrQueryTimeout`).
+pub(crate) fn timed_out(wherein: &str) -> QueryError {
+    QueryError::new(QueryErrorKind::Timeout, format!("query timed out in {wherein}"))
 }
 
-/// When a value was evaluated.
-enum Ran {
-    Now(Value),
-    Before(Arc<KeptResult>),
-}
-
-fn timed_out() -> QueryError {
-    QueryError::new(QueryErrorKind::Timeout, "query timed out in query execution")
+/// As nanoseconds, like all times here.
+pub(crate) fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// `11,000`: as the message of Prometheus has its limit.
@@ -373,6 +454,7 @@ fn stats(query: &QueryContext, elapsed_ns: i64) -> QueryStats {
         cache_misses: read(&scan.stats.cache_misses),
         cache_bytes: read(&scan.stats.cache_bytes),
         result_cache_hits: 0,
+        queued_ns: 0,
         pages_corrupt: read(&scan.stats.pages_corrupt),
         peak_memory_bytes: scan.memory.peak_bytes(),
         elapsed_ns: u64::try_from(elapsed_ns).unwrap_or(0),

@@ -14,6 +14,8 @@ pub enum QueryErrorKind {
     Limit,
     /// The query took longer than its timeout.
     Timeout,
+    /// More queries wait already than may; try again later.
+    TooMany,
     /// The client left.
     Canceled,
     /// The store cannot serve this now; try again later.

@@ -1,8 +1,9 @@
 //! garner's query engine: PromQL and LogQL lowered to one set of vectorised operators over the store's scans.
 //!
 //! [`plan`] is what both languages lower to, [`vector`] the layout of every batch, [`operators`] the physical operators,
-//! [`functions`] the arithmetic inside them, [`engine`] the way in. No HTTP here: statuses and JSON live in garner-api.
+//! [`functions`] the arithmetic inside them, [`engine`] the way in, [`admission`] the gate before it. No HTTP here: statuses and JSON live in garner-api.
 
+pub mod admission;
 pub mod annotations;
 pub mod context;
 pub mod engine;

@@ -130,7 +130,9 @@ pub struct QueryStats {
     pub pages_corrupt: u64,
     /// Most bytes of memory held at one time.
     pub peak_memory_bytes: u64,
-    /// Wall time, nanoseconds.
+    /// Time in the queue before it ran, nanoseconds.
+    pub queued_ns: u64,
+    /// Wall time from then on, nanoseconds.
     pub elapsed_ns: u64,
 }
 

@@ -11,15 +11,16 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use garner_storage::error::{Error as StorageError, ErrorKind as StorageErrorKind};
-use garner_storage::model::{LabelMatcher, Labels, TenantId, Timestamp};
+use garner_storage::model::{LabelMatcher, Labels, TenantId, TimeRange, Timestamp};
 use garner_storage::scan::{
     BatchStream, LogOrder, LogRead, LogSelection, LogSlab, SampleSelection, ScanContext, SeriesRequest, StoreReader,
     StoreView, StreamVolume,
 };
 
+use crate::admission::Turn;
 use crate::engine::Engine;
 use crate::error::QueryError;
-use crate::logql::ast::Expr;
+use crate::logql::ast::{Expr, LogExpr};
 use crate::logql::output::{LogStream, LogqlOutput, LogqlValue};
 use crate::logql::parser::parse;
 use crate::logql::run::LogqlOptions;
@@ -269,10 +270,24 @@ impl Engine {
             [first, ..] => first,
             [] => return Err(no_tenant()),
         };
-        if !matches!(parse(text)?, Expr::Log(_)) {
+        let Expr::Log(log) = parse(text)? else {
             let all = self.over(TenantsReader::new(self.reader(), tenants, true));
             return all.logql_range(first, text, start_ns, end_ns, step_ns, options).await;
-        }
+        };
+        let range = TimeRange::new(start_ns, end_ns);
+        let lines = |turn| self.lines_of(tenants, &log, range, options, turn);
+        self.in_turn(first, options.timeout, lines).await
+    }
+
+    /// The lines of several tenants, one tenant after the other, all in one turn.
+    async fn lines_of(
+        &self,
+        tenants: &[TenantId],
+        log: &LogExpr,
+        range: TimeRange,
+        options: LogqlOptions,
+        turn: Turn,
+    ) -> Result<LogqlOutput, QueryError> {
         let mut answer = LogqlOutput {
             value: LogqlValue::Streams(Vec::new()),
             warnings: Vec::new(),
@@ -281,9 +296,11 @@ impl Engine {
         let mut streams = Vec::new();
         for tenant in tenants {
             let one = self.over(TenantsReader::new(self.reader(), std::slice::from_ref(tenant), false));
-            let output = one
-                .logql_range(tenant, text, start_ns, end_ns, step_ns, options)
-                .await?;
+            let turn = Turn {
+                started_ns: self.now_ns(),
+                ..turn
+            };
+            let output = one.lines(tenant, log, range, options, turn).await?;
             answer.warnings.extend(output.warnings);
             add_stats(&mut answer.stats, &output.stats);
             if let LogqlValue::Streams(found) = output.value {
@@ -362,6 +379,8 @@ fn add_stats(all: &mut QueryStats, one: &QueryStats) {
     all.result_cache_hits += one.result_cache_hits;
     all.pages_corrupt += one.pages_corrupt;
     all.peak_memory_bytes = all.peak_memory_bytes.max(one.peak_memory_bytes);
+    // All of them waited once, together.
+    all.queued_ns = all.queued_ns.max(one.queued_ns);
     all.elapsed_ns += one.elapsed_ns;
 }
 

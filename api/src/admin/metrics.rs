@@ -11,6 +11,7 @@ use garner_storage::model::Signal;
 use garner_storage::object::{BucketCounts, Verb};
 
 use super::cache_metrics::cache_metrics;
+use super::query_metrics::query_metrics;
 use super::upkeep_metrics::upkeep_metrics;
 use crate::server::SharedApp;
 
@@ -58,6 +59,7 @@ pub async fn metrics(State(app): State<SharedApp>) -> Response {
         "memory.limit as it is in force.",
         limit,
     );
+    query_metrics(&app.engine.gate_counts(), &mut page);
     storage_metrics(&app, &mut page);
     upkeep_metrics(&app.storage.upkeep_status(), &mut page);
     let content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -7,6 +7,7 @@ pub mod flush;
 pub mod log_level;
 pub mod metrics;
 pub mod pages;
+mod query_metrics;
 pub mod ready;
 pub mod shutdown;
 pub mod upkeep;

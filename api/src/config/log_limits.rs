@@ -71,7 +71,7 @@ impl LogSettings {
                 "limits.query_timeout",
                 &DURATION,
                 "1m",
-                "How long a query of either language may run.",
+                "How long a query of either language may take, its wait for a turn (`query.max_concurrent`) counted.",
             )?,
             pattern_memory_bytes: from.get(
                 "limits.pattern_memory",

@@ -2,7 +2,7 @@
 //!
 //! [`raw`] holds what was given by flags, `GARNER_…` variables and the TOML file; [`reader`] turns it into typed values
 //! and remembers what was asked for; each group of settings is declared by one file ([`server`], [`storage`], [`cache`],
-//! [`log_limits`], [`metric_limits`], [`retention`], [`promql`]); [`Settings`] is the resolved whole. `docs/configuration.md`
+//! [`log_limits`], [`metric_limits`], [`retention`], [`promql`], [`query`]); [`Settings`] is the resolved whole. `docs/configuration.md`
 //! lists every key.
 
 pub mod cache;
@@ -15,6 +15,7 @@ pub mod metric_limits;
 mod otlp;
 mod otlp_metrics;
 pub mod promql;
+pub mod query;
 pub mod raw;
 pub mod reader;
 pub mod retention;

@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::log_limits::LogSettings;
 use super::metric_limits::MetricSettings;
 use super::promql;
+use super::query::QuerySettings;
 use super::raw::RawSettings;
 use super::reader::{Declared, Effective, Reader};
 use super::retention;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub logs: LogSettings,
     /// `[limits.metrics]`.
     pub metrics: MetricSettings,
+    /// `[query]`.
+    pub query: QuerySettings,
     /// `[promql]`.
     pub promql: PromqlSettings,
     /// All of them as they were written, without secrets.
@@ -58,6 +61,7 @@ impl Settings {
             deletes: DeleteSettings::read(&mut reader)?,
             logs: LogSettings::read(&mut reader)?,
             metrics: MetricSettings::read(&mut reader)?,
+            query: QuerySettings::read(&mut reader)?,
             promql: promql::read(&mut reader)?,
             effective: Vec::new(),
         };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::response::Response;
+use garner_query::admission::Turn;
 use garner_query::output::QueryStats;
 use garner_storage::model::{LabelMatcher, Labels, MatchOp, NANOS_PER_MILLI, Signal, TimeRange};
 use garner_storage::scan::{SeriesRequest, StreamVolume, Volume, VolumeGrid};
@@ -103,22 +104,25 @@ pub(super) async fn volumes(
     range: TimeRange,
     width_ns: i64,
 ) -> Result<(Vec<StreamVolume>, QueryStats), Failure> {
-    let started = app.clock.now();
-    let scan = app.scan_context();
-    let request = SeriesRequest {
-        signal: Signal::Logs,
-        matchers,
-        range,
+    let read = async |turn: Turn| {
+        let scan = app.scan_context();
+        let request = SeriesRequest {
+            signal: Signal::Logs,
+            matchers,
+            range,
+        };
+        let selection = App::view_of(&app, &tenants, false)?
+            .select_logs(&request, &scan)
+            .await?;
+        let streams = selection.volumes(width_ns).await?;
+        let stats = QueryStats {
+            queued_ns: turn.waited_ns,
+            elapsed_ns: u64::try_from(app.clock.now().saturating_sub(turn.started_ns)).unwrap_or(0),
+            ..QueryStats::default()
+        };
+        Ok((streams, stats))
     };
-    let selection = App::view_of(&app, &tenants, false)?
-        .select_logs(&request, &scan)
-        .await?;
-    let streams = selection.volumes(width_ns).await?;
-    let stats = QueryStats {
-        elapsed_ns: u64::try_from(app.clock.now().saturating_sub(started)).unwrap_or(0),
-        ..QueryStats::default()
-    };
-    Ok((streams, stats))
+    app.engine.in_turn(tenants.first()?, None, read).await
 }
 
 /// By which labels volumes are summed.

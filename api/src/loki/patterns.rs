@@ -10,7 +10,7 @@ use garner_storage::model::NANOS_PER_SECOND;
 use super::params::{bounds, step};
 use crate::error::{Failure, TextFailure};
 use crate::json::{push_int, push_string};
-use crate::server::{ReadAsk, SharedApp, loki_json};
+use crate::server::{ReadAsk, SharedApp, Written, answer, loki_json};
 
 /// Answers one request. Of several tenants the patterns stand one behind the other.
 pub async fn patterns(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Response, TextFailure> {
@@ -20,11 +20,22 @@ pub async fn patterns(State(app): State<SharedApp>, ask: ReadAsk) -> Result<Resp
     let wrong = |error: garner_query::logql::error::ParseError| Failure::bad_data(error.to_string());
     let parsed = parse_matchers(ask.params.get("query"), true).map_err(wrong)?;
     let compiled = matchers::compile_all(&parsed).map_err(wrong)?;
-    let mut series = Vec::new();
-    for tenant in ask.tenants.all() {
-        series.extend(app.patterns.query(tenant, &compiled, start_ns, end_ns, step_ns, now_ns));
-    }
-    Ok(loki_json(encode(&series)))
+    let shared = app.clone();
+    let work = async move {
+        let read = async |_| {
+            let mut series = Vec::new();
+            for tenant in ask.tenants.all() {
+                series.extend(
+                    shared
+                        .patterns
+                        .query(tenant, &compiled, start_ns, end_ns, step_ns, now_ns),
+                );
+            }
+            Ok::<_, Failure>(Written(encode(&series)))
+        };
+        shared.engine.in_turn(ask.tenants.first()?, None, read).await
+    };
+    Ok(answer(&app, work, |written| written, loki_json).await?)
 }
 
 fn encode(series: &[PatternSeries]) -> Vec<u8> {

@@ -37,11 +37,12 @@ pub fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, entries: usize) {
     // Writing into a string cannot fail.
     let _ = write!(
         text,
-        r#"{{"summary":{{"bytesProcessedPerSecond":{},"linesProcessedPerSecond":{},"totalBytesProcessed":{},"totalLinesProcessed":{},"execTime":{seconds},"queueTime":0,"subqueries":0,"totalEntriesReturned":{entries},"splits":0,"shards":0,"totalPostFilterLines":{},"totalStructuredMetadataBytesProcessed":0}}"#,
+        r#"{{"summary":{{"bytesProcessedPerSecond":{},"linesProcessedPerSecond":{},"totalBytesProcessed":{},"totalLinesProcessed":{},"execTime":{seconds},"queueTime":{},"subqueries":0,"totalEntriesReturned":{entries},"splits":0,"shards":0,"totalPostFilterLines":{},"totalStructuredMetadataBytesProcessed":0}}"#,
         per_second(stats.bytes),
         per_second(stats.rows),
         stats.bytes,
         stats.rows,
+        stats.queued_ns as f64 / 1e9,
         stats.rows_passed,
     );
     text.push_str(r#","querier":{"querierExecTime":0,"store":"#);

@@ -182,17 +182,18 @@ impl Encode for QueryAnswer {
     }
 }
 
-/// The cost in the names of prometheus `util/stats/query_stats.go`. All time counts as evaluation; the peak is memory in
+/// The cost in the names of prometheus `util/stats/query_stats.go`. All time after the queue counts as evaluation; the peak is memory in
 /// samples of 16 bytes. The lists per step stand behind a feature flag there and are not kept here.
 fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
-    let seconds = stats.elapsed_ns as f64 / NANOS_PER_SECOND as f64;
+    let seconds = |ns: u64| ns as f64 / NANOS_PER_SECOND as f64;
+    let (queued, evaluated) = (seconds(stats.queued_ns), seconds(stats.elapsed_ns));
     for (name, seconds) in [
-        (r#","stats":{"timings":{"evalTotalTime":"#, seconds),
+        (r#","stats":{"timings":{"evalTotalTime":"#, evaluated),
         (r#","resultSortTime":"#, 0.0),
         (r#","queryPreparationTime":"#, 0.0),
-        (r#","innerEvalTime":"#, seconds),
-        (r#","execQueueTime":"#, 0.0),
-        (r#","execTotalTime":"#, seconds),
+        (r#","innerEvalTime":"#, evaluated),
+        (r#","execQueueTime":"#, queued),
+        (r#","execTotalTime":"#, queued + evaluated),
     ] {
         out.extend_from_slice(name.as_bytes());
         push_prometheus_float(out, seconds);

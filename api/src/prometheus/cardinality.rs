@@ -30,7 +30,7 @@ const MAX_TSDB_LIMIT: i64 = 10_000;
 /// `/api/v1/cardinality/label_names`
 pub async fn label_names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
     let (matchers, limit, back) = (selector(&ask.params)?, limit(&ask.params)?, count_method(&ask.params)?);
-    let query = recent(&app, &ask, matchers, back)?;
+    let query = recent(&app, &ask, matchers, back);
     let data = run_query(&app, async move {
         let series = query.series().await?;
         let counts = Counts::of(&series);
@@ -61,7 +61,7 @@ pub async fn label_values(State(app): State<SharedApp>, ask: Ask) -> Result<Resp
     names.sort();
     names.dedup();
     let (matchers, limit, back) = (selector(&ask.params)?, limit(&ask.params)?, count_method(&ask.params)?);
-    let query = recent(&app, &ask, matchers, back)?;
+    let query = recent(&app, &ask, matchers, back);
     let data = run_query(&app, async move {
         let series = query.series().await?;
         let counts = Counts::of(&series);
@@ -97,7 +97,7 @@ pub async fn active_series(State(app): State<SharedApp>, ask: Ask) -> Result<Res
     if ask.params.all("selector").next().is_none() {
         return Err(Failure::bad_data("missing 'selector' parameter").into());
     }
-    let query = recent(&app, &ask, selector(&ask.params)?, ACTIVE_NS)?;
+    let query = recent(&app, &ask, selector(&ask.params)?, ACTIVE_NS);
     let series = crate::server::answer(&app, query.series(), ActiveSeries::new, prometheus_json).await?;
     Ok(series)
 }
@@ -115,7 +115,7 @@ pub async fn tsdb(State(app): State<SharedApp>, ask: Ask) -> Result<Response, Js
         },
     };
     let now = app.clock.now();
-    let query = recent(&app, &ask, Vec::new(), HEAD_NS)?;
+    let query = recent(&app, &ask, Vec::new(), HEAD_NS);
     let data = run_query(&app, async move {
         let series = query.series().await?;
         let counts = Counts::of(&series);
@@ -184,7 +184,7 @@ fn most<N: Ord + Copy>(items: impl Iterator<Item = (N, u64)>, limit: usize) -> V
 }
 
 /// The series that may have samples since `back` nanoseconds ago.
-fn recent(app: &SharedApp, ask: &Ask, matchers: Vec<LabelMatcher>, back: i64) -> Result<MetadataQuery, Failure> {
+fn recent(app: &SharedApp, ask: &Ask, matchers: Vec<LabelMatcher>, back: i64) -> MetadataQuery {
     let now = app.clock.now();
     let range = TimeRange::closed(now.saturating_sub(back), i64::MAX);
     MetadataQuery::new(app, &ask.tenant, Signal::Metrics, range, vec![matchers])

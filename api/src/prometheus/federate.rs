@@ -47,8 +47,11 @@ pub async fn federate(State(app): State<SharedApp>, ask: Ask) -> Result<Response
     let now = app.clock.now();
     let lookback = i64::try_from(app.engine.limits().lookback_delta.as_nanos()).unwrap_or(i64::MAX);
     let range = TimeRange::closed(now.saturating_sub(lookback), now);
-    let query = SampleQuery::new(&app, &ask.tenant)?;
-    let work = async move { newest(&query, selectors, range).await };
+    let shared = app.clone();
+    let work = async move {
+        let read = async |_| newest(&SampleQuery::new(&shared, &ask.tenant)?, selectors, range).await;
+        shared.engine.in_turn(&ask.tenant, None, read).await
+    };
     let mut response = answer(
         &app,
         work,

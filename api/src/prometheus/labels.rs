@@ -17,7 +17,7 @@ pub async fn names(State(app): State<SharedApp>, ask: Ask) -> Result<Response, J
     let limit = limit(&ask.params)?;
     let range = metadata_range(&ask.params)?;
     let selectors = matcher_sets(&ask.params)?;
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors);
     let stats = query.stats();
     Ok(answer(
         &app,
@@ -37,7 +37,7 @@ pub async fn values(State(app): State<SharedApp>, Path(name): Path<String>, ask:
     let limit = limit(&ask.params)?;
     let range = metadata_range(&ask.params)?;
     let selectors = matcher_sets(&ask.params)?;
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors);
     let stats = query.stats();
     let work = async move { query.label_values(&name).await };
     Ok(answer(

@@ -17,7 +17,7 @@ pub async fn metadata(State(app): State<SharedApp>, ask: Ask) -> Result<Response
     let per_metric = number(&ask.params, "limit_per_metric")?.and_then(|n| usize::try_from(n).ok());
     let per_metric = per_metric.filter(|n| *n > 0).unwrap_or(usize::MAX);
     let metric = ask.params.get("metric").to_string();
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, TimeRange::ALL, Vec::new())?;
+    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, TimeRange::ALL, Vec::new());
     Ok(answer(
         &app,
         query.metric_metadata(),

@@ -20,7 +20,7 @@ pub async fn series(State(app): State<SharedApp>, ask: Ask) -> Result<Response, 
     let range = metadata_range(&ask.params)?;
     // Here alone Prometheus names the parameter before the reason.
     let selectors = matcher_sets(&ask.params).map_err(|failure| invalid("match[]", failure.message()))?;
-    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors)?;
+    let query = MetadataQuery::new(&app, &ask.tenant, Signal::Metrics, range, selectors);
     let stats = query.stats();
     Ok(answer(
         &app,

@@ -66,6 +66,7 @@ impl App {
         let limits = EngineLimits {
             max_query_memory_bytes: settings.logs.max_query_memory_bytes,
             timeout: settings.logs.query_timeout,
+            gate: settings.query.gate(query_runtime.metrics().num_workers()),
             promql: settings.promql,
             result_cache_bytes: settings.storage.result_cache_bytes,
             target_partitions: query_runtime.metrics().num_workers(),
@@ -96,8 +97,7 @@ impl App {
             several => TenantsReader::new(Arc::new(self.storage.clone()), several, labelled),
         };
         // Which tenant is asked for makes no difference to this reader.
-        let any = tenants.all().first().ok_or_else(|| Failure::bad_data("no org id"))?;
-        Ok(reader.view(any)?)
+        Ok(reader.view(tenants.first()?)?)
     }
 
     /// What scans of a request share that the engine does not run.

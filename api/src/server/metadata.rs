@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use garner_query::engine::Engine;
+use garner_query::tenants::TenantsReader;
 use garner_storage::memory::QueryMemory;
 use garner_storage::model::{Exemplar, LabelMatcher, Labels, MetadataMap, SeriesKey, Signal, TenantId, TimeRange};
 use garner_storage::scan::{ScanContext, ScanStats, SeriesRequest, StoreReader, StoreView};
@@ -12,9 +14,15 @@ use crate::error::Failure;
 use crate::tenant::Tenants;
 
 /// A question about a tenant's series.
+///
+/// Names and values of labels come out of the index and are answered at once. What has to hold every label set that
+/// matches costs memory as queries do, and has its turn among them.
 #[derive(Debug)]
 pub struct MetadataQuery {
-    view: Arc<dyn StoreView>,
+    engine: Engine,
+    reader: Arc<dyn StoreReader>,
+    /// In whose queue it waits; of several tenants the first.
+    tenant: TenantId,
     memory: QueryMemory,
     stats: Arc<ScanStats>,
     signal: Signal,
@@ -24,15 +32,15 @@ pub struct MetadataQuery {
 }
 
 impl MetadataQuery {
-    /// Takes the tenant's view.
+    /// Of one tenant.
     pub fn new(
         app: &App,
         tenant: &TenantId,
         signal: Signal,
         range: TimeRange,
         selectors: Vec<Vec<LabelMatcher>>,
-    ) -> Result<Self, Failure> {
-        Ok(Self::over(app, app.storage.view(tenant)?, signal, range, selectors))
+    ) -> Self {
+        Self::over(app, app.engine.reader(), tenant, signal, range, selectors)
     }
 
     /// Of the logs of one or several tenants; of several, each series carries its tenant.
@@ -42,13 +50,24 @@ impl MetadataQuery {
         range: TimeRange,
         selectors: Vec<Vec<LabelMatcher>>,
     ) -> Result<Self, Failure> {
-        let view = app.view_of(tenants, true)?;
-        Ok(Self::over(app, view, Signal::Logs, range, selectors))
+        let reader: Arc<dyn StoreReader> = match tenants.all() {
+            [_] => app.engine.reader(),
+            several => Arc::new(TenantsReader::new(app.engine.reader(), several, true)),
+        };
+        Ok(Self::over(
+            app,
+            reader,
+            tenants.first()?,
+            Signal::Logs,
+            range,
+            selectors,
+        ))
     }
 
     fn over(
         app: &App,
-        view: Arc<dyn StoreView>,
+        reader: Arc<dyn StoreReader>,
+        tenant: &TenantId,
         signal: Signal,
         range: TimeRange,
         mut selectors: Vec<Vec<LabelMatcher>>,
@@ -57,13 +76,20 @@ impl MetadataQuery {
             selectors.push(Vec::new());
         }
         MetadataQuery {
-            view,
+            engine: app.engine.clone(),
+            reader,
+            tenant: tenant.clone(),
             memory: app.accountant.query(app.settings.logs.max_query_memory_bytes),
             stats: Arc::default(),
             signal,
             range,
             selectors,
         }
+    }
+
+    /// What can be read now.
+    fn view(&self) -> Result<Arc<dyn StoreView>, Failure> {
+        Ok(self.reader.view(&self.tenant)?)
     }
 
     /// What the question costs, while it is answered.
@@ -85,10 +111,14 @@ impl MetadataQuery {
 
     /// The series, each once, in the store's order.
     pub async fn series(self) -> Result<Vec<Labels>, Failure> {
-        let scan = self.scan();
+        self.engine.in_turn(&self.tenant, None, |_| self.all_series()).await
+    }
+
+    async fn all_series(&self) -> Result<Vec<Labels>, Failure> {
+        let (view, scan) = (self.view()?, self.scan());
         let mut all = Vec::new();
         for request in self.requests() {
-            let found = self.view.series(&request, &scan).await?;
+            let found = view.series(&request, &scan).await?;
             self.memory
                 .try_grow(found.iter().map(|l| l.size_bytes() as u64 + 24).sum())?;
             all.extend(found);
@@ -104,10 +134,14 @@ impl MetadataQuery {
 
     /// Their exemplars, each once, by series in the store's order.
     pub async fn exemplars(self) -> Result<Vec<(Labels, Vec<Exemplar>)>, Failure> {
-        let scan = self.scan();
+        self.engine.in_turn(&self.tenant, None, |_| self.all_exemplars()).await
+    }
+
+    async fn all_exemplars(&self) -> Result<Vec<(Labels, Vec<Exemplar>)>, Failure> {
+        let (view, scan) = (self.view()?, self.scan());
         let mut all: BTreeMap<SeriesKey, Vec<Exemplar>> = BTreeMap::new();
         for request in self.requests() {
-            for (labels, exemplars) in self.view.exemplars(&request, &scan).await? {
+            for (labels, exemplars) in view.exemplars(&request, &scan).await? {
                 let size_bytes: usize = exemplars.iter().map(Exemplar::size_bytes).sum();
                 self.memory.try_grow((size_bytes + labels.size_bytes()) as u64)?;
                 // The range of all requests is the same, so of one series each finds the same.
@@ -119,27 +153,27 @@ impl MetadataQuery {
 
     /// What senders told of their metrics, whatever the selectors.
     pub async fn metric_metadata(self) -> Result<MetadataMap, Failure> {
-        let map = self.view.metric_metadata(&self.scan()).await?;
+        let map = self.view()?.metric_metadata(&self.scan()).await?;
         self.memory.try_grow(map.size_bytes() as u64)?;
         Ok(map)
     }
 
     /// Names of their labels, sorted.
     pub async fn label_names(self) -> Result<Vec<String>, Failure> {
-        let scan = self.scan();
+        let (view, scan) = (self.view()?, self.scan());
         let mut all = Vec::new();
         for request in self.requests() {
-            all.push(self.view.label_names(&request, &scan).await?);
+            all.push(view.label_names(&request, &scan).await?);
         }
         Ok(union(all))
     }
 
     /// Values of one of their labels, sorted.
     pub async fn label_values(self, name: &str) -> Result<Vec<String>, Failure> {
-        let scan = self.scan();
+        let (view, scan) = (self.view()?, self.scan());
         let mut all = Vec::new();
         for request in self.requests() {
-            all.push(self.view.label_values(name, &request, &scan).await?);
+            all.push(view.label_values(name, &request, &scan).await?);
         }
         Ok(union(all))
     }

@@ -2,6 +2,7 @@
 //! life of the process through the real binary.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod admission;
 mod bad_input;
 mod bodies;
 mod damage;

@@ -18,6 +18,7 @@ use super::parser::{parse, parse_for_printing};
 use super::pipeline::decode_pairs;
 use super::selector::LineSelector;
 use super::{matchers, printer};
+use crate::admission::Turn;
 use crate::context::QueryContext;
 use crate::engine::{Engine, EngineQuery, QueryOptions};
 use crate::error::{QueryError, QueryErrorKind};
@@ -102,8 +103,9 @@ impl Engine {
     ) -> Result<LogqlOutput, QueryError> {
         match parse(text)? {
             Expr::Log(log) => {
-                self.lines(tenant, &log, TimeRange::new(start_ns, end_ns), options)
-                    .await
+                let range = TimeRange::new(start_ns, end_ns);
+                let lines = |turn| self.lines(tenant, &log, range, options, turn);
+                self.in_turn(tenant, options.timeout, lines).await
             }
             Expr::Metric(metric) => {
                 let step_ns = step_ns.max(1);
@@ -156,12 +158,14 @@ impl Engine {
         })
     }
 
-    async fn lines(
+    /// The lines of a log query that has its turn.
+    pub(crate) async fn lines(
         &self,
         tenant: &TenantId,
         log: &LogExpr,
         range: TimeRange,
         options: LogqlOptions,
+        turn: Turn,
     ) -> Result<LogqlOutput, QueryError> {
         let request = SeriesRequest {
             signal: Signal::Logs,
@@ -169,38 +173,22 @@ impl Engine {
             range,
         };
         let filter = Arc::new(LineSelector::compile(log)?);
-        let started = self.now_ns();
-        let query = self.context(
-            tenant,
-            QueryOptions {
-                timeout: options.timeout,
-                ..QueryOptions::default()
-            },
-        )?;
-        let running = async {
-            let selection = query.select_logs(&request).await?;
-            let split = selection.estimated_rows() >= MIN_ROWS_TO_SPLIT && selection.stream_count() > 1;
-            let plan = OperatorExec::plan(LogSelect {
-                tenant: tenant.clone(),
-                request: request.clone(),
-                filter,
-                order: options.order,
-                limit: options.limit,
-                partitions: if split { query.target_partitions() } else { 1 },
-                rows: usize::try_from(selection.estimated_rows()).unwrap_or(usize::MAX),
-            });
-            self.collect_lines(Gather::one_partition(plan), &query, &options).await
-        };
-        let streams = match tokio::time::timeout(query.timeout(), running).await {
-            Ok(streams) => streams?,
-            Err(_) => {
-                return Err(QueryError::new(
-                    QueryErrorKind::Timeout,
-                    "query timed out in query execution",
-                ));
-            }
-        };
-        let stats = self.stats(&query, self.now_ns().saturating_sub(started));
+        let query = self.turn_context(tenant, turn, QueryOptions::default())?;
+        let selection = query.select_logs(&request).await?;
+        let split = selection.estimated_rows() >= MIN_ROWS_TO_SPLIT && selection.stream_count() > 1;
+        let plan = OperatorExec::plan(LogSelect {
+            tenant: tenant.clone(),
+            request: request.clone(),
+            filter,
+            order: options.order,
+            limit: options.limit,
+            partitions: if split { query.target_partitions() } else { 1 },
+            rows: usize::try_from(selection.estimated_rows()).unwrap_or(usize::MAX),
+        });
+        let streams = self
+            .collect_lines(Gather::one_partition(plan), &query, &options)
+            .await?;
+        let stats = self.stats(&query, turn.started_ns, turn.waited_ns);
         Ok(LogqlOutput {
             value: LogqlValue::Streams(streams),
             warnings: stats.damage_warning().into_iter().collect(),

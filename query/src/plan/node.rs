@@ -309,6 +309,21 @@ impl VectorPlan {
         }
     }
 
+    /// Whether evaluating it may read rows. What is only made of numbers and times does not (`1 + 1`, `vector(1)`).
+    pub fn reads(&self) -> bool {
+        match self {
+            VectorPlan::Number(_) | VectorPlan::String(_) | VectorPlan::Time => false,
+            VectorPlan::Vector(input)
+            | VectorPlan::Scalar(input)
+            | VectorPlan::Negate(input)
+            | VectorPlan::StepInvariant(input) => input.reads(),
+            VectorPlan::Binary { left, right, .. } | VectorPlan::Set { left, right, .. } => {
+                left.reads() || right.reads()
+            }
+            _ => true,
+        }
+    }
+
     /// Whether this node yields one value at each step.
     pub fn is_scalar(&self) -> bool {
         self.quantity() == Quantity::Scalar

@@ -120,23 +120,39 @@ impl ResultCache {
         }
     }
 
-    /// What is kept under `key`, where it is what `query` would give now: each of its reads finds the same rows.
-    pub(crate) async fn exact(
+    /// What is kept under `key`, exact or not.
+    pub(crate) fn get(&self, key: &ResultKey) -> Option<Arc<KeptResult>> {
+        let mut guard = self.entries.lock();
+        let entries = &mut *guard;
+        let entry = entries.by_key.get_mut(key)?;
+        entries.tick += 1;
+        if let Some(key) = entries.by_use.remove(&entry.used) {
+            entries.by_use.insert(entries.tick, key);
+        }
+        entry.used = entries.tick;
+        Some(Arc::clone(&entry.result))
+    }
+
+    /// Whether what is kept under `key` is what `query` would give now: each of its reads finds the same rows. What is not
+    /// is dropped.
+    pub(crate) async fn is_exact(
         &self,
         key: &ResultKey,
+        kept: &Arc<KeptResult>,
         query: &QueryContext,
-    ) -> Result<Option<Arc<KeptResult>>, QueryError> {
-        let exact = match self.get(key) {
-            Some(kept) if is_exact(&kept, query).await? => Some(kept),
-            Some(kept) => {
-                self.remove(key, &kept);
-                None
-            }
-            None => None,
-        };
-        let counter = if exact.is_some() { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
+    ) -> Result<bool, QueryError> {
+        let exact = is_exact(kept, query).await?;
+        if exact {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.remove(key, kept);
+        }
         Ok(exact)
+    }
+
+    /// Counts a query that is evaluated.
+    pub(crate) fn count_miss(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Keeps what `query` gave, where nothing can change it but what its reads' fingerprints tell.
@@ -159,18 +175,6 @@ impl ResultCache {
             peak_memory_bytes: output.stats.peak_memory_bytes,
         };
         self.insert(key, result);
-    }
-
-    fn get(&self, key: &ResultKey) -> Option<Arc<KeptResult>> {
-        let mut guard = self.entries.lock();
-        let entries = &mut *guard;
-        let entry = entries.by_key.get_mut(key)?;
-        entries.tick += 1;
-        if let Some(key) = entries.by_use.remove(&entry.used) {
-            entries.by_use.insert(entries.tick, key);
-        }
-        entry.used = entries.tick;
-        Some(Arc::clone(&entry.result))
     }
 
     /// Keeps a result in place of an older one of that key, unless it is too large or the process is short of memory even

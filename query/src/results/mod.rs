@@ -19,7 +19,6 @@ mod key;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::KeptResult;
 pub use cache::{ResultCache, ResultCounts};
 pub(crate) use key::ResultKey;
 pub use key::{AskedTimes, Language};

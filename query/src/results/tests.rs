@@ -417,3 +417,36 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_kept_result_waits_for_no_turn() {
+    let fixture = filled().await;
+    assert!(!fixture.ask("sum(m)").await);
+    let limits = fixture.cached.limits().gate;
+    let mut holders = Vec::new();
+    for _ in 0..limits.max_concurrent {
+        holders.push(fixture.cached.gate().enter(&tenant("a")).await.unwrap());
+    }
+    assert!(fixture.ask("sum(m)").await);
+    // What is not kept waits, and is answered from what an equal one has kept in the meantime.
+    let ask = || {
+        let (tenant, options) = (tenant("a"), QueryOptions::default());
+        let engine = fixture.cached.clone();
+        async move {
+            let end = NOW + 10 * MINUTE;
+            engine
+                .promql_range(&tenant, "max(m)", NOW, end, MINUTE, options)
+                .await
+                .unwrap()
+        }
+    };
+    let clock = fixture.store.clock.clone();
+    let (first, second, ()) = tokio::join!(ask(), ask(), async {
+        clock.advance(Duration::from_millis(1));
+        // One at a time.
+        holders.pop();
+    });
+    assert_eq!((first.stats.result_cache_hits, second.stats.result_cache_hits), (0, 1));
+    assert!(first.stats.queued_ns > 0 && second.stats.queued_ns > 0);
+    same(second, first);
+}

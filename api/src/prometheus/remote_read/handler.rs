@@ -27,14 +27,20 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let (body, _held) = read_body(&parts.headers, body, &app.settings.server, &app.accountant).await?;
     let request = ReadRequest::decode(&body)?;
     let selections = request.queries.iter().map(selection).collect::<Result<Vec<_>, _>>()?;
-    let query = SampleQuery::new(&app, &tenant)?;
+    let shared = app.clone();
     let response = match request.answer {
         ReadAnswer::Samples => {
-            let work = async move { samples(query, selections).await };
+            let work = async move {
+                let read = async |_| samples(SampleQuery::new(&shared, &tenant)?, selections).await;
+                shared.engine.in_turn(&tenant, None, read).await
+            };
             answer(&app, work, |block| block, snappy_response).await?
         }
         ReadAnswer::XorChunks => {
-            let work = async move { all_chunks(query, selections).await };
+            let work = async move {
+                let read = async |_| all_chunks(SampleQuery::new(&shared, &tenant)?, selections).await;
+                shared.engine.in_turn(&tenant, None, read).await
+            };
             answer(&app, work, |frames| frames, chunked_response).await?
         }
     };
