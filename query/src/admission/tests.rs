@@ -261,7 +261,8 @@ async fn time_in_the_queue_counts() {
     let counts = engine.gate_counts();
     assert_eq!((counts.timed_out, counts.left, counts.waiting), (4, 0, 0));
     drop(holder);
-    assert!(engine.promql_instant(&a, "m", 0, promql).await.is_ok());
+    // With the engine's own time, since a busy machine may need more than a short one.
+    assert!(engine.promql_instant(&a, "m", 0, QueryOptions::default()).await.is_ok());
 }
 
 #[tokio::test]
