@@ -1,15 +1,20 @@
 //! `/config` and `/config/tenant/v1/limits`: the settings in force as YAML, in the shape of Loki's (loki
 //! `pkg/loki/config_handler.go`) with garner's names; secrets are left out.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use garner_storage::model::Signal;
+use garner_storage::retention::StreamRule;
 use http::header;
 
+use crate::config::duration::format_duration;
 use crate::config::raw::RawValue;
 use crate::config::reader::Effective;
 use crate::error::TextFailure;
+use crate::loki::drilldown::selector;
 use crate::params::Params;
 use crate::server::{Ask, SharedApp};
 
@@ -27,15 +32,32 @@ pub async fn config(State(app): State<SharedApp>, request: axum::extract::Reques
     page(text)
 }
 
-/// The limits of the asking tenant, by Loki's names. They are the same for all tenants.
-pub async fn tenant_limits(State(app): State<SharedApp>, _ask: Ask) -> Result<Response, TextFailure> {
+/// The limits of the asking tenant, by Loki's names. All but retention are the same for all tenants.
+pub async fn tenant_limits(State(app): State<SharedApp>, ask: Ask) -> Result<Response, TextFailure> {
+    let retention = app.settings.storage.store.retention.rules(&ask.tenant, Signal::Logs);
+    let period = RawValue::Scalar(format_duration(retention.period));
+    let streams = RawValue::Tables(retention.streams.iter().map(rule_table).collect());
     let limits = app.settings.effective.iter().filter_map(|setting: &Effective| {
         let name = setting.key.strip_prefix("limits.")?;
-        (!name.starts_with("metrics.")).then_some((name, &setting.value))
+        let value = match name {
+            "retention_period" => &period,
+            "retention_stream" => &streams,
+            _ => &setting.value,
+        };
+        (!name.starts_with("metrics.")).then_some((name, value))
     });
     let mut text = String::new();
     push_yaml(&mut text, limits);
     Ok(page(text))
+}
+
+fn rule_table(rule: &StreamRule) -> BTreeMap<String, String> {
+    let row = [
+        ("period", format_duration(rule.period)),
+        ("priority", rule.priority.to_string()),
+        ("selector", selector(&rule.matchers)),
+    ];
+    row.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }
 
 fn page(text: String) -> Response {

@@ -301,6 +301,17 @@ async fn older_paths_and_pages_answer() {
     assert_eq!(get("/api/prom/series", &[]).await.json()["status"], "success");
     let limits = get("/loki/api/v1/drilldown-limits", &[]).await.json();
     assert_eq!(limits["limits"]["volume_enabled"], true);
+    let names: Vec<&String> = limits["limits"].as_object().unwrap().keys().collect();
+    // All that Loki publishes by default; the rules of retention only where there are some.
+    let published = "discover_log_levels discover_service_name log_level_fields max_entries_limit_per_query \
+                     max_line_size_truncate max_query_bytes_read max_query_length max_query_lookback max_query_range \
+                     max_query_series metric_aggregation_enabled otlp_config pattern_persistence_enabled query_timeout \
+                     retention_period volume_enabled volume_max_series";
+    assert_eq!(names, published.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(limits["limits"]["retention_period"], "0s");
+    let resource = &limits["limits"]["otlp_config"]["resource_attributes"]["attributes_config"];
+    assert_eq!(resource[0]["action"], "index_label");
+    assert_eq!(resource[0]["attributes"][0], "service.name");
     assert!(get("/services", &[]).await.text.contains("store => Running"));
     assert!(
         get("/log_level", &[])
@@ -319,4 +330,53 @@ async fn older_paths_and_pages_answer() {
         400,
         "rpc error: code = Code(400) desc = legacy endpoints only support streams result type",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_a_tenant_are_its_own() {
+    let settings = r#"
+[limits]
+retention_period = "30d"
+[limits.otlp_config]
+default_resource_attributes_as_index_labels = []
+resource_attributes = ["index_label=team", "drop=~secret[.].*"]
+scope_attributes = ["drop=scope"]
+severity_text_as_label = true
+[[overrides.own.retention_stream]]
+selector = '{env="dev", app=~"a|b"}'
+priority = 3
+period = "24h"
+"#;
+    let server = Server::with(settings).await;
+    let limits = async |tenant: &str| {
+        let reply = server.get_as(Some(tenant), "/loki/api/v1/drilldown-limits", &[]).await;
+        reply.expect(200).json()["limits"].clone()
+    };
+    let (own, other) = (limits("own").await, limits("other").await);
+    assert_eq!(other["retention_period"], "30d");
+    assert!(other.get("retention_stream").is_none());
+    let rule = json!({"period": "1d", "priority": 3, "selector": r#"{env="dev", app=~"a|b"}"#});
+    assert_eq!(own["retention_stream"], json!([rule]));
+    let otlp = json!({
+        "resource_attributes": {"attributes_config": [
+            {"action": "index_label", "attributes": ["team"]},
+            {"action": "drop", "regex": "secret[.].*"},
+        ]},
+        "scope_attributes": [{"action": "drop", "attributes": ["scope"]}],
+        "severity_text_as_label": true,
+    });
+    assert_eq!(own["otlp_config"], otlp);
+    let page = async |tenant: &str| {
+        server
+            .get_as(Some(tenant), "/config/tenant/v1/limits", &[])
+            .await
+            .expect(200)
+            .text
+    };
+    assert!(
+        page("own").await.contains(
+            "\nretention_period: 30d\nretention_stream:\n    - period: 1d\n      priority: 3\n      selector: "
+        )
+    );
+    assert!(page("other").await.contains("\nretention_stream: []\n"));
 }
