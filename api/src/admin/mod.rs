@@ -4,6 +4,7 @@ mod cache_metrics;
 pub mod compact;
 pub mod config_page;
 pub mod flush;
+pub mod lifecycle;
 pub mod log_level;
 pub mod metrics;
 pub mod pages;

@@ -1,5 +1,7 @@
 //! Lists that garner has nothing for, in the shapes that clients read: targets, rules, alerts.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use garner_query::promql::parse_metric_selector;
 
@@ -29,6 +31,36 @@ pub async fn targets_metadata(ask: Ask) -> Result<Response, JsonFailure> {
 /// `/api/v1/scrape_pools`
 pub async fn scrape_pools(_ask: Ask) -> Response {
     prometheus_json(r#"{"status":"success","data":{"scrapePools":[]}}"#)
+}
+
+/// `/api/v1/scrape_pools/config`: there is none of any name.
+pub async fn scrape_pool_config(ask: Ask) -> JsonFailure {
+    match ask.params.get("scrapePool") {
+        "" => Failure::bad_data("no scrapePool parameter provided").into(),
+        pool => unknown_pool(pool),
+    }
+}
+
+/// `/api/v1/targets/relabel_steps`
+pub async fn relabel_steps(ask: Ask) -> JsonFailure {
+    let labels = ask.params.get("labels");
+    match ask.params.get("scrapePool") {
+        "" => Failure::bad_data("no scrapePool parameter provided").into(),
+        _ if labels.is_empty() => Failure::bad_data("no labels parameter provided").into(),
+        pool => match serde_json::from_str::<BTreeMap<String, String>>(labels) {
+            Ok(_) => unknown_pool(pool),
+            Err(error) => Failure::bad_data(format!("error parsing labels: {error}")).into(),
+        },
+    }
+}
+
+/// Text of prometheus `scrape/manager.go`, `ScrapePoolConfig`.
+fn unknown_pool(pool: &str) -> JsonFailure {
+    let text = format!(
+        "error retrieving scrape config: scrape pool {} not found",
+        go_quote(pool)
+    );
+    Failure::bad_data(text).into()
 }
 
 /// `/api/v1/alertmanagers`

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, header};
 
 use super::app::SharedApp;
@@ -160,6 +160,7 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/runtimeinfo", get(status::runtimeinfo))
         .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/walreplay", get(status::walreplay))
         .route("/api/v1/status/tsdb", get(cardinality::tsdb))
         .route(
             "/api/v1/cardinality/label_names",
@@ -195,7 +196,9 @@ fn prometheus_routes() -> Router<SharedApp> {
         .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/targets", get(empty::targets))
         .route("/api/v1/targets/metadata", get(empty::targets_metadata))
+        .route("/api/v1/targets/relabel_steps", get(empty::relabel_steps))
         .route("/api/v1/scrape_pools", get(empty::scrape_pools))
+        .route("/api/v1/scrape_pools/config", get(empty::scrape_pool_config))
         .route("/api/v1/alertmanagers", get(empty::alertmanagers))
         .route("/api/v1/rules", get(empty::rules))
         .route("/api/v1/alerts", get(empty::alerts))
@@ -211,6 +214,9 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/ready", get(admin::ready::ready))
         .route("/-/ready", get(admin::ready::ready))
         .route("/-/healthy", get(admin::ready::healthy))
+        .route("/-/quit", lifecycle_route())
+        .route("/-/reload", lifecycle_route())
+        .route("/version", get(prometheus::status::version))
         .route("/metrics", get(admin::metrics::metrics))
         .route("/config", get(admin::config_page::config))
         .route("/config/tenant/v1/limits", get(admin::config_page::tenant_limits))
@@ -230,6 +236,8 @@ fn admin_routes() -> Router<SharedApp> {
         .route("/scheduler/ring", get(admin::pages::ring))
         .route("/memberlist", get(admin::pages::memberlist))
         .route("/flush", get(admin::flush::flush).post(admin::flush::flush))
+        // One tenant's rows are not flushed apart: they go with all others.
+        .route("/flush/tenant", post(admin::flush::tenant))
         .route(
             "/ingester/prepare_shutdown",
             get(admin::shutdown::get)
@@ -238,6 +246,11 @@ fn admin_routes() -> Router<SharedApp> {
         )
         .route("/garner/api/v1/admin/compact", post(admin::compact::compact))
         .route("/garner/api/v1/admin/upkeep", get(admin::upkeep::upkeep))
+}
+
+fn lifecycle_route() -> MethodRouter<SharedApp> {
+    use admin::lifecycle::{disabled, wrong_method};
+    get(wrong_method).post(disabled).put(disabled)
 }
 
 /// Go's text for what does not exist.

@@ -16,6 +16,7 @@ mod loki_reads;
 mod otlp_metrics;
 mod process;
 mod prometheus;
+mod prometheus_pages;
 mod prometheus_reads;
 mod prometheus_side;
 mod prometheus_tools;
