@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use garner_storage::clock::Clock;
 use garner_storage::error::Result;
-use garner_storage::model::{Histogram, Labels, SeriesKey, Signal, TenantId, Timestamp};
+use garner_storage::model::{Histogram, Labels, SeriesKey, Signal, TenantId, TimeRange, Timestamp};
 use garner_storage::scan::{
     BatchStream, LineSlice, LogBatch, LogOrder, LogRead, LogSelection, LogSlab, SampleBatch, SampleSelection,
     ScanContext, ScanStats, SeriesRequest, StoreReader, StoreView, StreamVolume, Volume, VolumeGrid,
@@ -333,7 +333,17 @@ impl LogSelection for Logs {
             if columns.lines {
                 batch.lines = Some(BinaryArray::from_vec(lines));
             }
-            slabs.push(Ok(LogSlab { batch, range }));
+            // Of two slabs the other one is left behind the first.
+            let rest = match slabs.is_empty() {
+                true => ranges[1],
+                false => TimeRange::new(range.start, range.start),
+            };
+            slabs.push(Ok(LogSlab {
+                batch,
+                range,
+                rest,
+                page: 0,
+            }));
         }
         stream::iter(slabs).boxed()
     }
@@ -382,7 +392,6 @@ pub fn names_in_docs(heading: &str) -> BTreeSet<String> {
 
 mod tests {
     use futures::TryStreamExt;
-    use garner_storage::model::TimeRange;
     use garner_storage::testing::scan_context;
 
     use super::*;

@@ -148,6 +148,29 @@ impl LogRows {
         self.lines.values_slice().len() + self.times.len() * 32 + sets
     }
 
+    /// The rows at these positions, in this order. Label sets get other numbers, which those who keep them must forget.
+    pub fn pick(self, rows: impl Iterator<Item = usize>) -> Result<LogRows, QueryError> {
+        let LogRows {
+            times,
+            mut lines,
+            keys,
+            sets,
+        } = self;
+        let lines = lines.finish();
+        let [stream, metadata, parsed] = sets.map(|mut sets| sets.values.finish());
+        let [of_stream, of_metadata, of_parsed] = keys;
+        let mut out = LogRows::default();
+        for row in rows {
+            let keys = out.sets(
+                stream.value(of_stream[row] as usize),
+                metadata.value(of_metadata[row] as usize),
+                parsed.value(of_parsed[row] as usize),
+            )?;
+            out.push(times[row], lines.value(row), keys);
+        }
+        Ok(out)
+    }
+
     /// The rows as a batch; there are none afterwards.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut rows = std::mem::take(self);

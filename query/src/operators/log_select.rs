@@ -1,5 +1,5 @@
-//! The leaf of log queries: scans slab by slab from the wanted end, runs the pipeline row by row in time order, and stops
-//! as soon as it has enough.
+//! The leaf of log queries: scans from the wanted end, runs the pipeline row by row, and stops as soon as no row that is left
+//! can be among those wanted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::{LexOrdering, PhysicalSortExpr};
 use futures::{StreamExt, stream};
 use garner_storage::model::{Signal, TenantId};
-use garner_storage::scan::{LogBatch, LogOrder, SeriesRequest};
+use garner_storage::scan::{LogOrder, SeriesRequest};
 
 use super::exec::{Operator, Plan};
-use super::log_input::{FilterWorker, LogFilter, LogRows, log_schema};
+use super::log_input::{LogFilter, log_schema};
+use super::log_pick::Picker;
 use super::stream::{MemoryGuard, boxed_with};
 use super::wire::Parts;
 use super::wire::forms::{WireOrder, WireRequest};
@@ -128,74 +129,17 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
     let mut memory = MemoryGuard::new(&query);
     let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.read());
     let mut worker = plan.filter.start();
-    let mut picker = Picker {
-        limit: plan.limit,
-        order: plan.order,
-        rows: LogRows::default(),
-        selected: Vec::new(),
-    };
-    while picker.rows.len() < plan.limit {
+    let mut picker = Picker::new(plan.order, plan.limit);
+    while plan.limit > 0 {
         let Some(slab) = slabs.next().await else { break };
         let slab = slab.map_err(QueryError::from)?;
         query.check()?;
         tokio::task::coop::consume_budget().await;
-        picker.take(&slab.batch, worker.as_mut(), &query)?;
-        memory.resize(picker.rows.size_bytes())?;
-    }
-    Ok(picker.rows.finish()?)
-}
-
-/// Turns the ascending rows of each stream around, so that of those of one time the last written comes first, as in Loki.
-fn last_written_first(selected: &mut [(i64, u32)], offsets: &[u32]) {
-    let mut rest = selected;
-    for end in offsets.iter().skip(1) {
-        let (rows, others) = rest.split_at_mut(rest.partition_point(|(_, row)| row < end));
-        rows.reverse();
-        rest = others;
-    }
-}
-
-struct Picker {
-    limit: usize,
-    order: LogOrder,
-    rows: LogRows,
-    /// Time and row of each row of a batch, in the order wanted.
-    selected: Vec<(i64, u32)>,
-}
-
-impl Picker {
-    /// Rows of a batch between two checks of the deadline.
-    const ROWS_PER_CHECK: usize = 4096;
-
-    fn take(
-        &mut self,
-        batch: &LogBatch,
-        worker: &mut dyn FilterWorker,
-        query: &QueryContext,
-    ) -> Result<(), QueryError> {
-        let mut selected = std::mem::take(&mut self.selected);
-        worker.begin(batch);
-        // Rows of one time come in the order of their streams, which are sorted, and of their arrival.
-        selected.clear();
-        selected.extend(batch.timestamps.iter().copied().zip(0..));
-        match self.order {
-            LogOrder::Backward => {
-                last_written_first(&mut selected, &batch.offsets);
-                selected.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-            }
-            _ => selected.sort_unstable(),
+        picker.take(&slab, worker.as_mut(), || query.check())?;
+        memory.resize(picker.size_bytes())?;
+        if picker.is_settled(slab.rest) {
+            break;
         }
-        for (i, (_, row)) in selected.iter().enumerate() {
-            if self.rows.len() >= self.limit {
-                break;
-            }
-            if i % Self::ROWS_PER_CHECK == 0 {
-                query.check()?;
-            }
-            let stream = batch.offsets.partition_point(|o| *o <= *row).saturating_sub(1);
-            worker.row(batch, stream, *row as usize, &mut self.rows)?;
-        }
-        self.selected = selected;
-        Ok(())
     }
+    Ok(picker.finish()?.finish()?)
 }

@@ -2,8 +2,8 @@
 //!
 //! [`exec`] makes an [`exec::Operator`] an execution plan, [`metered`] counts what it does, [`wire`] sends it elsewhere,
 //! [`stream`] reads and accounts batches, [`rows`] is the shape of row-by-row operators, [`grouping`] and [`match_labels`]
-//! reduce labels. Leaves: [`samples`], and [`log_range`] (with [`log_accumulate`]) and [`log_select`] over the seam of
-//! [`log_input`]. Row by row: [`function`],
+//! reduce labels. Leaves: [`samples`], and [`log_range`] (with [`log_accumulate`]) and [`log_select`] (with [`log_pick`])
+//! over the seam of [`log_input`]. Row by row: [`function`],
 //! [`binary_scalar`], [`label`], [`limit_ratio`], [`subquery`], [`step_invariant`]. Across rows: [`aggregate`] (with
 //! [`fold`], [`histogram_fold`] and [`histogram_cells`]), [`topk`],
 //! [`collect_groups`], [`binary_vector`], [`set_op`], [`buckets`], [`info`], [`absent`], [`sort`], [`unique`], [`gather`],
@@ -29,6 +29,7 @@ pub mod label;
 pub mod limit_ratio;
 pub mod log_accumulate;
 pub mod log_input;
+mod log_pick;
 pub mod log_range;
 pub mod log_select;
 pub mod mark_groups;

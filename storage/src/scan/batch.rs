@@ -2,7 +2,7 @@
 
 use arrow_array::BinaryArray;
 
-use super::{HistogramColumn, HistogramSlice, SampleSink, SampleSlice};
+use super::{HistogramColumn, HistogramSlice, LogRead, SampleSink, SampleSlice};
 use crate::model::Labels;
 
 /// Samples of whole series: row `i` of series `s` lies at `offsets[s] <= i < offsets[s + 1]`.
@@ -96,6 +96,23 @@ pub struct LogBatch {
 }
 
 impl LogBatch {
+    /// No rows, in the columns that `read` asks for.
+    pub fn empty(read: &LogRead) -> Self {
+        LogBatch {
+            streams: Vec::new(),
+            offsets: vec![0],
+            timestamps: Vec::new(),
+            lines: read
+                .columns
+                .lines
+                .then(|| BinaryArray::from_iter_values(std::iter::empty::<&[u8]>())),
+            line_lengths: Vec::new(),
+            metadata_sets: Vec::new(),
+            metadata: Vec::new(),
+            derived: Vec::new(),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.timestamps.len()

@@ -11,6 +11,7 @@ use super::held::Held;
 use super::log_merge::{StreamPiece, append_stream, share_a_time};
 use super::log_rows::{LogRowsBuilder, SetCodes};
 use super::log_stream::stream_pages;
+use super::log_walk::walk_pages;
 use super::selection::{Selection, all_answers};
 use super::slabs::{Slab, SlabPlanner, TARGET_ROWS};
 use super::volume::{StreamVolume, selection_volumes};
@@ -52,7 +53,8 @@ impl LogSelection for MergedLogs {
     fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab> {
         match order {
             LogOrder::Any => stream_pages(&self.0, partition, partitions, &read),
-            _ => slabs(Arc::clone(&self.0), partition, partitions, order, read),
+            LogOrder::Forward | LogOrder::Backward => walk_pages(&self.0, partition, partitions, order, &read),
+            LogOrder::Streams => slabs(Arc::clone(&self.0), partition, partitions, order, read),
         }
     }
 
@@ -128,8 +130,20 @@ impl LogScan {
                 return Ok(Some(LogSlab {
                     batch,
                     range: slab.range,
+                    rest: self.rest_behind(slab.range),
+                    page: 0,
                 }));
             }
+        }
+    }
+
+    /// Where all rows lie that come behind a slab of this range.
+    fn rest_behind(&self, slab: TimeRange) -> TimeRange {
+        let all = self.selection.range;
+        match self.order {
+            LogOrder::Forward => TimeRange::new(slab.end, all.end),
+            LogOrder::Backward => TimeRange::new(all.start, slab.start),
+            LogOrder::Streams | LogOrder::Any => all,
         }
     }
 

@@ -3,6 +3,7 @@
 //! A stream's rows may come so only where no two sources hold rows of it at the same time, since such rows have to be
 //! compared. What is left of streams goes through slabs, as do sources that cannot answer piece by piece.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -21,7 +22,7 @@ pub(super) fn stream_pages(
     partitions: usize,
     read: &LogRead,
 ) -> BatchStream<LogSlab> {
-    let Split { pages, rest } = match split(selection) {
+    let Split { pages, rest } = match Split::of(selection, 0..selection.series.len()) {
         Ok(split) => split,
         Err(error) => return stream::once(async { Err(error) }).boxed(),
     };
@@ -39,48 +40,52 @@ pub(super) fn stream_pages(
 
 /// What is read of one source page by page.
 #[derive(Default)]
-struct Own {
-    ordinals: Vec<u32>,
+pub(super) struct Own {
+    pub ordinals: Vec<u32>,
     /// Where each is in the selection.
-    series: Vec<u32>,
+    pub series: Vec<u32>,
 }
 
-struct Split {
+/// What of a selection can be read page by page, and what has to be merged.
+pub(super) struct Split {
     /// By source.
-    pages: Vec<Own>,
-    rest: Arc<Selection>,
+    pub pages: Vec<Own>,
+    pub rest: Arc<Selection>,
 }
 
-fn split(selection: &Selection) -> Result<Split> {
-    let mut pages: Vec<Own> = selection.sources.iter().map(|_| Own::default()).collect();
-    let mut rest = Selection::empty(selection.sources.clone(), selection.range, &selection.scan);
-    let streams: Vec<bool> = selection.sources.iter().map(|s| s.streams_logs()).collect();
-    let mut left: Vec<Part> = Vec::new();
-    for (series, labels) in selection.series.iter().enumerate() {
-        let parts = selection.parts(series);
-        left.clear();
-        for (i, part) in parts.iter().enumerate() {
-            let alone = || {
-                let mut others = parts.iter().enumerate().filter(|(j, _)| *j != i);
-                others.all(|(_, other)| !other.range.overlaps(&part.range))
-            };
-            if streams[part.source as usize] && alone() {
-                let own = &mut pages[part.source as usize];
-                own.ordinals.push(part.ordinal);
-                own.series.push(series as u32);
-            } else {
-                left.push(*part);
+impl Split {
+    /// The parts of these series.
+    pub fn of(selection: &Selection, series: Range<usize>) -> Result<Split> {
+        let mut pages: Vec<Own> = selection.sources.iter().map(|_| Own::default()).collect();
+        let mut rest = Selection::empty(selection.sources.clone(), selection.range, &selection.scan);
+        let streams: Vec<bool> = selection.sources.iter().map(|s| s.streams_logs()).collect();
+        let mut left: Vec<Part> = Vec::new();
+        for series in series {
+            let parts = selection.parts(series);
+            left.clear();
+            for (i, part) in parts.iter().enumerate() {
+                let alone = || {
+                    let mut others = parts.iter().enumerate().filter(|(j, _)| *j != i);
+                    others.all(|(_, other)| !other.range.overlaps(&part.range))
+                };
+                if streams[part.source as usize] && alone() {
+                    let own = &mut pages[part.source as usize];
+                    own.ordinals.push(part.ordinal);
+                    own.series.push(series as u32);
+                } else {
+                    left.push(*part);
+                }
+            }
+            if !left.is_empty() {
+                rest.push(&selection.series[series], left.iter().copied());
             }
         }
-        if !left.is_empty() {
-            rest.push(labels, left.iter().copied());
-        }
+        rest.account()?;
+        Ok(Split {
+            pages,
+            rest: Arc::new(rest),
+        })
     }
-    rest.account()?;
-    Ok(Split {
-        pages,
-        rest: Arc::new(rest),
-    })
 }
 
 fn pages_of(selection: Arc<Selection>, source: usize, own: Own, read: LogRead, share: Share) -> BatchStream<LogSlab> {
@@ -97,7 +102,7 @@ fn pages_of(selection: Arc<Selection>, source: usize, own: Own, read: LogRead, s
     pieces
         .filter_map(move |piece| {
             let slab = piece.and_then(|piece| {
-                let slab = to_slab(&selection, &series, piece);
+                let slab = to_slab(&selection, &series, piece, selection.range, 0);
                 held.set(batch_bytes(&slab.batch))?;
                 count(&slab.batch, &read, &scan.stats);
                 Ok(slab)
@@ -108,7 +113,8 @@ fn pages_of(selection: Arc<Selection>, source: usize, own: Own, read: LogRead, s
         .boxed()
 }
 
-fn to_slab(selection: &Selection, series: &[u32], piece: LogPiece) -> LogSlab {
+/// The slab of a piece: `rest` and `page` are those of [`LogSlab`].
+pub(super) fn to_slab(selection: &Selection, series: &[u32], piece: LogPiece, rest: TimeRange, page: u32) -> LogSlab {
     let LogPiece { indexes, mut rows } = piece;
     let labels = |index: u32| selection.series[series[index as usize] as usize].clone();
     // A batch has no stream without rows; a filter may have left some none.
@@ -128,5 +134,7 @@ fn to_slab(selection: &Selection, series: &[u32], piece: LogPiece) -> LogSlab {
     LogSlab {
         batch: into_batch(streams, rows),
         range,
+        rest,
+        page,
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow_array::BinaryArray;
 use async_trait::async_trait;
-use futures::TryStreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use proptest::prelude::*;
 
 use super::*;
@@ -145,6 +146,42 @@ impl SeriesSource for FakeSource {
         })
     }
 
+    async fn log_pages(
+        self: Arc<Self>,
+        ordinals: Vec<u32>,
+        range: TimeRange,
+        read: &LogRead,
+        scan: &ScanContext,
+    ) -> Result<Arc<dyn LogPages>> {
+        if !self.fine_bounds {
+            return Ok(Arc::new(OnePage::new(self, ordinals, range, read, scan)));
+        }
+        let mut pages = FakePages {
+            pages: Vec::new(),
+            bounds: Vec::new(),
+            range,
+            read: read.clone(),
+            scan: scan.clone(),
+        };
+        for (index, ordinal) in (0..).zip(ordinals) {
+            let key = self.key(ordinal);
+            for rows in self.logs[&key].chunks(3) {
+                let bounds = TimeRange::closed(rows[0].0, rows[rows.len() - 1].0);
+                if bounds.overlaps(&range) {
+                    let mut own = FakeSource::default();
+                    own.logs.insert(key.clone(), rows.to_vec());
+                    pages.pages.push((index, own));
+                    pages.bounds.push(RowBounds {
+                        range: bounds,
+                        rows: rows.len() as u64,
+                        bytes: 0,
+                    });
+                }
+            }
+        }
+        Ok(Arc::new(pages))
+    }
+
     async fn row_bounds(&self, ordinals: &[u32], range: TimeRange, _: &ScanContext) -> Result<Option<Vec<RowBounds>>> {
         let page = |rows: &[(i64, Entry)]| RowBounds {
             range: TimeRange::closed(rows[0].0, rows[rows.len() - 1].0),
@@ -157,6 +194,34 @@ impl SeriesSource for FakeSource {
         Ok(self
             .fine_bounds
             .then(|| pages.filter(|p| p.range.overlaps(&range)).collect()))
+    }
+}
+
+/// Pages of three rows of one stream, each a source of its own.
+struct FakePages {
+    pages: Vec<(u32, FakeSource)>,
+    bounds: Vec<RowBounds>,
+    range: TimeRange,
+    read: LogRead,
+    scan: ScanContext,
+}
+
+impl LogPages for FakePages {
+    fn bounds(&self) -> &[RowBounds] {
+        &self.bounds
+    }
+
+    fn read(self: Arc<Self>, pages: Vec<u32>) -> BoxStream<'static, Result<(u32, Option<LogPiece>)>> {
+        let pieces = stream::iter(pages).then(move |at| {
+            let own = Arc::clone(&self);
+            async move {
+                let (index, page) = &own.pages[at as usize];
+                let rows = page.read_logs(&[0], own.range, &own.read, &own.scan).await?;
+                let indexes = vec![*index];
+                Ok((at, (!rows.is_empty()).then_some(LogPiece { indexes, rows })))
+            }
+        });
+        pieces.boxed()
     }
 }
 
@@ -301,6 +366,15 @@ proptest! {
         }
         expected.sort();
 
+        let mut alone = Vec::new();
+        for key in model.keys().filter(|key| matchers.iter().all(|m| m.matches_labels(&key.0))) {
+            let holders: Vec<_> = sources.iter().filter_map(|s| s.logs.get(key)).collect();
+            if let [rows] = holders[..] {
+                let passing = rows.iter().filter(|r| range.contains(r.0) && (!filtered || r.1.0.contains('a')));
+                alone.push((key.0.clone(), passing.map(|r| (r.0, r.1.0.clone().into_bytes())).collect::<Vec<_>>()));
+            }
+        }
+
         let (account, scan) = context(1 << 30);
         let sources = sources.into_iter().map(|s| Arc::new(s) as Arc<dyn SeriesSource>).collect();
         let view = MergedView::new(Vec::new(), sources);
@@ -311,25 +385,28 @@ proptest! {
             filter: filtered.then(|| Arc::new(HoldsA) as Arc<dyn LineFilter>),
             ..LogRead::from(columns)
         };
-        let mut found = Vec::new();
+        let (mut found, mut arrived) = (Vec::new(), Vec::new());
         for partition in 0..partitions {
             let slabs = wait(selection.scan(partition, partitions, order, read.clone()).try_collect::<Vec<_>>()).unwrap();
             for pair in slabs.windows(2) {
-                match order {
-                    LogOrder::Forward => prop_assert!(pair[0].range.end <= pair[1].range.start),
-                    LogOrder::Backward => prop_assert!(pair[1].range.end <= pair[0].range.start),
-                    LogOrder::Streams => {
-                        let last = |s: &LogSlab| s.batch.streams.last().map(|l| SeriesKey(l.clone()));
-                        prop_assert!(last(&pair[0]) <= last(&pair[1]));
-                    }
-                    LogOrder::Any => {}
+                if order == LogOrder::Streams {
+                    let last = |s: &LogSlab| s.batch.streams.last().map(|l| SeriesKey(l.clone()));
+                    prop_assert!(last(&pair[0]) <= last(&pair[1]));
                 }
             }
-            for LogSlab { batch, range } in slabs {
+            // What one slab says of those behind it holds for all of them.
+            for (at, slab) in slabs.iter().enumerate() {
+                let behind = slabs[at + 1..].iter().flat_map(|s| &s.batch.timestamps);
+                prop_assert!(behind.into_iter().all(|time| slab.rest.contains(*time)), "{:?}", slab.rest);
+            }
+            for LogSlab { batch, range, page, .. } in slabs {
                 prop_assert_eq!(batch.lines.is_some(), columns.lines);
                 for (s, labels) in batch.streams.iter().enumerate() {
                     let rows = batch.offsets[s] as usize..batch.offsets[s + 1] as usize;
                     prop_assert!(!rows.is_empty());
+                    for row in rows.clone() {
+                        arrived.push((labels.clone(), batch.timestamps[row], page, row, batch.lines.as_ref().map(|l| l.value(row).to_vec())));
+                    }
                     prop_assert!(batch.timestamps[rows.clone()].is_sorted());
                     for row in rows {
                         prop_assert!(range.contains(batch.timestamps[row]));
@@ -345,6 +422,14 @@ proptest! {
         }
         found.sort();
         prop_assert_eq!(found, expected);
+        if matches!(order, LogOrder::Forward | LogOrder::Backward) && columns.lines {
+            // Of a stream that one source holds, the pages tell how rows of one nanosecond arrived.
+            arrived.sort_by_key(|row| (row.1, row.2, row.3));
+            for (labels, rows) in alone {
+                let lines = arrived.iter().filter(|row| row.0 == labels).map(|row| (row.1, row.4.clone().unwrap()));
+                prop_assert_eq!(lines.collect::<Vec<_>>(), rows);
+            }
+        }
         drop((selection, scan));
         prop_assert_eq!(account.used_bytes(MemoryUse::Query), 0);
     }

@@ -1,8 +1,9 @@
 //! Reading: what a query asks of one tenant's rows, and the batches it gets.
 //!
 //! [`request`] says what is wanted, [`batch`] how rows arrive, [`view`] is the seam the query engine knows: one view of
-//! head and catalog, from which series are selected and scanned. Log scans that need an order go by [`log_scan`], others page
-//! by page by [`log_stream`]; both take a [`line_filter`] down to where lines lie. [`source`] is the seam below it: heads and segments,
+//! head and catalog, from which series are selected and scanned. Log scans go page by page, from one end of time by
+//! [`log_walk`] or in the order of the store by [`log_stream`]; what has to be merged, and what is wanted stream by stream, goes
+//! by [`log_scan`]. All take a [`line_filter`] down to where lines lie. [`source`] is the seam below it: heads and segments,
 //! which a [`MergedView`] merges by the rules of [`dedup`].
 
 mod batch;
@@ -15,9 +16,11 @@ mod known;
 mod line_filter;
 mod line_gather;
 mod log_merge;
+mod log_pages;
 mod log_rows;
 mod log_scan;
 mod log_stream;
+mod log_walk;
 mod merged_view;
 #[cfg(test)]
 mod merged_view_tests;
@@ -38,6 +41,8 @@ pub use interner::LabelInterner;
 pub(crate) use known::KnownSeries;
 pub use line_filter::{LineFilter, LineSlice};
 pub(crate) use line_gather::LineGather;
+pub(crate) use log_pages::NoPages;
+pub use log_pages::{LogPages, OnePage};
 pub use log_rows::{LogRowsBuilder, SetCodes};
 pub use merged_view::MergedView;
 pub use request::{LogColumns, LogOrder, LogRead, ScanStats, SeriesRequest};

@@ -15,8 +15,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::{
-    COUNTED_COLUMNS, HistogramColumn, LogRead, SampleSink, SampleSlice, ScanContext, SourceIdentity, SourceVolume,
-    VolumeGrid, count_rows,
+    COUNTED_COLUMNS, HistogramColumn, LogPages, LogRead, OnePage, SampleSink, SampleSlice, ScanContext, SourceIdentity,
+    SourceVolume, VolumeGrid, count_rows,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, TimeRange};
@@ -311,6 +311,21 @@ pub trait SeriesSource: Send + Sync + Debug {
             Ok(LogPiece { indexes, rows })
         };
         stream::once(answer).boxed()
+    }
+
+    /// The pages in which rows of `ordinals` (each once, in the order of the selection) lie, none of them read yet: where
+    /// the source knows no better, one with all rows.
+    async fn log_pages(
+        self: Arc<Self>,
+        ordinals: Vec<u32>,
+        range: TimeRange,
+        read: &LogRead,
+        scan: &ScanContext,
+    ) -> Result<Arc<dyn LogPages>>
+    where
+        Self: 'static,
+    {
+        Ok(Arc::new(OnePage::new(self, ordinals, range, read, scan)))
     }
 
     /// Bounds of the pieces in which rows of `ordinals` lie, where the source knows finer ones than

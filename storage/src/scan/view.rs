@@ -127,9 +127,8 @@ pub trait LogSelection: Send + Sync + Debug {
     /// The rows of partition `partition` of `partitions` (ranges of the series order, as for samples, but in
     /// [`LogOrder::Any`]), slab by slab.
     ///
-    /// A slab is an interval of time; slabs do not overlap and come in `order`, so a consumer that has enough rows can
-    /// stop. In the order [`LogOrder::Streams`] a slab holds whole streams or a piece of one, and intervals of different
-    /// streams overlap.
+    /// Slabs come about in `order`, and each tells in which time all the later ones lie, so a consumer that has enough rows
+    /// behind that can stop. In the order [`LogOrder::Streams`] a slab holds whole streams or a piece of one.
     fn scan(&self, partition: usize, partitions: usize, order: LogOrder, read: LogRead) -> BatchStream<LogSlab>;
 
     /// Entries and bytes of each stream that has any, by cells of `width_ns` nanoseconds (see
@@ -142,7 +141,11 @@ pub trait LogSelection: Send + Sync + Debug {
 pub struct LogSlab {
     /// The slab's rows. May be empty.
     pub batch: LogBatch,
-    /// The interval: every row of it lies inside, and no other slab of the partition has a row inside (in the order
-    /// [`LogOrder::Streams`]: no row of the same streams; in [`LogOrder::Any`] others may).
+    /// Every row of it lies inside. In the order [`LogOrder::Streams`] no other slab of the partition has rows of the same
+    /// streams inside.
     pub range: TimeRange,
+    /// Rows of all later slabs of the partition lie inside; empty where none can follow.
+    pub rest: TimeRange,
+    /// Of rows of one stream and time in several slabs, those in the slab of the lowest number came first.
+    pub page: u32,
 }

@@ -25,8 +25,9 @@ use crate::model::{Exemplar, LabelMatcher, Labels, MatchOp, MetadataMap, Signal,
 use crate::object::Bucket;
 use crate::pieces::Origin;
 use crate::scan::{
-    COUNTED_COLUMNS, LogPiece, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, Share,
-    SourceIdentity, SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of, values_of,
+    COUNTED_COLUMNS, LogPages, LogPiece, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats,
+    SeriesSource, Share, SourceIdentity, SourceSeries, SourceVolume, Volume, VolumeGrid, count_rows, names_of,
+    values_of,
 };
 
 /// A live segment as a source. Making one costs nothing: its tail is read at the first question, and kept in the cache.
@@ -335,6 +336,16 @@ impl SeriesSource for SegmentReader {
         stream_logs::stream_logs(self, ordinals, range, read, share, scan)
     }
 
+    async fn log_pages(
+        self: Arc<Self>,
+        ordinals: Vec<u32>,
+        range: TimeRange,
+        read: &LogRead,
+        scan: &ScanContext,
+    ) -> Result<Arc<dyn LogPages>> {
+        stream_logs::log_pages(self, &ordinals, range, read, scan).await
+    }
+
     async fn row_bounds(
         &self,
         ordinals: &[u32],
@@ -349,22 +360,8 @@ impl SeriesSource for SegmentReader {
             return Ok(None);
         };
         let chunks = log_chunks(&tail, ordinals, range);
-        let bounds = chunks.runs.iter().filter_map(|(page, own)| {
-            let entry = tail.pages.get(*page as usize)?;
-            let PageStats::Logs { line_bytes } = entry.stats else {
-                return None;
-            };
-            let rows: u64 = own.iter().map(|(_, c)| u64::from(c.rows)).sum();
-            Some(RowBounds {
-                range: TimeRange {
-                    start: own.iter().map(|(_, c)| c.range().start).min()?,
-                    end: own.iter().map(|(_, c)| c.range().end).max()?,
-                },
-                rows,
-                // The share of the page's bytes that falls to these rows.
-                bytes: (u128::from(line_bytes) * u128::from(rows) / u128::from(entry.rows)) as u64,
-            })
-        });
+        let runs = chunks.runs.iter();
+        let bounds = runs.filter_map(|(page, own)| stream_logs::run_bounds(&tail, *page, own));
         Ok(Some(bounds.collect()))
     }
 

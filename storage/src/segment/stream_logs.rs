@@ -1,11 +1,11 @@
-//! Log rows of a segment page by page, each page an answer of its own.
+//! Log rows of a segment page by page, each page an answer of its own: in the order of the segment, or as they are asked for.
 
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::directory::Chunk;
+use super::directory::{Chunk, PageStats};
 use super::fetch::{self, Held, HeldRead, PlannedRead};
 use super::pages::PageInput;
 use super::read_logs::{self, LogAssembler};
@@ -14,7 +14,7 @@ use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Signal, TimeRange};
 use crate::pieces::PARALLEL_READS;
-use crate::scan::{LogPiece, LogRead, ScanContext, ScanStats, Share};
+use crate::scan::{LogPages, LogPiece, LogRead, NoPages, RowBounds, ScanContext, ScanStats, Share};
 
 /// The chunks wanted of one page, with the position of their series among those asked for.
 type PageRun = (u32, Vec<(u32, Chunk)>);
@@ -26,8 +26,63 @@ struct Reading {
     /// In the order of pages.
     runs: Vec<PageRun>,
     range: TimeRange,
+    /// Of each run, where its pages are asked for one by one.
+    bounds: Vec<RowBounds>,
     read: LogRead,
     scan: ScanContext,
+}
+
+/// See [`crate::scan::SeriesSource::log_pages`].
+pub(super) async fn log_pages(
+    reader: Arc<SegmentReader>,
+    ordinals: &[u32],
+    range: TimeRange,
+    read: &LogRead,
+    scan: &ScanContext,
+) -> Result<Arc<dyn LogPages>> {
+    reader.expect_signal(Signal::Logs)?;
+    let Some(tail) = reader.tail(scan).await? else {
+        return Ok(Arc::new(NoPages));
+    };
+    let chunks = log_chunks(&tail, ordinals, range);
+    ScanStats::add(&scan.stats.pages_skipped, chunks.skipped);
+    // A page that the directory does not have cannot be read either.
+    let mut runs = chunks.runs;
+    runs.retain(|(page, _)| (*page as usize) < tail.pages.len());
+    let bounds = runs
+        .iter()
+        .filter_map(|(page, own)| run_bounds(&tail, *page, own))
+        .collect::<Vec<_>>();
+    if bounds.len() != runs.len() {
+        return Err(Error::new(ErrorKind::Internal, "a page of logs without bounds"));
+    }
+    Ok(Arc::new(Reading {
+        reader,
+        tail,
+        runs,
+        range,
+        bounds,
+        read: read.clone(),
+        scan: scan.clone(),
+    }))
+}
+
+/// What is known of the chunks of a page.
+pub(super) fn run_bounds(tail: &OpenTail, page: u32, own: &[(u32, Chunk)]) -> Option<RowBounds> {
+    let entry = tail.pages.get(page as usize)?;
+    let PageStats::Logs { line_bytes } = entry.stats else {
+        return None;
+    };
+    let rows: u64 = own.iter().map(|(_, c)| u64::from(c.rows)).sum();
+    Some(RowBounds {
+        range: TimeRange {
+            start: own.iter().map(|(_, c)| c.range().start).min()?,
+            end: own.iter().map(|(_, c)| c.range().end).max()?,
+        },
+        rows,
+        // The share of the page's bytes that falls to these rows.
+        bytes: (u128::from(line_bytes) * u128::from(rows) / u128::from(entry.rows.max(1))) as u64,
+    })
 }
 
 /// See [`crate::scan::SeriesSource::stream_logs`].
@@ -56,10 +111,14 @@ pub(super) fn stream_logs(
             tail,
             runs,
             range,
+            bounds: Vec::new(),
             read,
             scan,
         });
-        Ok(reading.pieces(reads))
+        let pieces = reading.pieces(reads);
+        Ok(pieces
+            .try_filter_map(|(_, piece)| std::future::ready(Ok(piece)))
+            .boxed())
     };
     stream::once(opened).try_flatten().boxed()
 }
@@ -80,7 +139,8 @@ fn shared(runs: Vec<PageRun>, share: Share) -> Vec<PageRun> {
 }
 
 impl Reading {
-    fn pieces(self: Arc<Self>, reads: Vec<PlannedRead>) -> BoxStream<'static, Result<LogPiece>> {
+    /// What is wanted of the pages of these reads, which hold runs; nothing of one that is damaged or has nothing.
+    fn pieces(self: Arc<Self>, reads: Vec<PlannedRead>) -> BoxStream<'static, Result<(u32, Option<LogPiece>)>> {
         let reading = Arc::clone(&self);
         let fetches = stream::iter(reads).map(move |read| {
             let reading = Arc::clone(&reading);
@@ -93,8 +153,7 @@ impl Reading {
             let reading = Arc::clone(&self);
             let pages = std::mem::take(&mut read.pages);
             // Each page is decoded when it is asked for, so that one is held at a time.
-            let pieces = stream::iter(pages).map(move |page| reading.piece(&read, page));
-            pieces.filter_map(|piece| std::future::ready(piece.transpose()))
+            stream::iter(pages).map(move |page| Ok((page, reading.piece(&read, page)?)))
         });
         pages.try_flatten().boxed()
     }
@@ -148,5 +207,25 @@ impl Reading {
         })?;
         let rows = out.finish()?;
         Ok((!rows.is_empty()).then_some(LogPiece { indexes, rows }))
+    }
+}
+
+impl LogPages for Reading {
+    fn bounds(&self) -> &[RowBounds] {
+        &self.bounds
+    }
+
+    fn read(self: Arc<Self>, pages: Vec<u32>) -> BoxStream<'static, Result<(u32, Option<LogPiece>)>> {
+        let pages: Vec<u32> = pages
+            .iter()
+            .filter_map(|at| Some(self.runs.get(*at as usize)?.0))
+            .collect();
+        let reads = fetch::plan(&self.tail.pages, &pages, read_logs::wanted(&self.read));
+        let reading = Arc::clone(&self);
+        let pieces = self.pieces(reads).map_ok(move |(page, piece)| {
+            let at = reading.runs.partition_point(|(p, _)| *p < page);
+            (at as u32, piece)
+        });
+        pieces.boxed()
     }
 }

@@ -15,10 +15,11 @@ use tokio::runtime::Runtime;
 use super::footer::{Footer, SectionId};
 use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache, UnplacedMeta};
 use crate::memory::{MemoryAccountant, MemoryUse};
-use crate::model::{LabelMatcher, Labels, MatchOp, STALE_NAN_BITS, SeriesKey, TenantId, TimeRange};
+use crate::model::{LabelMatcher, Labels, MatchOp, STALE_NAN_BITS, SeriesKey, Signal, TenantId, TimeRange};
 use crate::object::{Bucket, RetryPolicy, Verb};
 use crate::scan::{
-    LineFilter, LineSlice, LogColumns, LogPiece, LogRead, LogRows, ScanContext, ScanStats, SeriesSource, Share,
+    LineFilter, LineSlice, LogColumns, LogOrder, LogPiece, LogRead, LogRows, MergedView, ScanContext, ScanStats,
+    SeriesRequest, SeriesSource, Share, StoreView,
 };
 
 const ALL_COLUMNS: LogColumns = LogColumns {
@@ -448,6 +449,24 @@ proptest! {
                     }
                 }
             }
+            // Pages come in the order in which they are asked for, with the rows of the whole.
+            let again = fixture.scan();
+            let pages = fixture.runtime.block_on(Arc::clone(&reader).log_pages(ordinals, range, &read, &again)).unwrap();
+            let bounds = pages.bounds().to_vec();
+            let order: Vec<u32> = (0..bounds.len() as u32).rev().collect();
+            let pieces = fixture.runtime.block_on(pages.read(order.clone()).try_collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(pieces.iter().map(|(page, _)| *page).collect::<Vec<_>>(), order);
+            let mut times = Vec::new();
+            for (page, piece) in pieces {
+                let own = piece.map_or(Vec::new(), |piece| piece.rows.timestamps);
+                prop_assert!(own.iter().all(|time| bounds[page as usize].range.contains(*time)));
+                times.extend(own);
+            }
+            let mut shared: Vec<i64> = found.iter().map(|row| row.1).collect();
+            times.sort_unstable();
+            shared.sort_unstable();
+            prop_assert_eq!(times, shared);
+
             let mut expected = Vec::new();
             let mut inside = 0;
             for (key, entries) in &streams {
@@ -518,6 +537,34 @@ fn log_pages_are_cut_at_hours_and_a_megabyte() {
             .all(|b| b.range.start.div_euclid(HOUR) == (b.range.end - 1).div_euclid(HOUR))
     );
     assert_eq!(bounds.iter().map(|b| b.rows).sum::<u64>(), 1800);
+
+    // The newest rows are known as soon as the pages that reach behind them are read.
+    let reader = Arc::new(reader);
+    let view = MergedView::new(Vec::new(), vec![Arc::clone(&reader) as Arc<dyn SeriesSource>]);
+    let request = SeriesRequest {
+        signal: Signal::Logs,
+        matchers: Vec::new(),
+        range: TimeRange::ALL,
+    };
+    // Of the two pages of an hour one begins at half past, amid the last stream.
+    for (order, newest, expected) in [(LogOrder::Backward, true, 2), (LogOrder::Forward, false, 1)] {
+        let scan = fixture.scan();
+        let selection = fixture.runtime.block_on(view.select_logs(&request, &scan)).unwrap();
+        let mut slabs = selection.scan(0, 1, order, ALL_COLUMNS.into());
+        let mut pages = 0u64;
+        while let Some(slab) = fixture.runtime.block_on(slabs.try_next()).unwrap() {
+            pages += 1;
+            let settled = match newest {
+                true => slab.rest.end < 3 * HOUR - HOUR / 4,
+                false => slab.rest.start > HOUR / 4,
+            };
+            if settled {
+                break;
+            }
+        }
+        assert_eq!(pages, expected, "{order:?}");
+        assert_eq!(scan.stats.pages.load(Ordering::Relaxed), expected);
+    }
     assert_eq!(bounds.iter().map(|b| b.bytes).sum::<u64>(), 3_600_000);
     // 1.2 MB an hour: two pages each.
     assert_eq!(bounds.len(), 6);
