@@ -195,6 +195,7 @@ fn lower_binary(op: BinaryOp, modifier: &BinaryModifier, left: VectorPlan, right
         on: modifier.on,
         labels: names(&modifier.labels),
         include: names(&modifier.include),
+        one_side_alone: true,
         ..Matching::default()
     };
     let (left, right) = (Box::new(left), Box::new(right));

@@ -6,12 +6,12 @@ use ahash::AHashMap;
 use garner_storage::model::Labels;
 use garner_storage::scan::{LogBatch, LogColumns, LogRead};
 
-use super::ast::{Conversion, Grouping, LogRange, RangeOp, Stage};
+use super::ast::{Conversion, Grouping, LabelFormatValue, LogRange, RangeOp, Stage};
 use super::error::ParseError;
 use super::lines;
 use super::matchers;
 use super::pipeline::{
-    Beginning, Filter, JsonJudge, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Verdict, Wanted, decode_pairs,
+    Beginning, ERROR, Filter, JsonJudge, PRESERVE_ERROR, Pipeline, Row, StreamLabels, Verdict, Wanted, decode_pairs,
 };
 use super::units;
 use crate::error::QueryError;
@@ -39,6 +39,8 @@ struct Parts {
     groups: Vec<String>,
     without: bool,
     no_labels: bool,
+    /// Whether labels that a stage has set to nothing stay in a group of all labels, or of all but some.
+    keeps_empty: bool,
     /// Whether the labels to group by are on every stream that is read, so that nothing else can bring them.
     stream_has_groups: bool,
 }
@@ -114,9 +116,51 @@ impl LineSampler {
             groups,
             without,
             no_labels,
+            keeps_empty: !merges_series(op, range, grouping),
             stream_has_groups,
         })))
     }
+}
+
+/// Whether the series are merged by `without` on their way out of Loki's shards, which drops labels without a value (loki
+/// `pkg/logql/shardmapper.go`, `mapRangeAggregationExpr`; `pkg/logql/syntax/ast.go`, `ReducesLabels`). Others keep them.
+fn merges_series(op: RangeOp, range: &LogRange, grouping: Option<&Grouping>) -> bool {
+    let merged = matches!(
+        op,
+        RangeOp::Count
+            | RangeOp::Rate
+            | RangeOp::Bytes
+            | RangeOp::BytesRate
+            | RangeOp::Sum
+            | RangeOp::Max
+            | RangeOp::Min
+            | RangeOp::Avg
+    );
+    let reduces = |stage: &Stage| match stage {
+        Stage::Drop(_) | Stage::Keep(_) => true,
+        Stage::LabelFormat(formats) => formats.iter().any(|f| matches!(f.value, LabelFormatValue::Rename(_))),
+        _ => false,
+    };
+    merged
+        && match grouping {
+            Some(grouping) if !grouping.labels.is_empty() || !grouping.without => grouping.without,
+            _ => range.log.stages.iter().any(reduces),
+        }
+}
+
+/// The refusal of a series with an error (loki `pkg/logqlmodel/error.go`, `NewPipelineErr`).
+fn pipeline_error(error: &str, labels: &[u8]) -> QueryError {
+    let series: Vec<String> = decode_pairs(labels)
+        .iter()
+        .map(|(n, v)| format!("{n}={}", units::quote(v)))
+        .collect();
+    QueryError::bad_data(format!(
+        "pipeline error: '{error}' for series: '{{{}}}'.\n\
+         Use a label filter to intentionally skip this error. (e.g | __error__!=\"{error}\").\n\
+         To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
+         The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n",
+        series.join(", ")
+    ))
 }
 
 /// The stages without templates for lines that nobody reads afterwards; such a template need not even be one, and what
@@ -348,6 +392,9 @@ impl Worker {
         self.refuse_error(time, sink)?;
         std::mem::swap(&mut self.labels, &mut self.last_labels);
         self.encode();
+        if self.row.has_parsed_error() {
+            self.refuse_parsed_error(time, sink)?;
+        }
         let group = match self.last_group {
             // Neighbours mostly are of one group.
             Some(group) if self.labels == self.last_labels => group,
@@ -435,19 +482,22 @@ impl Worker {
         if !self.row.has_error() || self.row.get(PRESERVE_ERROR) == Some("true") || !sink.is_seen(time) {
             return Ok(());
         }
-        self.encode();
-        let error = self.row.error();
-        let series: Vec<String> = decode_pairs(&self.labels)
-            .iter()
-            .map(|(n, v)| format!("{n}={}", units::quote(v)))
-            .collect();
-        Err(QueryError::bad_data(format!(
-            "pipeline error: '{error}' for series: '{{{}}}'.\n\
-             Use a label filter to intentionally skip this error. (e.g | __error__!=\"{error}\").\n\
-             To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
-             The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n",
-            series.join(", ")
-        )))
+        self.labels.clear();
+        self.row.encode(&mut self.labels, true, |_, _| true);
+        Err(pipeline_error(self.row.error(), &self.labels))
+    }
+
+    /// The same where no stage failed and the group has a label of that name, which a parser found in the line: Loki looks at
+    /// the labels alone (loki `pkg/logql/evaluator.go`, `RangeVectorEvaluator`).
+    fn refuse_parsed_error(&self, time: i64, sink: &dyn SampleSink) -> Result<(), QueryError> {
+        let labels = decode_pairs(&self.labels);
+        let value = |name: &str| labels.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        match value(ERROR) {
+            Some(error) if value(PRESERVE_ERROR) != Some("true") && sink.is_seen(time) => {
+                Err(pipeline_error(error, &self.labels))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the labels of the row's group.
@@ -455,12 +505,12 @@ impl Worker {
         let parts = &self.parts;
         self.labels.clear();
         if self.row.has_error() {
-            self.row.encode(&mut self.labels, false, |_, _| true);
+            self.row.encode(&mut self.labels, parts.keeps_empty, |_, _| true);
         } else if parts.no_labels {
         } else if parts.groups.is_empty() {
-            self.row.encode(&mut self.labels, false, |_, _| true);
+            self.row.encode(&mut self.labels, parts.keeps_empty, |_, _| true);
         } else if parts.without {
-            self.row.encode(&mut self.labels, false, |_, name| {
+            self.row.encode(&mut self.labels, parts.keeps_empty, |_, name| {
                 !parts.groups.iter().any(|g| g == name)
             });
         } else {

@@ -15,6 +15,8 @@ use crate::error::QueryError;
 use crate::output::Value;
 use crate::testing::{TestClock, TestStore};
 
+mod empty_labels;
+
 const S: i64 = 1_000_000_000;
 
 /// Two streams of app `a`: JSON lines every 10 s from 10 s on, and logfmt lines every 20 s.

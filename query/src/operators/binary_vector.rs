@@ -179,7 +179,8 @@ fn join(plan: &BinaryVector, many: &Gathered, one: &Gathered, query: &QueryConte
     let many_rows = many_readers.iter().map(|r| r.len()).sum();
     let mut pairs = Pairs::new(plan, query.names(), many_rows);
     for (index, group) in groups.iter_mut().enumerate() {
-        check_one_side(plan, group, names.bytes(index), |step| fills || many_present[step])?;
+        let alone = fills || plan.matching.one_side_alone;
+        check_one_side(plan, group, names.bytes(index), |step| alone || many_present[step])?;
         if plan.matching.cardinality == Cardinality::OneToOne {
             if group.partial {
                 memory.grow(plan.steps.len())?;

@@ -16,6 +16,8 @@ pub struct KeyLabels {
     names: Vec<Arc<str>>,
     /// Whether the mark of a name that is to go is part of the key (see [`labels::NameRemoval`]).
     keeps_mark: bool,
+    /// Whether labels without a value are part of it.
+    keeps_empty: bool,
 }
 
 impl fmt::Debug for KeyLabels {
@@ -35,6 +37,8 @@ impl KeyLabels {
         let mut keys = Self::new(grouping.without, &grouping.labels);
         // What is grouped by name is to lose it where the elements are.
         keys.keeps_mark = grouping.names_metric();
+        // As loki pkg/logql/evaluator.go, `VectorAggEvaluator`: `without` makes its label sets with a builder.
+        keys.keeps_empty = !grouping.without;
         keys
     }
 
@@ -57,6 +61,7 @@ impl KeyLabels {
             without: true,
             names: vec![name.into()],
             keeps_mark: false,
+            keeps_empty: false,
         }
     }
 
@@ -71,6 +76,7 @@ impl KeyLabels {
             without,
             names,
             keeps_mark: false,
+            keeps_empty: false,
         }
     }
 
@@ -80,7 +86,12 @@ impl KeyLabels {
         if self.is_single() {
             return;
         }
-        labels::filter_into(set, out, |name| self.keeps(name));
+        for pair in labels::pairs(set) {
+            let shown = self.keeps_empty || !pair.value.is_empty() || pair.name.is_empty();
+            if shown && self.keeps(pair.name) {
+                out.extend_from_slice(pair.bytes);
+            }
+        }
     }
 
     /// Whether `name` is among the labels kept.
@@ -124,5 +135,41 @@ mod tests {
         check(false, &["__name__"], &[("__name__", "m")]);
         check(true, &[], &[("a", "1"), ("b", "2")]);
         check(true, &["a"], &[("b", "2")]);
+    }
+
+    #[test]
+    fn only_by_tells_a_label_without_a_value_from_none() {
+        let mut set = Vec::new();
+        for text in ["a", "", "b", "2"] {
+            set.push(text.len() as u8);
+            set.extend_from_slice(text.as_bytes());
+        }
+        let key = |keys: KeyLabels| {
+            let mut out = Vec::new();
+            keys.key_into(&set, &mut out);
+            let labels = labels::to_labels(&out);
+            labels
+                .iter()
+                .map(|(n, v)| format!("{n}={v}"))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let group = |without, name: &str| {
+            KeyLabels::of_group(&Grouping {
+                without,
+                labels: vec![name.into()],
+            })
+        };
+        assert_eq!(key(group(false, "a")), "a=");
+        assert_eq!(key(group(false, "b")), "b=2");
+        assert_eq!(key(group(true, "c")), "b=2");
+        let on = |on| Matching {
+            on,
+            labels: vec!["a".into()],
+            ..Matching::default()
+        };
+        assert_eq!(key(KeyLabels::of_match(&on(true))), "");
+        assert_eq!(key(KeyLabels::of_match(&on(false))), "b=2");
+        assert_eq!(key(KeyLabels::of_match(&Matching::default())), "b=2");
     }
 }

@@ -46,14 +46,16 @@ impl ResultLabels {
         // Marks of the operands are lost, as upstream loses them.
         let (many, one) = (labels::split_mark(many).1, labels::split_mark(one).1);
         if self.matching.include.is_empty() {
-            let mut out = std::mem::take(&mut self.out);
-            labels::filter_into(many, &mut out, |name| self.keeps(name));
-            self.out = out;
+            for pair in labels::pairs(many).filter(|p| !p.value.is_empty()) {
+                if self.keeps(pair.name) {
+                    self.out.extend_from_slice(pair.bytes);
+                }
+            }
         } else {
             let included = |name: &[u8]| self.matching.include.iter().any(|i| i.as_bytes() == name);
             let own = labels::pairs(many).filter(|p| self.keeps(p.name) && !included(p.name));
             let theirs = labels::pairs(one).filter(|p| included(p.name));
-            let mut pairs: Vec<_> = own.chain(theirs).collect();
+            let mut pairs: Vec<_> = own.chain(theirs).filter(|p| !p.value.is_empty()).collect();
             pairs.sort_by_key(|p| p.name);
             for pair in pairs {
                 self.out.extend_from_slice(pair.bytes);

@@ -144,6 +144,9 @@ pub struct Matching {
     pub labels: Vec<Arc<str>>,
     /// Labels that `group_left(…)`/`group_right(…)` copy from the "one" side.
     pub include: Vec<Arc<str>>,
+    /// Whether elements of the "one" side must be unique among themselves also where the other side has none, as in Loki
+    /// (pkg/logql/evaluator.go, `vectorBinop`).
+    pub one_side_alone: bool,
     /// `fill`, `fill_left`: the value of a left element that is missing.
     #[serde(with = "option_bits")]
     pub fill_left: Option<f64>,

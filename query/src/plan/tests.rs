@@ -107,7 +107,7 @@ async fn plans_are_printed_with_all_that_matters() {
         )).await;
     promql("topk(3, requests) / on (job) group_left avg(requests)",
         concat!(
-            "BinaryVectorExec: / Matching { cardinality: ManyToOne, on: true, labels: [\"job\"], include: [], fill_left: None, fill_right: None }\n",
+            "BinaryVectorExec: / Matching { cardinality: ManyToOne, on: true, labels: [\"job\"], include: [], one_side_alone: false, fill_left: None, fill_right: None }\n",
             "  TopKExec: Top k=3 KeyLabels { without: false, names: [] }\n",
             "    GatherExec: inputs=3\n",
             "      TopKExec: Top k=3 KeyLabels { without: false, names: [] } partitions=3\n",

@@ -1,7 +1,9 @@
 //! Canonical label bytes as operators handle them: walked and filtered as slices, without building strings.
 //!
 //! The bytes come from [`garner_storage::model::Labels`], which checked them (format: its module docs), so a walk ends
-//! silently at bytes that would not be canonical.
+//! silently at bytes that would not be canonical. Those that LogQL's pipelines make may have empty values beside: `by` keeps
+//! such a label apart from one that is not there, everything else that makes new label sets drops it, as Loki does
+//! (prometheus model/labels, `Builder.Reset`).
 
 use std::cmp::Ordering;
 
@@ -123,7 +125,7 @@ pub fn is_metadata(name: &[u8]) -> bool {
 
 /// The label set of checked canonical bytes, without a mark.
 pub fn to_labels(bytes: &[u8]) -> Labels {
-    Labels::from_canonical(split_mark(bytes).1).unwrap_or_default()
+    Labels::of_answer(split_mark(bytes).1).unwrap_or_default()
 }
 
 /// The order in which Prometheus sorts series: pair by pair by name, then value (prometheus model/labels, `Compare`).

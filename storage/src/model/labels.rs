@@ -50,6 +50,16 @@ impl Labels {
 
     /// Takes canonical bytes after checking every rule of the module docs.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, LabelsError> {
+        Self::checked(bytes, false)
+    }
+
+    /// As [`Labels::from_canonical`], but values may be empty: LogQL's answers tell a label that a parser set to nothing
+    /// from one that is not there. Such a set is never stored.
+    pub fn of_answer(bytes: &[u8]) -> Result<Self, LabelsError> {
+        Self::checked(bytes, true)
+    }
+
+    fn checked(bytes: &[u8], may_be_empty: bool) -> Result<Self, LabelsError> {
         let mut offset = 0;
         let mut previous: Option<&[u8]> = None;
         while offset < bytes.len() {
@@ -57,8 +67,8 @@ impl Labels {
             let (name, rest) = read_slice(bytes, offset).ok_or(err)?;
             let (value, rest) = read_slice(bytes, rest).ok_or(err)?;
             let sorted = previous.is_none_or(|p| p < name);
-            if !sorted || value.is_empty() || std::str::from_utf8(name).is_err() || std::str::from_utf8(value).is_err()
-            {
+            let empty = value.is_empty() && !may_be_empty;
+            if !sorted || empty || std::str::from_utf8(name).is_err() || std::str::from_utf8(value).is_err() {
                 return Err(err);
             }
             previous = Some(name);
@@ -141,8 +151,9 @@ impl Labels {
 
     /// A builder that starts from these pairs.
     pub fn to_builder(&self) -> LabelsBuilder {
+        let pairs = self.iter().filter(|(_, value)| !value.is_empty());
         LabelsBuilder {
-            pairs: self.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+            pairs: pairs.map(|(n, v)| (n.to_string(), v.to_string())).collect(),
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Row {
     details: Span,
     /// How many of the required labels have been extracted.
     required_found: u32,
+    /// Whether a parser found a field that is called `__error__`.
+    parsed_error: bool,
     pub(super) buffers: Buffers,
 }
 
@@ -121,6 +123,7 @@ impl Row {
         self.error = 0..0;
         self.details = 0..0;
         self.required_found = 0;
+        self.parsed_error = false;
         self.buffers.changed = false;
     }
 
@@ -221,6 +224,7 @@ impl Row {
 
     /// Sets a label as parsed; it hides metadata of the same name.
     pub fn set(&mut self, name: &str, value: &str, hints: &Hints) {
+        self.parsed_error |= name == ERROR;
         if let Some(at) = self.find(&self.metadata, name) {
             self.metadata.remove(at);
         }
@@ -264,6 +268,11 @@ impl Row {
     /// What is known about the error.
     pub fn error_details(&self) -> &str {
         self.text(&self.details)
+    }
+
+    /// Whether a label of the line may be called `__error__` without a stage having failed.
+    pub fn has_parsed_error(&self) -> bool {
+        self.parsed_error
     }
 
     /// Whether a stage failed.
@@ -384,13 +393,13 @@ impl Row {
     }
 
     /// The labels of `names` that are there, as `by (names)` sees them: a deleted name stays absent even where a later
-    /// stage set it again.
+    /// stage set it again, and one that was set to nothing is there (loki `pkg/logql/log/labels.go`, `withResult`).
     pub fn encode_by(&mut self, out: &mut Vec<u8>, names: &[String]) {
         for (i, name) in names.iter().enumerate() {
             if self.is_deleted(name) || names[..i].contains(name) {
                 continue;
             }
-            if let Some(value) = self.get(name).filter(|v| !v.is_empty()) {
+            if let Some(value) = self.get(name) {
                 push_text(out, name);
                 push_text(out, value);
             }

@@ -169,6 +169,7 @@ fn lower_matching(matching: Option<&ast::VectorMatching>) -> Matching {
         on: matching.on,
         labels: shared(&matching.labels),
         include: shared(&matching.include),
+        one_side_alone: false,
         fill_left: matching.fill_left,
         fill_right: matching.fill_right,
     }
