@@ -86,7 +86,13 @@ pub enum PutOutcome {
     Exists,
 }
 
+/// Bytes between two wanted ranges that are read along rather than asked for apart: about what a round trip costs ...
+pub(crate) const READ_ALONG_BYTES: u64 = 256 << 10;
+/// ... and what another request to a local folder costs, some tens of microseconds.
+const READ_ALONG_LOCAL_BYTES: u64 = 32 << 10;
+
 struct Inner {
+    read_along_bytes: u64,
     store: Arc<dyn Store>,
     prefix: Path,
     handle: Handle,
@@ -112,7 +118,24 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// A bucket over `store`, all paths below `prefix`. `seed` feeds the jitter of retries.
     pub fn new(store: Arc<dyn Store>, prefix: &str, handle: Handle, policy: RetryPolicy, seed: u64) -> Self {
+        Self::reading_along(store, prefix, handle, policy, seed, READ_ALONG_BYTES)
+    }
+
+    /// As [`Bucket::new`], over a folder of this machine.
+    pub fn local(store: Arc<dyn Store>, handle: Handle, policy: RetryPolicy, seed: u64) -> Self {
+        Self::reading_along(store, "", handle, policy, seed, READ_ALONG_LOCAL_BYTES)
+    }
+
+    fn reading_along(
+        store: Arc<dyn Store>,
+        prefix: &str,
+        handle: Handle,
+        policy: RetryPolicy,
+        seed: u64,
+        read_along_bytes: u64,
+    ) -> Self {
         Bucket(Arc::new(Inner {
+            read_along_bytes,
             store,
             prefix: Path::from(prefix),
             handle,
@@ -120,6 +143,11 @@ impl Bucket {
             jitter: Jitter::new(seed),
             counters: Default::default(),
         }))
+    }
+
+    /// Bytes between two wanted ranges that are better read along than asked for apart.
+    pub(crate) fn read_along_bytes(&self) -> u64 {
+        self.0.read_along_bytes
     }
 
     /// What was asked so far.

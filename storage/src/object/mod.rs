@@ -15,6 +15,7 @@ mod store;
 mod tests;
 mod upload;
 
+pub(crate) use bucket::READ_ALONG_BYTES;
 pub use bucket::{Bucket, BucketCounts, ObjectInfo, PutOutcome, Verb};
 pub use local::DurableLocalStore;
 pub use open::{BucketSettings, open_bucket};

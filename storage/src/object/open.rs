@@ -78,7 +78,7 @@ pub fn open_bucket(settings: &BucketSettings, files: &SharedFiles, handle: Handl
         let message = format!("object store {}: cannot open the folder", settings.url);
         Error::with_source(ErrorKind::Unavailable, message, e)
     })?;
-    Ok(Bucket::new(Arc::new(store), "", handle, settings.retry.clone(), seed))
+    Ok(Bucket::local(Arc::new(store), handle, settings.retry.clone(), seed))
 }
 
 fn open_s3(settings: &BucketSettings, bucket: &str) -> Result<Arc<dyn Store>> {

@@ -6,7 +6,8 @@
 //! for, and the rest is read from the [`Origin`] with neighbours taken together. Objects are immutable and their names
 //! never used again, so nothing here can be stale.
 //!
-//! What fails its check is never kept, and what comes from the disk is checked again: damage costs a read, not an answer.
+//! What fails its check is never kept, and what comes from the disk is checked again: damage costs a read, not an answer. What
+//! passed it is told so, and checked no more.
 
 mod cache;
 mod disk;
@@ -20,9 +21,9 @@ mod write;
 
 pub use cache::{PieceCache, PieceCacheSettings, PieceCounts};
 pub use disk::DiskCacheSettings;
-pub(crate) use extent::{Check, Extent, coalesce, joins};
 #[cfg(test)]
-pub(crate) use extent::{MAX_GAP_BYTES, MAX_READ_BYTES};
+pub(crate) use extent::MAX_READ_BYTES;
+pub(crate) use extent::{Check, Extent, coalesce, joins};
 pub(crate) use origin::Origin;
 pub use origin::ReadCounters;
-pub(crate) use read::PARALLEL_READS;
+pub(crate) use read::{CheckedBytes, PARALLEL_READS};

@@ -46,15 +46,29 @@ struct Seat {
     own: bool,
 }
 
-type Landed = std::result::Result<Vec<Bytes>, (ErrorKind, Arc<str>)>;
+type Landed = std::result::Result<Vec<CheckedBytes>, (ErrorKind, Arc<str>)>;
+
+/// The bytes of an extent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CheckedBytes {
+    pub bytes: Bytes,
+    /// Whether they passed their check, so that nobody needs to make it again.
+    pub is_whole: bool,
+}
+
+impl CheckedBytes {
+    fn whole(bytes: Bytes) -> Self {
+        CheckedBytes { bytes, is_whole: true }
+    }
+}
 
 impl Flight {
-    async fn piece(&self, at: usize) -> Result<Bytes> {
+    async fn piece(&self, at: usize) -> Result<CheckedBytes> {
         let mut landed = self.landed.clone();
         let landed = landed.wait_for(Option::is_some).await;
         match landed.as_ref().map(|landed| landed.as_ref()) {
             Ok(Some(Ok(pieces))) => match pieces.get(at) {
-                Some(bytes) => Ok(bytes.clone()),
+                Some(piece) => Ok(piece.clone()),
                 None => Err(Error::new(ErrorKind::Internal, "a piece was not read with the others")),
             },
             Ok(Some(Err((kind, message)))) => Err(Error::new(*kind, &**message)),
@@ -79,8 +93,8 @@ impl Drop for Flight {
 
 impl PieceCache {
     /// The bytes of each extent; those that fail their check are among them, but are not kept.
-    pub(crate) async fn read(self: &Arc<Self>, origin: &Origin, wanted: &[Extent]) -> Result<Vec<Bytes>> {
-        let mut out: Vec<Option<Bytes>> = vec![None; wanted.len()];
+    pub(crate) async fn read(self: &Arc<Self>, origin: &Origin, wanted: &[Extent]) -> Result<Vec<CheckedBytes>> {
+        let mut out: Vec<Option<CheckedBytes>> = vec![None; wanted.len()];
         let mut missing = Vec::new();
         let (mut hits, mut hit_bytes) = (0, 0);
         for (i, extent) in wanted.iter().enumerate() {
@@ -93,7 +107,7 @@ impl PieceCache {
                 Some(bytes) => {
                     hits += u64::from(!bytes.is_empty());
                     hit_bytes += bytes.len() as u64;
-                    out[i] = Some(bytes);
+                    out[i] = Some(CheckedBytes::whole(bytes));
                 }
                 None => missing.push((i, key)),
             }
@@ -101,11 +115,11 @@ impl PieceCache {
         self.count(&origin.stats, Found::InMemory, hits, hit_bytes);
         let boarded = self.board(origin, wanted, missing, &mut out);
         for (i, seat) in boarded {
-            let bytes = seat.flight.piece(seat.at).await?;
+            let piece = seat.flight.piece(seat.at).await?;
             if !seat.own {
-                self.count(&origin.stats, Found::InMemory, 1, bytes.len() as u64);
+                self.count(&origin.stats, Found::InMemory, 1, piece.bytes.len() as u64);
             }
-            out[i] = Some(bytes);
+            out[i] = Some(piece);
         }
         let lost = || Error::new(ErrorKind::Internal, "a piece was neither kept nor read");
         out.into_iter().map(|bytes| bytes.ok_or_else(lost)).collect()
@@ -118,7 +132,7 @@ impl PieceCache {
         origin: &Origin,
         wanted: &[Extent],
         missing: Vec<(usize, PieceKey)>,
-        out: &mut [Option<Bytes>],
+        out: &mut [Option<CheckedBytes>],
     ) -> Vec<(usize, Seat)> {
         if missing.is_empty() {
             return Vec::new();
@@ -132,7 +146,7 @@ impl PieceCache {
                 boarded.push((i, Seat { flight, at, own: false }));
             } else if let Some(bytes) = self.in_memory(&key) {
                 self.count(&origin.stats, Found::InMemory, 1, bytes.len() as u64);
-                out[i] = Some(bytes);
+                out[i] = Some(CheckedBytes::whole(bytes));
             } else {
                 own.push(i);
                 extents.push(wanted[i].clone());
@@ -166,19 +180,22 @@ impl PieceCache {
     }
 
     /// The pieces, from the disk where it has them, else from the object store.
-    async fn fly(&self, origin: &Origin, extents: &[Extent], keys: &[PieceKey]) -> Result<Vec<Bytes>> {
-        let mut out: Vec<Option<Bytes>> = vec![None; extents.len()];
+    async fn fly(&self, origin: &Origin, extents: &[Extent], keys: &[PieceKey]) -> Result<Vec<CheckedBytes>> {
+        let mut out: Vec<Option<CheckedBytes>> = vec![None; extents.len()];
         if self.has_disk() {
             let loads = futures::stream::iter(0..extents.len());
-            let loads = loads.map(|i| self.on_disk(&keys[i], &extents[i]));
-            out = loads.buffered(PARALLEL_READS).collect().await;
+            let loads = loads
+                .map(|i| self.on_disk(&keys[i], &extents[i]))
+                .buffered(PARALLEL_READS);
+            let loads = loads.map(|loaded| loaded.map(CheckedBytes::whole));
+            out = loads.collect().await;
             let found = out.iter().flatten();
-            let (pieces, bytes) = (found.clone().count(), found.map(Bytes::len).sum::<usize>());
+            let (pieces, bytes) = (found.clone().count(), found.map(|p| p.bytes.len()).sum::<usize>());
             self.count(&origin.stats, Found::OnDisk, pieces as u64, bytes as u64);
         }
         let missing: Vec<usize> = (0..out.len()).filter(|i| out[*i].is_none()).collect();
         self.count(&origin.stats, Found::Nowhere, missing.len() as u64, 0);
-        let mut reads = futures::stream::iter(coalesce(extents, missing))
+        let mut reads = futures::stream::iter(coalesce(extents, missing, origin.bucket.read_along_bytes()))
             .map(|(read, served)| async move { Ok::<_, Error>((read.start, origin.get(read).await?, served)) })
             .buffered(PARALLEL_READS);
         while let Some(read) = reads.next().await {
@@ -189,10 +206,13 @@ impl PieceCache {
                 // Inside the read, which was made from it.
                 let from = (extent.range.start - start) as usize;
                 let piece = bytes.slice(from..from + extent.len() as usize);
-                out[i] = Some(match extent.is_whole(&piece) {
-                    true => self.keep(&keys[i], piece, shared),
-                    false => piece,
-                });
+                let is_whole = extent.is_whole(&piece);
+                let bytes = if is_whole {
+                    self.keep(&keys[i], piece, shared)
+                } else {
+                    piece
+                };
+                out[i] = Some(CheckedBytes { bytes, is_whole });
             }
         }
         let lost = || Error::new(ErrorKind::Internal, "a piece was not read with the others");

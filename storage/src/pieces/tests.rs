@@ -86,8 +86,8 @@ impl Fixture {
     async fn read(&self, cache: &Arc<PieceCache>, pieces: impl Iterator<Item = u64>) -> Arc<ScanStats> {
         let (origin, extents) = (self.origin(), self.extents(pieces));
         let read = cache.read(&origin, &extents).await.unwrap();
-        for (extent, bytes) in extents.iter().zip(&read) {
-            assert!(extent.is_whole(bytes), "{extent:?}");
+        for (extent, piece) in extents.iter().zip(&read) {
+            assert!(piece.is_whole && extent.is_whole(&piece.bytes), "{extent:?}");
         }
         assert_eq!(read.len(), extents.len());
         origin.stats
@@ -126,7 +126,11 @@ async fn what_is_kept_is_not_asked_for_and_the_rest_is_read_together() {
         (2, 10 * PIECE)
     );
     let empty = Extent::new(7..7, 0);
-    assert_eq!(cache.read(&fixture.origin(), &[empty]).await.unwrap(), [Bytes::new()]);
+    let read = cache.read(&fixture.origin(), &[empty]).await.unwrap();
+    assert_eq!(
+        read.into_iter().map(|piece| piece.bytes).collect::<Vec<_>>(),
+        [Bytes::new()]
+    );
 }
 
 #[tokio::test]
@@ -183,7 +187,12 @@ async fn what_fails_its_check_is_not_kept() {
     for expected in [0..3 * PIECE, PIECE..2 * PIECE, PIECE..2 * PIECE] {
         let origin = fixture.origin();
         let read = cache.read(&origin, &extents).await.unwrap();
-        assert_eq!(read.concat(), fixture.object[..3 * PIECE as usize]);
+        let bytes: Vec<_> = read.iter().map(|piece| piece.bytes.clone()).collect();
+        assert_eq!(bytes.concat(), fixture.object[..3 * PIECE as usize]);
+        assert_eq!(
+            read.iter().map(|piece| piece.is_whole).collect::<Vec<_>>(),
+            [true, false, true]
+        );
         assert_eq!(origin.stats.object_bytes.load(Relaxed), expected.end - expected.start);
     }
     let never = Extent {

@@ -13,7 +13,8 @@ use super::directory::{ColumnEntry, ColumnId, PageEntry};
 use super::meta::SegmentMeta;
 use crate::error::{Error, Result};
 use crate::memory::QueryMemory;
-use crate::pieces::{Extent, Origin, PARALLEL_READS, PieceCache, coalesce, joins};
+use crate::object::READ_ALONG_BYTES;
+use crate::pieces::{CheckedBytes, Extent, Origin, PARALLEL_READS, PieceCache, coalesce, joins};
 use crate::scan::{ScanContext, ScanStats};
 
 /// Reads ranges of a segment for one query.
@@ -30,6 +31,12 @@ pub(super) struct Fetcher<'a> {
 impl Fetcher<'_> {
     /// The bytes of each extent, few requests for all of them. They are not verified.
     pub async fn read(&self, extents: &[Extent]) -> Result<Vec<Bytes>> {
+        let pieces = self.read_pieces(extents).await?;
+        Ok(pieces.into_iter().map(|piece| piece.bytes).collect())
+    }
+
+    /// As [`Fetcher::read`], with what is known of each check.
+    async fn read_pieces(&self, extents: &[Extent]) -> Result<Vec<CheckedBytes>> {
         if extents
             .iter()
             .any(|e| e.range.end > self.meta.len || e.range.start > e.range.end)
@@ -39,16 +46,17 @@ impl Fetcher<'_> {
         if let Some(pieces) = self.pieces {
             return pieces.read(&self.origin, extents).await;
         }
-        let mut out = vec![Bytes::new(); extents.len()];
+        let unchecked = |bytes| CheckedBytes { bytes, is_whole: false };
+        let mut out = vec![unchecked(Bytes::new()); extents.len()];
         let wanted = (0..extents.len()).filter(|i| !extents[*i].range.is_empty()).collect();
-        let mut reads = futures::stream::iter(coalesce(extents, wanted))
+        let mut reads = futures::stream::iter(coalesce(extents, wanted, self.origin.bucket.read_along_bytes()))
             .map(|(read, served)| async move { Ok::<_, Error>((read.start, self.get(read).await?, served)) })
             .buffered(PARALLEL_READS);
         while let Some(read) = reads.next().await {
             let (start, bytes, served) = read?;
             for i in served {
                 let range = &extents[i].range;
-                out[i] = bytes.slice((range.start - start) as usize..(range.end - start) as usize);
+                out[i] = unchecked(bytes.slice((range.start - start) as usize..(range.end - start) as usize));
             }
         }
         Ok(out)
@@ -96,7 +104,8 @@ pub(super) fn plan(all: &[PageEntry], pages: &[u32], wanted: &[ColumnId]) -> Vec
             continue;
         };
         match reads.last_mut() {
-            Some(read) if joins(&read.range, &range) => {
+            // What a store reads along is decided when it is asked: here pages are put together that are held together.
+            Some(read) if joins(&read.range, &range, READ_ALONG_BYTES) => {
                 read.range.end = read.range.end.max(range.end);
                 read.pages.push(*page);
                 read.columns.extend(columns(entry, wanted));
@@ -127,18 +136,20 @@ fn columns_range(page: &PageEntry, wanted: &[ColumnId]) -> Option<Range<u64>> {
 
 /// What a read brought: columns by their offsets, ascending.
 #[derive(Debug)]
-pub(super) struct Fetched(Vec<(u64, Bytes)>);
+pub(super) struct Fetched(Vec<(u64, CheckedBytes)>);
 
 impl Fetched {
     /// A column's bytes, its codec and checksum verified.
     pub fn column(&self, page: &PageEntry, id: ColumnId, codec: u8) -> Parsed<Bytes> {
         let entry: &ColumnEntry = page.column(id).ok_or(Broken("page (a column is missing)"))?;
         let at = self.0.binary_search_by_key(&entry.offset, |(offset, _)| *offset);
-        let (_, bytes) = at.ok().and_then(|at| self.0.get(at)).ok_or(Broken("page bounds"))?;
+        let (_, piece) = at.ok().and_then(|at| self.0.get(at)).ok_or(Broken("page bounds"))?;
+        let bytes = &piece.bytes;
         if bytes.len() != entry.len as usize {
             return Err(Broken("page bounds"));
         }
-        if xxh3_64(bytes) != entry.checksum {
+        // Its extent was checked by the same number.
+        if !piece.is_whole && xxh3_64(bytes) != entry.checksum {
             return Err(Broken("page (checksum)"));
         }
         if entry.codec != codec {
@@ -225,9 +236,9 @@ pub(super) async fn read_parts(fetcher: &Fetcher<'_>, tail: &TailBytes, parts: &
 /// Performs one planned read.
 pub(super) async fn fetch(fetcher: Arc<Fetcher<'_>>, read: PlannedRead) -> Result<HeldRead> {
     let held = Held::take(fetcher.scan, read.range.end - read.range.start)?;
-    let fetched = fetcher.read(&read.columns).await.map(|bytes| {
+    let fetched = fetcher.read_pieces(&read.columns).await.map(|pieces| {
         let offsets = read.columns.iter().map(|column| column.range.start);
-        let mut columns: Vec<(u64, Bytes)> = offsets.zip(bytes).collect();
+        let mut columns: Vec<(u64, CheckedBytes)> = offsets.zip(pieces).collect();
         columns.sort_unstable_by_key(|(offset, _)| *offset);
         Fetched(columns)
     });
@@ -242,7 +253,8 @@ pub(super) async fn fetch(fetcher: Arc<Fetcher<'_>>, read: PlannedRead) -> Resul
 mod tests {
     use super::*;
     use crate::model::TimeRange;
-    use crate::pieces::{MAX_GAP_BYTES, MAX_READ_BYTES};
+    use crate::object::READ_ALONG_BYTES as MAX_GAP_BYTES;
+    use crate::pieces::MAX_READ_BYTES;
     use crate::segment::directory::PageStats;
 
     fn page(columns: &[(ColumnId, u64, u32)]) -> PageEntry {
