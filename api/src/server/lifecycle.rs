@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::app::App;
 use super::log::Log;
 use super::routes::router;
+use crate::allocator;
 use crate::cli::ServeArgs;
 use crate::config::machine::default_memory_limit_bytes;
 use crate::config::raw::CONFIG_VARIABLE;
@@ -102,6 +103,7 @@ fn runtime(name: &'static str, threads: usize) -> Result<Runtime, ServeError> {
     Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(name)
+        .on_thread_park(allocator::give_back_when_idle)
         .enable_all()
         .build()
         .map_err(system(format!("starting the {name} threads")))

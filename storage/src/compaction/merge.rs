@@ -1,6 +1,7 @@
 //! Merges the inputs of some jobs into segments of one object.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -9,7 +10,6 @@ use super::job::Job;
 use super::merge_logs::merge_logs;
 use super::merge_samples::merge_samples;
 use super::pace::Pace;
-use super::union::SeriesUnion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::QueryMemory;
 use crate::model::{Labels, Signal, Timestamp};
@@ -20,6 +20,9 @@ use crate::segment::{SegmentBytes, SegmentId, SegmentMeta, WholeSegment};
 
 /// Segments opened at the same time.
 const PARALLEL_OPENS: usize = 8;
+/// Bytes of rows after which the allocator is asked for what was freed: windows, batches and parts of an object come and go,
+/// and left alone it keeps several times what is held at one time.
+const GIVE_BACK_EVERY: usize = 32 << 20;
 
 /// What merging works with.
 pub(crate) struct MergeContext<'a> {
@@ -29,6 +32,8 @@ pub(crate) struct MergeContext<'a> {
     pub retention: &'a RetentionAt,
     /// Asked now and then; ends the merge.
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Gives freed memory back to the system.
+    pub give_back_memory: fn(),
 }
 
 /// The segments of an object, which is not finished yet.
@@ -105,13 +110,14 @@ async fn merge_job(
     held.set(fixed as usize)?;
     let merging = Merging {
         job,
-        union: SeriesUnion::of(&inputs, &scan).await?,
         sources: inputs.iter().map(Input::source).collect(),
         inputs,
         scan,
         pace: context.pace,
         retention: context.retention,
         is_stopped: context.is_stopped,
+        give_back_memory: context.give_back_memory,
+        merged_bytes: AtomicUsize::new(0),
     };
     let mut output = Output {
         start: out.len(),
@@ -155,7 +161,6 @@ async fn open(context: &MergeContext<'_>, job: &Job, scan: &ScanContext, segment
 /// One job on its way.
 pub(super) struct Merging<'a> {
     pub job: &'a Job,
-    pub union: SeriesUnion,
     /// Newest first.
     pub inputs: Vec<Input>,
     /// Theirs.
@@ -164,6 +169,9 @@ pub(super) struct Merging<'a> {
     pace: &'a Pace,
     retention: &'a RetentionAt,
     is_stopped: &'a (dyn Fn() -> bool + Sync),
+    give_back_memory: fn(),
+    /// Of rows, so far.
+    merged_bytes: AtomicUsize,
 }
 
 impl Merging<'_> {
@@ -173,6 +181,10 @@ impl Merging<'_> {
 
     /// Accounts for work on `bytes` of rows and lets others have their turn; an error where the store closes.
     pub async fn pace(&self, bytes: usize) -> Result<()> {
+        let before = self.merged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before / GIVE_BACK_EVERY != before.saturating_add(bytes) / GIVE_BACK_EVERY {
+            (self.give_back_memory)();
+        }
         self.pace.spend(bytes as u64).await;
         if (self.is_stopped)() {
             return Err(Error::new(ErrorKind::Closed, "compaction stops since the store closes"));

@@ -8,61 +8,65 @@ use futures::TryStreamExt;
 
 use super::eras::eras;
 use super::merge::{Finished, Merging, Output};
-use crate::error::Result;
-use crate::model::TimeRange;
+use super::streams::{EraStreams, StreamPlaces};
+use super::walk::SeriesWalk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Labels, SeriesKey, TimeRange};
 use crate::scan::{KnownSeries, LogRows, LogSlab};
 use crate::segment::LogSegmentWriter;
 
-/// Streams that are looked up at one time.
+/// Streams whose names are held at one time.
 const BLOCK_STREAMS: usize = 8192;
 
 pub(super) async fn merge_logs(merging: &Merging<'_>, output: &mut Output<'_>) -> Result<Finished> {
-    let streams = merging.union.labels.clone();
-    let mut writer = LogSegmentWriter::with_streams(merging.job.tenant.clone(), merging.job.level, streams);
+    let places = StreamPlaces::of(&merging.inputs, &merging.scan).await?;
+    let mut writer = LogSegmentWriter::new(merging.job.tenant.clone(), merging.job.level);
     for era in eras(merging.inputs.iter().flat_map(|input| input.segment.pages())) {
         let mut at = 0;
-        while at < merging.union.len() {
-            let mut block = KnownSeries::new(&merging.sources, era, &merging.scan);
-            while at < merging.union.len() && block.len() < BLOCK_STREAMS {
-                push(merging, &mut block, at, era);
-                at += 1;
-            }
-            write(merging, block, &mut writer, output).await?;
+        while at < places.len() {
+            let found = places.in_era(&merging.inputs, era, at, BLOCK_STREAMS, &merging.scan);
+            let (block, next) = found.await?;
+            at = next;
+            write(merging, &block, era, &mut writer, output).await?;
         }
         writer.end_era()?;
         output.pass_on(writer.drain(), writer.size_bytes()).await?;
     }
+    name_streams(merging, &mut writer).await?;
     writer.finish()
 }
 
-/// Adds a stream that has rows in the era.
-fn push(merging: &Merging<'_>, block: &mut KnownSeries, stream: usize, era: TimeRange) {
-    let mut places = merging
-        .union
-        .places(stream)
-        .iter()
-        .filter_map(|place| {
-            let (range, rows) = merging.inputs[place.input as usize]
-                .segment
-                .bounds_in(place.ordinal, era)?;
-            Some((place.input, place.ordinal, range, rows))
-        })
-        .peekable();
-    if places.peek().is_some() {
-        block.push(&merging.union.labels[stream], places);
+/// Walks through the streams once more to say who they are.
+async fn name_streams(merging: &Merging<'_>, writer: &mut LogSegmentWriter) -> Result<()> {
+    writer.begin_names()?;
+    let mut walk = SeriesWalk::new(&merging.inputs, &merging.scan);
+    let mut number = 0;
+    while let Some(block) = walk.next(BLOCK_STREAMS, &merging.scan).await? {
+        for labels in &block.labels {
+            writer.name_stream(number, labels)?;
+            number += 1;
+        }
+        merging.pace(0).await?;
     }
+    Ok(())
 }
 
 async fn write(
     merging: &Merging<'_>,
-    block: KnownSeries,
+    block: &EraStreams,
+    era: TimeRange,
     writer: &mut LogSegmentWriter,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    if block.len() == 0 {
+    if block.numbers.is_empty() {
         return Ok(());
     }
-    let mut slabs = block.logs()?;
+    let mut known = KnownSeries::new(&merging.sources, era, &merging.scan);
+    for (stream, labels) in block.labels.iter().enumerate() {
+        known.push(labels, block.places(stream).iter().copied());
+    }
+    let mut at = 0;
+    let mut slabs = known.logs()?;
     while let Some(LogSlab { batch, .. }) = slabs.try_next().await? {
         let streams = batch.streams;
         let rows = LogRows {
@@ -79,10 +83,22 @@ async fn write(
             let cutoff = merging.cutoff(labels);
             let expired = rows.timestamps[start..end].partition_point(|time| *time < cutoff);
             output.rows_expired += expired as u64;
-            writer.push_series(labels, &rows, start + expired..end)?;
+            at = position(&block.labels, at, labels)?;
+            writer.push_numbered(block.numbers[at], &rows, start + expired..end)?;
         }
         output.pass_on(writer.drain(), writer.size_bytes()).await?;
         merging.pace(rows.size_bytes()).await?;
     }
     Ok(())
+}
+
+/// Where `labels` stand among `streams` from position `at` on; neighbours mostly follow each other.
+fn position(streams: &[Labels], at: usize, labels: &Labels) -> Result<usize> {
+    let near = streams[at..].iter().take(2).position(|s| s == labels);
+    let by_key = || streams[at..].binary_search_by(|s| SeriesKey::compare(s, labels)).ok();
+    let found = near.or_else(by_key).ok_or_else(|| {
+        let message = format!("a merge was handed rows of stream {labels} that it did not ask for, or too late");
+        Error::new(ErrorKind::Internal, message)
+    })?;
+    Ok(at + found)
 }

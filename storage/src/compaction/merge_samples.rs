@@ -1,15 +1,18 @@
 //! Samples: series after series, each merged from all inputs.
 
+use std::ops::Range;
+
 use futures::TryStreamExt;
 
 use super::merge::{Finished, Merging, Output};
+use super::walk::{SeriesBlock, SeriesWalk};
 use crate::error::Result;
 use crate::model::{Signal, TimeRange};
 use crate::scan::{KnownSeries, MergedView, SeriesRequest, StoreView};
 use crate::segment::SampleSegmentWriter;
 
-/// Series that are looked up at one time.
-const BLOCK_SERIES: usize = 4096;
+/// Series whose names and places are held at one time.
+const BLOCK_SERIES: usize = 2048;
 /// Rows, by estimate, that are read at one time: a series that has more comes in pieces of time.
 const BLOCK_ROWS: u64 = 256 << 10;
 /// Time whose exemplars are held at one time, in nanoseconds: a day.
@@ -17,24 +20,22 @@ const EXEMPLARS_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 pub(super) async fn merge_samples(merging: &Merging<'_>, output: &mut Output<'_>) -> Result<Finished> {
     let mut writer = SampleSegmentWriter::new(merging.job.tenant.clone(), merging.job.level);
-    let mut first = 0;
-    while first < merging.union.len() {
-        let looked_up = lookup(merging, first..(first + BLOCK_SERIES).min(merging.union.len())).await?;
-        let mut rest = looked_up.as_slice();
-        while !rest.is_empty() {
-            let (mut count, mut rows) = (0, 0u64);
-            while count < rest.len() && (count == 0 || rows + rest[count].rows() <= BLOCK_ROWS) {
-                rows = rows.saturating_add(rest[count].rows());
-                count += 1;
+    let mut walk = SeriesWalk::new(&merging.inputs, &merging.scan);
+    while let Some(block) = walk.next(BLOCK_SERIES, &merging.scan).await? {
+        let mut first = 0;
+        while first < block.len() {
+            let (mut end, mut rows) = (first, 0u64);
+            while end < block.len() && (end == first || rows + block.rows(end) <= BLOCK_ROWS) {
+                rows = rows.saturating_add(block.rows(end));
+                end += 1;
             }
-            let (block, behind) = rest.split_at(count);
-            rest = behind;
-            match block {
-                [long] if rows > BLOCK_ROWS => long_series(merging, long, &mut writer, output).await?,
-                block => write(merging, block, TimeRange::ALL, &mut writer, output).await?,
+            if end == first + 1 && rows > BLOCK_ROWS {
+                long_series(merging, block, first, &mut writer, output).await?;
+            } else {
+                write(merging, block, first..end, TimeRange::ALL, &mut writer, output).await?;
             }
+            first = end;
         }
-        first += looked_up.len();
     }
     write_side(merging, &mut writer, output).await?;
     writer.finish()
@@ -66,79 +67,40 @@ async fn write_side(merging: &Merging<'_>, writer: &mut SampleSegmentWriter, out
     Ok(())
 }
 
-/// A series, and where its rows are.
-struct Located {
-    series: usize,
-    /// (input, ordinal, bounds and number of the rows there).
-    places: Vec<(u32, u32, TimeRange, u64)>,
-}
-
-impl Located {
-    fn rows(&self) -> u64 {
-        self.places.iter().fold(0, |sum, place| sum.saturating_add(place.3))
-    }
-
-    /// Bounds of all its rows.
-    fn range(&self) -> TimeRange {
-        let bounds = self.places.iter().map(|place| place.2);
-        let range = bounds.reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)));
-        range.unwrap_or(TimeRange::new(0, 0))
-    }
-}
-
-/// Looks up where the rows of neighbouring series are.
-async fn lookup(merging: &Merging<'_>, series: std::ops::Range<usize>) -> Result<Vec<Located>> {
-    let mut ordinals: Vec<Vec<u32>> = vec![Vec::new(); merging.inputs.len()];
-    for place in series.clone().flat_map(|s| merging.union.places(s)) {
-        ordinals[place.input as usize].push(place.ordinal);
-    }
-    let mut bounds = Vec::with_capacity(ordinals.len());
-    for (input, own) in merging.inputs.iter().zip(&ordinals) {
-        // Ordinals ascend with the series.
-        bounds.push(input.segment.bounds_of(own, &merging.scan).await?.into_iter());
-    }
-    let mut located = Vec::with_capacity(series.len());
-    for series in series {
-        let places = merging.union.places(series).iter().filter_map(|place| {
-            let (range, rows) = bounds[place.input as usize].next().flatten()?;
-            Some((place.input, place.ordinal, range, rows))
-        });
-        located.push(Located {
-            series,
-            places: places.collect(),
-        });
-    }
-    Ok(located)
-}
-
 /// A series of many rows, piece by piece.
 async fn long_series(
     merging: &Merging<'_>,
-    series: &Located,
+    block: &SeriesBlock,
+    series: usize,
     writer: &mut SampleSegmentWriter,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    let range = series.range();
-    let pieces = series.rows().div_ceil(BLOCK_ROWS).max(1);
+    let ranges = block.places(series).iter().map(|place| place.range);
+    let range = ranges.reduce(|a, b| a.union(&b)).unwrap_or(TimeRange::new(0, 0));
+    let pieces = block.rows(series).div_ceil(BLOCK_ROWS).max(1);
     let len = i128::from(range.end) - i128::from(range.start);
     let bound = |piece: u64| (i128::from(range.start) + len * i128::from(piece) / i128::from(pieces)) as i64;
     for piece in 0..pieces {
         let within = TimeRange::new(bound(piece), bound(piece + 1));
-        write(merging, std::slice::from_ref(series), within, writer, output).await?;
+        write(merging, block, series..series + 1, within, writer, output).await?;
     }
     Ok(())
 }
 
+/// The rows of some series of a block.
 async fn write(
     merging: &Merging<'_>,
-    block: &[Located],
+    block: &SeriesBlock,
+    series: Range<usize>,
     within: TimeRange,
     writer: &mut SampleSegmentWriter,
     output: &mut Output<'_>,
 ) -> Result<()> {
     let mut known = KnownSeries::new(&merging.sources, within, &merging.scan);
-    for located in block {
-        known.push(&merging.union.labels[located.series], located.places.iter().copied());
+    for number in series {
+        let places = block.places(number).iter();
+        let places = places.map(|place| (place.input, place.ordinal, place.range, place.rows));
+        known.push(&block.labels[number], places);
     }
     let mut batches = known.samples()?;
     while let Some(batch) = batches.try_next().await? {

@@ -1,7 +1,7 @@
 //! Many small segments become few large ones.
 //!
 //! ```text
-//! catalog state ─ policy ─> Job: segments of one window ─> WholeSegments ─ SeriesUnion ─> who is in them, once
+//! catalog state ─ policy ─> Job: segments of one window ─> WholeSegments ─ SeriesWalk ─> who is in them, once
 //!   metrics: series by series      ┐ merged by the scan's own code, rows past retention left out
 //!   logs: era by era (hours)       ┘─> segment writer ─ pages ─> ObjectWriter
 //! ```
@@ -19,9 +19,10 @@ mod pace;
 mod policy;
 #[cfg(test)]
 mod policy_tests;
+mod streams;
 #[cfg(test)]
 mod tests;
-mod union;
+mod walk;
 
 pub(crate) use job::Job;
 pub(crate) use merge::{MergeContext, MergeFailure, Merged, merge};

@@ -40,7 +40,7 @@ pub struct PolicySettings {
     pub max_job_bytes: u64,
     /// Most segments of one job: each is read through a window of its own.
     pub max_inputs: usize,
-    /// Most series of one job's inputs, counted in each: their names and directories are held in memory.
+    /// Most series of one job's inputs, counted in each: the index of the new segment is built in memory.
     pub max_job_series: u64,
 }
 

@@ -54,6 +54,7 @@ async fn merged(bucket: &Bucket, signal: Signal, inputs: Vec<Arc<SegmentMeta>>) 
         pace: &pace,
         retention: &retention,
         is_stopped: &|| false,
+        give_back_memory: || (),
     };
     let job = Job {
         tenant: tenant(),

@@ -37,6 +37,10 @@ pub(super) async fn compact_once(shared: &Arc<Shared>, depth: Depth, paced: bool
 async fn timed(shared: &Arc<Shared>, state: &mut UpkeepState, depth: Depth, paced: bool) -> Outcome {
     let begun = shared.components.clock.now();
     let outcome = run(shared, state, depth, paced).await;
+    if !matches!(outcome, Ok(None)) {
+        // What was held is free, and the next round may be far.
+        (shared.components.give_back_memory)();
+    }
     let nanos = shared.components.clock.now().saturating_sub(begun);
     let mut totals = shared.upkept.lock();
     totals.running = None;
@@ -112,6 +116,7 @@ async fn store(
         pace: &pace,
         retention: &retention,
         is_stopped: &|| *shared.readiness.borrow() == Readiness::Closed,
+        give_back_memory: components.give_back_memory,
     };
     let merged = match merge(&context, &plan.jobs, &mut writer).await {
         Ok(merged) => merged,

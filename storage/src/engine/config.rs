@@ -119,8 +119,8 @@ pub struct Components {
     pub background: tokio::runtime::Handle,
     /// Reads the line filters of deletes; [`crate::deletes::NoEntryFilters`] where there is no query language.
     pub entry_filters: Arc<dyn EntryFilterCompiler>,
-    /// Gives memory that was freed back to the system, which allocators do late or never: called after a flush, on a thread
-    /// that may block.
+    /// Gives memory that was freed back to the system, which allocators do late or never: called after a flush and now and
+    /// then during a merge. May take some milliseconds.
     pub give_back_memory: fn(),
     /// Places at which tests stop or kill the store; none are armed by default.
     pub fail_points: FailPoints,

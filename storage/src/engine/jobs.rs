@@ -23,7 +23,8 @@ const ROUND_BYTES: u64 = 64 << 20;
 const MAX_ROUND_JOBS: usize = 1000;
 /// A round may hold one in so many bytes of the memory limit.
 const MEMORY_FRACTION: u64 = 4;
-/// Bytes that the names and the directory of one series of an input take, about.
+/// Bytes that one series of an input takes at most, about: an entry in the index of the new segment for each label whose
+/// values are all different, the place of a stream of logs and the directory of its pages. Usually it is a tenth.
 const SERIES_BYTES: u64 = 256;
 /// Bytes that one input takes beside that, at most: windows, shared times, its end.
 const INPUT_BYTES: u64 = 16 << 20;

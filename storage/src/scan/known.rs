@@ -37,11 +37,6 @@ impl KnownSeries {
         self.0.push(labels, parts);
     }
 
-    /// Number of series.
-    pub fn len(&self) -> usize {
-        self.0.series.len()
-    }
-
     /// Accounts for what was collected, so that it is held while it is scanned.
     fn finish(mut self) -> Result<Arc<Selection>> {
         self.0.account()?;

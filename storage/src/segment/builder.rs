@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::directory::{Chunk, ColumnEntry, ColumnId, PageEntry, PageStats, encode_chunks, encode_directory};
@@ -37,8 +38,9 @@ pub(super) struct SegmentBuilder {
     pages: Vec<PageEntry>,
     /// Of logs, by page.
     chunks: Vec<Chunk>,
-    /// Of samples, by series group.
-    lists: Vec<ChunkListBuilder>,
+    /// Of samples, by series group: those of groups that are complete, and the one that grows.
+    lists: Vec<Vec<u8>>,
+    open_list: Option<ChunkListBuilder>,
     times: TimeWriter,
     time_groups: Vec<TimeGroupEntry>,
     /// Groups of time columns that are sealed but not yet written.
@@ -46,6 +48,8 @@ pub(super) struct SegmentBuilder {
     held_time_bytes: usize,
     table: SeriesTableBuilder,
     last_series: Option<Labels>,
+    /// While streams are named: the numbers of those that have chunks.
+    numbers: Option<RoaringBitmap>,
     rows: u64,
     raw_bytes: u64,
     /// Bounds of what lies outside of pages.
@@ -65,12 +69,14 @@ impl SegmentBuilder {
             pages: Vec::new(),
             chunks: Vec::new(),
             lists: Vec::new(),
+            open_list: None,
             times: TimeWriter::default(),
             time_groups: Vec::new(),
             held_times: Vec::new(),
             held_time_bytes: 0,
             table: SeriesTableBuilder::default(),
             last_series: None,
+            numbers: None,
             rows: 0,
             raw_bytes: 0,
             range: None,
@@ -149,10 +155,12 @@ impl SegmentBuilder {
         };
         for (number, chunk) in (0..).zip(chunks) {
             let group = group_of(chunk.series);
-            if self.lists.len() <= group as usize {
-                self.lists.resize_with(group as usize + 1, ChunkListBuilder::default);
+            // Series come in order, so the lists of groups before this one are complete, and far smaller packed.
+            while self.lists.len() < group as usize {
+                self.lists.push(self.open_list.take().unwrap_or_default().finish());
             }
-            self.lists[group as usize].push(chunk, group * GROUP_SERIES as u32, page, start, number);
+            let list = self.open_list.get_or_insert_default();
+            list.push(chunk, group * GROUP_SERIES as u32, page, start, number);
         }
     }
 
@@ -236,36 +244,48 @@ impl SegmentBuilder {
 
     /// Heap bytes held, about. What was written and not drained is most of it; the rest grows with series, not with rows.
     pub fn size_bytes(&self) -> usize {
-        let lists: usize = self.lists.iter().map(ChunkListBuilder::size_bytes).sum();
-        let chunks = self.chunks.len() * size_of::<Chunk>() + lists;
+        let lists: usize = self.lists.iter().map(Vec::len).sum();
+        let open_list = self.open_list.as_ref().map_or(0, ChunkListBuilder::size_bytes);
+        let chunks = self.chunks.len() * size_of::<Chunk>() + lists + open_list;
         let columns: usize = self.pages.iter().map(|p| p.columns.len()).sum();
         let pages = self.pages.len() * size_of::<PageEntry>() + columns * size_of::<ColumnEntry>();
         self.out.len() + chunks + pages + self.times.size_bytes() + self.held_time_bytes + self.table.size_bytes()
     }
 
-    /// Says who the streams are that pages of logs were added for by their position in `streams` (ascending). Those that no
-    /// page holds are left out.
-    pub fn name_streams(&mut self, streams: &[Labels]) -> Result<()> {
-        let mut held = vec![false; streams.len()];
-        for chunk in &self.chunks {
-            held[chunk.series as usize] = true;
+    /// Streams that pages of logs were added for by numbers of the caller's are named next.
+    pub fn begin_names(&mut self) {
+        self.numbers = Some(self.chunks.iter().map(|chunk| chunk.series).collect());
+    }
+
+    /// Says who the stream of this number is; numbers ascend. One that no page holds is left out.
+    pub fn name_stream(&mut self, number: u32, labels: &Labels) -> Result<()> {
+        if self.numbers.as_ref().is_some_and(|held| held.contains(number)) {
+            self.add_series(labels)?;
         }
-        let mut ordinals = vec![0u32; streams.len()];
-        for (number, labels) in streams.iter().enumerate().filter(|(number, _)| held[*number]) {
-            ordinals[number] = self.add_series(labels)?;
+        Ok(())
+    }
+
+    /// Puts ordinals in the place of numbers: streams got theirs in the same order.
+    fn resolve_numbers(&mut self) -> Result<()> {
+        let Some(held) = self.numbers.take() else { return Ok(()) };
+        if held.len() != u64::from(self.table.len()) {
+            let message = format!("{} of {} streams were named", self.table.len(), held.len());
+            return Err(Error::new(ErrorKind::Internal, message));
         }
+        let ordinal = |number: u32| (held.rank(number) - 1) as u32;
         for chunk in &mut self.chunks {
-            chunk.series = ordinals[chunk.series as usize];
+            chunk.series = ordinal(chunk.series);
         }
         for page in &mut self.pages {
-            page.first_series = ordinals[page.first_series as usize];
-            page.last_series = ordinals[page.last_series as usize];
+            page.first_series = ordinal(page.first_series);
+            page.last_series = ordinal(page.last_series);
         }
         Ok(())
     }
 
     /// The rest of the segment, with `side` sections before the others; `None` where it has no row.
     pub fn finish(mut self, side: Vec<(SectionId, Vec<u8>)>) -> Result<Option<SegmentBytes>> {
+        self.resolve_numbers()?;
         let ranges = self.pages.iter().map(|page| page.range).chain(self.range);
         let Some(range) = ranges.reduce(|a, b| a.union(&b)).filter(|_| self.rows > 0) else {
             return Ok(None);
@@ -344,10 +364,11 @@ impl SegmentBuilder {
             first += series;
         }
         let index = label_index::build(&messages, self.offset(), &mut self.out)?;
+        self.lists.extend(self.open_list.take().map(ChunkListBuilder::finish));
         let mut lists = std::mem::take(&mut self.lists).into_iter();
         let mut groups = Vec::new();
         for (first, series, table) in messages {
-            let list = lists.next().map_or_else(Vec::new, ChunkListBuilder::finish);
+            let list = lists.next().unwrap_or_default();
             groups.push(GroupEntry::new(first, series, self.offset(), table, &list));
             self.out.extend_from_slice(table);
             self.out.extend_from_slice(&list);

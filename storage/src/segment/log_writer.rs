@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{Array, BinaryArray};
@@ -17,7 +16,7 @@ use super::directory::{CODEC_LOG_COLUMN, Chunk, ColumnId, PageStats};
 use crate::codec::compress::{COMPACTED_LEVEL, FLUSH_LEVEL};
 use crate::codec::log_page::{self, LogPageInput};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, NANOS_PER_SECOND, SeriesKey, Signal, TenantId};
+use crate::model::{Labels, NANOS_PER_SECOND, Signal, TenantId};
 use crate::scan::LogRows;
 
 /// Lines and metadata of a full page, in bytes.
@@ -36,14 +35,15 @@ const CUTS_NS: [i64; 4] = [
 
 /// Fed stream by stream in the order of [`crate::model::SeriesKey`], gives the bytes of one segment.
 ///
-/// Rows of more time than fits into memory come era by era instead: [`LogSegmentWriter::with_streams`] says whose rows will
-/// come, and [`LogSegmentWriter::end_era`] starts over with the first stream and later rows.
+/// Rows of more time than fits into memory come era by era instead: streams have numbers that ascend with their order
+/// ([`LogSegmentWriter::push_numbered`]), [`LogSegmentWriter::end_era`] starts over with the first one and later rows, and
+/// in the end [`LogSegmentWriter::name_stream`] says who they are.
 #[derive(Debug)]
 pub struct LogSegmentWriter {
     builder: SegmentBuilder,
     zstd_level: i32,
-    /// Streams named beforehand, and the position of the one pushed last.
-    streams: Option<(Arc<[Labels]>, usize)>,
+    /// Number of the stream pushed last in this era, where streams have numbers.
+    last_number: Option<u32>,
     /// By time divided by the cut.
     open: BTreeMap<i64, OpenPage>,
     cut: usize,
@@ -67,45 +67,18 @@ impl LogSegmentWriter {
         LogSegmentWriter {
             builder: SegmentBuilder::new(tenant, Signal::Logs, level),
             zstd_level: if level == 0 { FLUSH_LEVEL } else { COMPACTED_LEVEL },
-            streams: None,
+            last_number: None,
             open: BTreeMap::new(),
             cut: 0,
         }
     }
 
-    /// As [`LogSegmentWriter::new`], of these streams in ascending order, whose rows may come era by era. Those without any
-    /// are left out in the end.
-    pub fn with_streams(tenant: TenantId, level: u8, streams: Arc<[Labels]>) -> Self {
-        LogSegmentWriter {
-            streams: Some((streams, 0)),
-            ..LogSegmentWriter::new(tenant, level)
-        }
-    }
-
     /// All further rows are later than those so far, in every stream.
-    pub fn end_era(&mut self) -> Result<()> {
+    pub(crate) fn end_era(&mut self) -> Result<()> {
         self.seal_all()?;
         self.cut = 0;
-        if let Some((_, at)) = &mut self.streams {
-            *at = 0;
-        }
+        self.last_number = None;
         Ok(())
-    }
-
-    /// The ordinal of a stream, or its position among those named beforehand.
-    fn stream(&mut self, labels: &Labels) -> Result<u32> {
-        let Some((streams, at)) = &mut self.streams else {
-            return self.builder.add_series(labels);
-        };
-        // Neighbours mostly follow each other.
-        let near = streams[*at..].iter().take(2).position(|s| s == labels);
-        let by_key = || streams[*at..].binary_search_by(|s| SeriesKey::compare(s, labels)).ok();
-        let found = near.or_else(by_key).ok_or_else(|| {
-            let message = format!("stream {labels} was not named beforehand, or comes too late");
-            Error::new(ErrorKind::Internal, message)
-        })?;
-        *at += found;
-        Ok(*at as u32)
     }
 
     /// Appends a stream that sorts after the one before, or later rows of the same: rows `range` of `rows`, whose times
@@ -114,7 +87,39 @@ impl LogSegmentWriter {
         if range.is_empty() {
             return Ok(());
         }
-        let internal = |reason: &str| Error::new(ErrorKind::Internal, format!("log rows of {labels} {reason}"));
+        let series = self.builder.add_series(labels)?;
+        self.push(series, rows, range)
+    }
+
+    /// As [`LogSegmentWriter::push_series`], of a stream whose name is told later: its number is that of the one before, or
+    /// greater. All streams of a segment are pushed in one of the two ways.
+    pub(crate) fn push_numbered(&mut self, number: u32, rows: &LogRows, range: Range<usize>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        if self.last_number.is_some_and(|last| last > number) {
+            let message = format!("log rows of stream {number} come after those of a later one");
+            return Err(Error::new(ErrorKind::Internal, message));
+        }
+        self.last_number = Some(number);
+        self.push(number, rows, range)
+    }
+
+    /// No more rows come; those pushed by number are named next.
+    pub(crate) fn begin_names(&mut self) -> Result<()> {
+        self.seal_all()?;
+        self.builder.begin_names();
+        Ok(())
+    }
+
+    /// Says who the stream of this number is. All are named, in ascending order; those without rows are left out.
+    pub(crate) fn name_stream(&mut self, number: u32, labels: &Labels) -> Result<()> {
+        self.builder.name_stream(number, labels)
+    }
+
+    /// Appends rows of the stream of this ordinal or number.
+    fn push(&mut self, series: u32, rows: &LogRows, range: Range<usize>) -> Result<()> {
+        let internal = |reason: &str| Error::new(ErrorKind::Internal, format!("log rows of stream {series} {reason}"));
         let complete = range.end <= rows.len() && rows.metadata.len() == rows.len() && rows.derived.len() == rows.len();
         let lines = rows
             .lines
@@ -125,7 +130,6 @@ impl LogSegmentWriter {
         if !times.is_sorted() || times[times.len() - 1] == i64::MAX {
             return Err(internal("fall in time"));
         }
-        let series = self.stream(labels)?;
         let mut at = range.start;
         while at < range.end {
             // Rows up to the next cut go to one page.
@@ -174,9 +178,6 @@ impl LogSegmentWriter {
     /// The segment, or what of it was not drained; `None` where nothing was pushed.
     pub fn finish(mut self) -> Result<Option<SegmentBytes>> {
         self.seal_all()?;
-        if let Some((streams, _)) = &self.streams {
-            self.builder.name_streams(streams)?;
-        }
         self.builder.finish(Vec::new())
     }
 

@@ -10,14 +10,17 @@ use parking_lot::Mutex;
 use super::ahead::ReadAhead;
 use super::directory::ColumnEntry;
 use super::meta::SegmentMeta;
+use super::parts::Parts;
 use super::reader::{SegmentReader, bounds};
-use super::series_groups::group_of;
+use super::series_groups::{SeriesGroup, group_of};
 use super::series_table::GROUP_SERIES;
 use super::tail::OpenTail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Exemplar, LabelMatcher, Labels, MetadataMap, Signal, TimeRange};
 use crate::object::Bucket;
-use crate::scan::{LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries};
+use crate::scan::{
+    LabelInterner, LogRead, LogRows, RowBounds, SampleColumns, ScanContext, ScanStats, SeriesSource, SourceSeries,
+};
 
 /// Most bytes of series groups and times that are kept for the series that follow: times are shared by series all over a
 /// segment.
@@ -99,15 +102,7 @@ impl WholeSegment {
         let own = self.own(scan);
         let fetcher = self.reader.fetcher(&own);
         let parts = self.reader.parts(&fetcher, &self.tail);
-        let number = group_of(ordinals.start);
-        let groups = parts.groups(&[number].into()).await?;
-        let damaged = |what: String| {
-            let message = format!("{}: damaged {what}", self.meta().place());
-            Error::new(ErrorKind::Corrupt, message)
-        };
-        let group = groups
-            .get(&number)
-            .ok_or_else(|| damaged(format!("series group {number}")))?;
+        let group = self.group(&parts, group_of(ordinals.start)).await?;
         let mut scratch = Vec::new();
         let mut out = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
@@ -118,10 +113,8 @@ impl WholeSegment {
             let (Some(range), rows) = self.with_histograms(ordinal, range, rows) else {
                 continue;
             };
-            let labels = group.table.labels(ordinal, &mut scratch, &own.labels)?;
-            let labels = labels.ok_or_else(|| damaged(format!("labels of series {ordinal}")))?;
             out.push(SourceSeries {
-                labels,
+                labels: self.labels(&group, ordinal, &mut scratch)?,
                 ordinal,
                 range,
                 rows,
@@ -130,23 +123,42 @@ impl WholeSegment {
         Ok(out)
     }
 
-    /// Bounds and number of the rows of these series of samples (ascending); `None` for one without rows.
-    pub async fn bounds_of(&self, ordinals: &[u32], scan: &ScanContext) -> Result<Vec<Option<(TimeRange, u64)>>> {
+    /// The label sets of these series (ascending).
+    pub async fn labels_of(&self, ordinals: &[u32], scan: &ScanContext) -> Result<Vec<Labels>> {
+        let found = self.read_labels(ordinals, scan).await;
+        self.checked(found)
+    }
+
+    async fn read_labels(&self, ordinals: &[u32], scan: &ScanContext) -> Result<Vec<Labels>> {
         let own = self.own(scan);
         let fetcher = self.reader.fetcher(&own);
         let parts = self.reader.parts(&fetcher, &self.tail);
+        let mut scratch = Vec::new();
         let mut out = Vec::with_capacity(ordinals.len());
-        for own in ordinals.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
-            let number = group_of(own[0]);
-            let groups = self.checked(parts.groups(&[number].into()).await)?;
-            let group = groups.get(&number);
-            out.extend(own.iter().map(|ordinal| {
-                let (range, rows) = group.map_or((None, 0), |group| bounds(group.chunks.of(*ordinal)));
-                let (range, rows) = self.with_histograms(*ordinal, range, rows);
-                Some((range?, rows))
-            }));
+        for neighbours in ordinals.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
+            let group = self.group(&parts, group_of(neighbours[0])).await?;
+            for ordinal in neighbours {
+                out.push(self.labels(&group, *ordinal, &mut scratch)?);
+            }
         }
         Ok(out)
+    }
+
+    async fn group(&self, parts: &Parts<'_>, number: u32) -> Result<Arc<SeriesGroup>> {
+        let mut groups = parts.groups(&[number].into()).await?;
+        groups
+            .remove(&number)
+            .ok_or_else(|| self.damaged(format!("series group {number}")))
+    }
+
+    fn labels(&self, group: &SeriesGroup, ordinal: u32, scratch: &mut Vec<u8>) -> Result<Labels> {
+        let labels = group.table.labels(ordinal, scratch, &LabelInterner::none())?;
+        labels.ok_or_else(|| self.damaged(format!("labels of series {ordinal}")))
+    }
+
+    fn damaged(&self, what: String) -> Error {
+        let message = format!("{}: damaged {what}", self.meta().place());
+        Error::new(ErrorKind::Corrupt, message)
     }
 
     /// Bounds and number of the rows of a stream of logs in `era`, across whose bounds no page reaches.
