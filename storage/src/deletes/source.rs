@@ -230,7 +230,7 @@ fn leave_out(rows: &LogRows, columns: LogColumns, touched: Vec<(usize, SeriesFil
         let (start, end) = (bounds[0] as usize, bounds[1] as usize);
         let Some((_, mut filter)) = touched.next_if(|(own, _)| *own == index) else {
             out.append(rows, start..end, &mut codes)?;
-            out.end_stream();
+            out.end_stream()?;
             continue;
         };
         let mut hides = |row: usize| {
@@ -249,7 +249,7 @@ fn leave_out(rows: &LogRows, columns: LogColumns, touched: Vec<(usize, SeriesFil
             }
         }
         out.append(rows, from..end, &mut codes)?;
-        out.end_stream();
+        out.end_stream()?;
     }
     out.finish()
 }

@@ -5,10 +5,9 @@ use hashbrown::HashMap;
 use super::head::{Head, Store};
 use super::log_block::LogBlock;
 use super::logs::LogPiece;
-use super::source::offset;
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
-use crate::scan::{LineGather, LineSlice, LogRead, LogRows, ScanStats, dedup};
+use crate::scan::{LineSlice, LogRead, LogRows, LogSink, ScanStats, dedup};
 
 /// A row: its time, which block, where in it.
 type Found = (i64, u32, u32);
@@ -17,8 +16,7 @@ type Found = (i64, u32, u32);
 pub(super) struct LogReader<'a> {
     read: &'a LogRead,
     stats: &'a ScanStats,
-    rows: LogRows,
-    lines: LineGather,
+    out: LogSink,
     /// Code in the head → code in the answer.
     codes: HashMap<u32, u32, ahash::RandomState>,
     /// What passed the filter in one block.
@@ -31,16 +29,7 @@ impl<'a> LogReader<'a> {
         LogReader {
             read,
             stats,
-            rows: LogRows {
-                offsets: vec![0],
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            },
-            lines: LineGather::default(),
+            out: LogSink::new(read.columns),
             codes: HashMap::default(),
             selected: Vec::new(),
             line_offsets: Vec::new(),
@@ -61,8 +50,7 @@ impl<'a> LogReader<'a> {
             run.push(piece);
         }
         self.add_run(head, run, range)?;
-        self.rows.offsets.push(offset(self.rows.timestamps.len())?);
-        Ok(())
+        self.out.end_stream()
     }
 
     /// Adds the rows of pieces that overlap each other and no other piece of their stream, with the order of their arrival.
@@ -153,12 +141,12 @@ impl<'a> LogReader<'a> {
     }
 
     fn add_row(&mut self, time: i64, block: &LogBlock, at: usize, last: &mut [(u32, u32); 2]) -> Result<()> {
-        self.rows.timestamps.push(time);
+        self.out.times([time]);
         if self.read.lengths {
-            self.rows.line_lengths.push(block.line_len(at) as u32);
+            self.out.lengths([block.line_len(at) as u32]);
         }
         if self.read.columns.lines {
-            self.lines.append_line(block.line(at))?;
+            self.out.line(block.line(at))?;
         }
         if self.read.columns.metadata {
             let mut code = |kind: usize, code: u32| {
@@ -168,8 +156,8 @@ impl<'a> LogReader<'a> {
                 last[kind].1
             };
             let (metadata, derived) = (code(0, block.metadata[at]), code(1, block.derived[at]));
-            self.rows.metadata.push(metadata);
-            self.rows.derived.push(derived);
+            self.out.metadata(metadata);
+            self.out.derived(derived);
         }
         Ok(())
     }
@@ -201,20 +189,15 @@ impl<'a> LogReader<'a> {
             }
             if self.read.columns.metadata {
                 for code in [both.0, both.1] {
-                    self.codes.entry(code).or_insert_with(|| {
-                        self.rows.metadata_sets.push(store.metadata_set(code));
-                        self.rows.metadata_sets.len() as u32 - 1
-                    });
+                    let add = || self.out.add_set(store.metadata_set(code));
+                    self.codes.entry(code).or_insert_with(add);
                 }
             }
         }
         sets
     }
 
-    pub fn finish(mut self) -> Result<LogRows> {
-        if self.read.columns.lines {
-            self.rows.lines = Some(self.lines.finish()?);
-        }
-        Ok(self.rows)
+    pub fn finish(self) -> Result<LogRows> {
+        self.out.finish()
     }
 }

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use arrow_array::Array;
 use hashbrown::HashMap;
 
-use super::{LineGather, LogColumns, LogRows};
+use super::{LogColumns, LogRows, LogSink};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Labels;
 
@@ -14,8 +14,7 @@ use crate::model::Labels;
 #[derive(Debug)]
 pub struct LogRowsBuilder {
     columns: LogColumns,
-    rows: LogRows,
-    lines: LineGather,
+    out: LogSink,
     codes: HashMap<Labels, u32, RandomState>,
 }
 
@@ -31,71 +30,59 @@ impl LogRowsBuilder {
     pub fn new(columns: LogColumns) -> Self {
         LogRowsBuilder {
             columns,
-            rows: LogRows {
-                offsets: vec![0],
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            },
-            lines: LineGather::default(),
+            out: LogSink::new(columns),
             codes: HashMap::default(),
         }
     }
 
     /// Number of rows so far.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.out.len()
     }
 
     /// Whether there is no row yet.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.out.is_empty()
     }
 
     /// Heap bytes held so far.
     pub fn size_bytes(&self) -> usize {
-        self.rows.size_bytes() + self.lines.size_bytes()
+        self.out.size_bytes()
     }
 
     /// Appends rows `rows` of `from`, which has at least the columns of this answer.
     pub fn append(&mut self, from: &LogRows, rows: Range<usize>, codes: &mut SetCodes) -> Result<()> {
-        self.rows.timestamps.extend_from_slice(&from.timestamps[rows.clone()]);
+        self.out.times(from.timestamps[rows.clone()].iter().copied());
         // Lengths can be absent; they are then absent from every input of this answer.
         let lengths = from.line_lengths.get(rows.clone()).unwrap_or_default();
-        self.rows.line_lengths.extend_from_slice(lengths);
+        self.out.lengths(lengths.iter().copied());
         if self.columns.lines {
             let lines = from
                 .lines
                 .as_ref()
                 .filter(|l| l.len() >= rows.end)
                 .ok_or_else(missing_column)?;
-            self.lines.append(lines, rows.clone())?;
+            self.out.lines(lines, rows.clone())?;
         }
         if self.columns.metadata {
             for row in rows {
                 let metadata = self.code(from, from.metadata.get(row), codes)?;
                 let derived = self.code(from, from.derived.get(row), codes)?;
-                self.rows.metadata.push(metadata);
-                self.rows.derived.push(derived);
+                self.out.metadata(metadata);
+                self.out.derived(derived);
             }
         }
         Ok(())
     }
 
     /// Ends the rows of a stream.
-    pub fn end_stream(&mut self) {
-        self.rows.offsets.push(self.rows.timestamps.len() as u32);
+    pub fn end_stream(&mut self) -> Result<()> {
+        self.out.end_stream()
     }
 
     /// The answer.
-    pub fn finish(mut self) -> Result<LogRows> {
-        if self.columns.lines {
-            self.rows.lines = Some(self.lines.finish()?);
-        }
-        Ok(self.rows)
+    pub fn finish(self) -> Result<LogRows> {
+        self.out.finish()
     }
 
     fn code(&mut self, from: &LogRows, code: Option<&u32>, codes: &mut SetCodes) -> Result<u32> {
@@ -106,11 +93,8 @@ impl LogRowsBuilder {
         let known = codes.0.get_mut(code).ok_or_else(missing_column)?;
         if *known == UNKNOWN {
             let set = &from.metadata_sets[code];
-            let next = self.rows.metadata_sets.len() as u32;
-            *known = *self.codes.entry_ref(set).or_insert_with(|| {
-                self.rows.metadata_sets.push(set.clone());
-                next
-            });
+            let add = || self.out.add_set(set.clone());
+            *known = *self.codes.entry_ref(set).or_insert_with(add);
         }
         Ok(*known)
     }

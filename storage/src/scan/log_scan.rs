@@ -345,7 +345,7 @@ impl LogScan {
                 Some(stream) => append_stream(&mut stream.pieces(recheck), &mut again_codes, &mut out)?,
                 None => append_stream(&mut stream.pieces(&answers), &mut codes, &mut out)?,
             }
-            out.end_stream();
+            out.end_stream()?;
         }
         Ok(into_batch(streams, out.finish()?))
     }

@@ -13,7 +13,7 @@ use super::read_samples::offsets;
 use crate::codec::log_page::{LogPage, line_offsets};
 use crate::error::Result;
 use crate::model::{Labels, TimeRange};
-use crate::scan::{LineFilter, LineGather, LineSlice, LogRead, LogRows, LogRowsBuilder, ScanStats, SetCodes};
+use crate::scan::{LineFilter, LineSlice, LogRead, LogRows, LogRowsBuilder, LogSink, ScanStats, SetCodes};
 
 /// Memory for the text of pages that a thread keeps from page to page; a page beyond it is rare and pays for its own.
 const KEPT_TEXT_BYTES: usize = 4 << 20;
@@ -58,8 +58,7 @@ pub(super) struct LogAssembler<'a> {
     stats: &'a ScanStats,
     streams: usize,
     pieces: Vec<Piece>,
-    rows: LogRows,
-    lines: LineGather,
+    out: LogSink,
     codes: HashMap<Labels, u32>,
     selected: Vec<u32>,
     size_bytes: u64,
@@ -73,16 +72,7 @@ impl<'a> LogAssembler<'a> {
             stats,
             streams,
             pieces: Vec::new(),
-            rows: LogRows {
-                offsets: Vec::new(),
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            },
-            lines: LineGather::default(),
+            out: LogSink::new(read.columns),
             codes: HashMap::new(),
             selected: Vec::new(),
             size_bytes: 0,
@@ -132,10 +122,10 @@ impl<'a> LogAssembler<'a> {
         let mut metadata = self.metadata(page)?;
         let times = page.times()?;
         for (index, run) in runs {
-            let from = self.rows.timestamps.len();
-            self.rows.timestamps.extend_from_slice(&times[run.clone()]);
+            let from = self.out.len();
+            self.out.times(times[run.clone()].iter().copied());
             if self.read.lengths {
-                self.rows.line_lengths.extend_from_slice(&lengths[run.clone()]);
+                self.out.lengths(lengths[run.clone()].iter().copied());
             }
             self.push_piece(*index, from);
         }
@@ -150,7 +140,7 @@ impl<'a> LogAssembler<'a> {
             }
             if let Some(lines) = &lines {
                 self.size_bytes += text_len(lines, &run);
-                self.lines.append(lines, run.clone())?;
+                self.out.lines(lines, run.clone())?;
             }
             if let Some(metadata) = &mut metadata {
                 self.push_codes(metadata, run);
@@ -220,12 +210,10 @@ impl<'a> LogAssembler<'a> {
             let end = rest.partition_point(|row| (*row as usize) < run.end);
             let (own, more) = rest.split_at(end);
             rest = more;
-            let from = self.rows.timestamps.len();
-            self.rows.timestamps.extend(own.iter().map(|row| times[*row as usize]));
+            let from = self.out.len();
+            self.out.times(own.iter().map(|row| times[*row as usize]));
             if self.read.lengths {
-                self.rows
-                    .line_lengths
-                    .extend(own.iter().map(|row| lengths[*row as usize]));
+                self.out.lengths(own.iter().map(|row| lengths[*row as usize]));
             }
             self.push_piece(*index, from);
         }
@@ -234,7 +222,7 @@ impl<'a> LogAssembler<'a> {
             if self.read.columns.lines {
                 let bounds = (line_offsets[row] as usize, line_offsets[row + 1] as usize);
                 self.size_bytes += (bounds.1 - bounds.0) as u64;
-                self.lines.append_line(&text[bounds.0..bounds.1])?;
+                self.out.line(&text[bounds.0..bounds.1])?;
             }
             if let Some(metadata) = &mut metadata {
                 self.push_codes(metadata, row..row + 1);
@@ -245,8 +233,8 @@ impl<'a> LogAssembler<'a> {
 
     /// Names the rows from `from` on, where there are any.
     fn push_piece(&mut self, index: u32, from: usize) {
-        let rows = from..self.rows.timestamps.len();
-        if let Some(first) = self.rows.timestamps.get(from) {
+        let rows = from..self.out.len();
+        if let Some(first) = self.out.timestamps().get(from) {
             self.size_bytes += rows.len() as u64 * 20;
             self.pieces.push(Piece {
                 index,
@@ -280,8 +268,8 @@ impl<'a> LogAssembler<'a> {
                     None => *numbers[at].insert(self.intern(&sets[at])),
                 };
                 match kind {
-                    0 => self.rows.metadata.push(number),
-                    _ => self.rows.derived.push(number),
+                    0 => self.out.metadata(number),
+                    _ => self.out.derived(number),
                 }
             }
         }
@@ -291,17 +279,14 @@ impl<'a> LogAssembler<'a> {
         if let Some(code) = self.codes.get(set) {
             return *code;
         }
-        let code = self.rows.metadata_sets.len() as u32;
+        let code = self.out.add_set(set.clone());
         self.size_bytes += set.size_bytes() as u64 + 64;
-        self.rows.metadata_sets.push(set.clone());
         self.codes.insert(set.clone(), code);
         code
     }
 
     pub fn finish(mut self) -> Result<LogRows> {
-        if self.read.columns.lines {
-            self.rows.lines = Some(self.lines.finish()?);
-        }
+        let rows = self.out.finish()?;
         let mut counts = vec![0u32; self.streams];
         for piece in &self.pieces {
             counts[piece.index as usize] += piece.rows.len() as u32;
@@ -309,14 +294,14 @@ impl<'a> LogAssembler<'a> {
         let offsets = offsets(&counts)?;
         let key = |piece: &Piece| (piece.index, piece.first);
         if self.pieces.is_sorted_by_key(key) {
-            return Ok(LogRows { offsets, ..self.rows });
+            return Ok(LogRows { offsets, ..rows });
         }
         // Stable: rows of one nanosecond in two pages stay in page order, which is the order of their arrival.
         self.pieces.sort_by_key(key);
         let mut out = LogRowsBuilder::new(self.read.columns);
         let mut codes = SetCodes::default();
         for piece in self.pieces {
-            out.append(&self.rows, piece.rows, &mut codes)?;
+            out.append(&rows, piece.rows, &mut codes)?;
         }
         Ok(LogRows {
             offsets,
