@@ -16,7 +16,7 @@ cargo build --release --manifest-path fuzz/Cargo.toml --bin "$target" --target "
 
 case "$target" in
 logql | pipeline) options=(-dict=fuzz/dictionaries/logql.dict -max_len=4096) ;;
-push) options=(-dict=fuzz/dictionaries/push.dict -max_len=4096) ;;
+push | otlp_metrics) options=(-dict=fuzz/dictionaries/push.dict -max_len=4096) ;;
 promql) options=(-max_len=4096) ;;
 *) options=(-max_len=65536) ;;
 esac

@@ -1,5 +1,7 @@
 //! What holds for every body that somebody pushes, however odd. The fuzz target `push` calls this, and a test replays its
-//! corpus.
+//! corpus; [`otlp_metrics`] is the same for OTLP metrics, which have a target of their own.
+
+pub mod otlp_metrics;
 
 use std::fmt::Write;
 
