@@ -21,7 +21,7 @@ use super::held::Held;
 use super::log_scan::{batch_bytes, count, slabs};
 use super::log_stream::{Split, to_slab};
 use super::selection::{Selection, all_answers};
-use super::{BatchStream, LogBatch, LogOrder, LogPages, LogPiece, LogRead, LogSlab};
+use super::{BatchStream, LogBatch, LogOrder, LogPages, LogPiece, LogRead, LogSlab, RowBounds};
 use crate::error::{Error, Result};
 use crate::model::TimeRange;
 
@@ -92,7 +92,9 @@ struct Walk {
     reading: VecDeque<Reading>,
     /// Streams that have to be merged, and where their rows lie that did not come yet.
     slabs: Option<(BatchStream<LogSlab>, TimeRange)>,
-    /// The memory of a slab, held until the next one is asked for.
+    /// What the lists above take.
+    own_bytes: usize,
+    /// Their memory, and that of a slab until the next one is asked for.
     held: Held,
 }
 
@@ -142,7 +144,10 @@ impl Walk {
             let range = split.rest.range;
             (slabs(split.rest, 0, 1, order, read.clone()), range)
         });
+        let pages = |own: &SourcePages| own.places.len() * (size_of::<usize>() + size_of::<RowBounds>());
+        let own_bytes = places.len() * size_of::<Place>() + sources.iter().map(pages).sum::<usize>();
         Ok(Walk {
+            own_bytes,
             held: Held::new(&selection.scan.memory),
             selection,
             order,
@@ -158,7 +163,7 @@ impl Walk {
     }
 
     async fn next(&mut self) -> Result<Option<LogSlab>> {
-        self.held.set(0)?;
+        self.held.set(self.own_bytes)?;
         loop {
             let near_slabs = match (&self.slabs, self.rest_of_pages()) {
                 (Some((_, slabs)), Some(pages)) => self.is_nearer(*slabs, pages),
@@ -218,7 +223,7 @@ impl Walk {
             });
         };
         let slab = to_slab(&self.selection, &self.sources[source].series, piece, rest, page);
-        self.held.set(batch_bytes(&slab.batch))?;
+        self.held.set(self.own_bytes + batch_bytes(&slab.batch))?;
         count(&slab.batch, &self.read, &self.selection.scan.stats);
         Ok(slab)
     }

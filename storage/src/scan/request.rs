@@ -71,9 +71,9 @@ impl From<LogColumns> for LogRead {
 /// In which order slabs of a log scan come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOrder {
-    /// From the oldest slab to the newest.
+    /// From the oldest pages on. Slabs overlap in time; each tells what can follow ([`super::LogSlab::rest`]).
     Forward,
-    /// From the newest slab to the oldest.
+    /// The same from the newest pages on.
     Backward,
     /// Stream by stream in the order of [`crate::model::SeriesKey`], a stream's own slabs from the oldest to the newest.
     Streams,

@@ -214,10 +214,9 @@ impl Known {
         if text.len() > KNOWN_BYTES {
             return None;
         }
-        let mut bytes = [0; 16];
-        bytes[..text.len()].copy_from_slice(text);
-        bytes[KNOWN_BYTES] = (text.len() as u8) << 1 | u8::from(kind == Kind::String);
-        Some(Known(u128::from_le_bytes(bytes)))
+        let word = text.iter().fold(0u128, |word, byte| word << 8 | u128::from(*byte));
+        let kind = text.len() << 1 | usize::from(kind == Kind::String);
+        Some(Known(word << 8 | kind as u128))
     }
 
     fn slot(self) -> usize {

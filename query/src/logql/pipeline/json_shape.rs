@@ -111,15 +111,22 @@ impl<T> Shapes<T> {
             self.pause -= 1;
             return Walked::Not;
         }
-        for number in std::iter::once(self.last).chain((0..self.known.len()).filter(|n| *n != self.last)) {
-            let Some(shape) = self.known.get(number) else { continue };
+        let others = (0..self.known.len()).filter(|number| *number != self.last);
+        let mut follow = |shape: &Shape<T>| {
             let mut state = S::default();
-            let walked = match shape.walk(line, &mut state, &mut found) {
-                Some(ControlFlow::Continue(())) => Walked::Whole(state),
-                Some(ControlFlow::Break(())) => Walked::Stopped(state),
-                None => continue,
-            };
+            Some(match shape.walk(line, &mut state, &mut found)? {
+                ControlFlow::Continue(()) => Walked::Whole(state),
+                ControlFlow::Break(()) => Walked::Stopped(state),
+            })
+        };
+        let mut walked = self.known.get(self.last).and_then(&mut follow);
+        if walked.is_none()
+            && let Some((number, found)) = others.filter_map(|n| Some((n, follow(self.known.get(n)?)?))).next()
+        {
             self.last = number;
+            walked = Some(found);
+        }
+        if let Some(walked) = walked {
             self.credit = (self.credit + 1).min(MAX_CREDIT);
             return walked;
         }
