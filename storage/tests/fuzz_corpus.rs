@@ -132,6 +132,17 @@ fn write_first_files() {
     }
     let all: Vec<ChunkInput<'_>> = kinds.iter().map(|(_, values)| chunk(values)).collect();
     write("page-all", &all);
+    // What compaction writes of a longer counter: an entropy code.
+    let mut sum = 0;
+    let noisy: Vec<f64> = (0..1500)
+        .map(|row| {
+            sum = if row == 700 { 0 } else { sum + rng.random_range(0..1500) };
+            f64::from(sum) / 100.0
+        })
+        .collect();
+    let page = metric_page::encode_smallest(&[chunk(&noisy)], 1).unwrap();
+    assert!(page.len() < metric_page::encode(&[chunk(&noisy)], 1).unwrap().len());
+    std::fs::write(folder.join("page-entropy"), [&[0][..], &page].concat()).unwrap();
     for part in 0..10u8 {
         let bytes: Vec<u8> = [3, part].into_iter().chain((0..40).map(|i| i % 5)).collect();
         std::fs::write(folder.join(format!("part-{part}")), bytes).unwrap();

@@ -44,9 +44,9 @@ impl Data {
         bytes.into() as f64 / self.rows as f64
     }
 
-    /// The segment that a flush writes of them.
-    fn segment(&self) -> Result<SegmentSizes> {
-        let mut writer = SampleSegmentWriter::new(TenantId::new("bench")?, 0);
+    /// The segment that a flush (level 0) or compaction writes of them.
+    fn segment(&self, level: u8) -> Result<SegmentSizes> {
+        let mut writer = SampleSegmentWriter::new(TenantId::new("bench")?, level);
         for (key, series) in &self.series {
             writer.push_series(&key.0, &series.times, &series.values)?;
         }
@@ -98,13 +98,19 @@ pub fn run(speed: bool) -> Result<()> {
 
     for (data, bar) in [(&real, 0.33), (&sparse, 0.55), (&moving, 1.35), (&day, 1.35)] {
         println!("## {}: {} series, {} samples", data.name, data.series.len(), data.rows);
-        let sizes = data.segment()?;
+        let sizes = data.segment(0)?;
+        let compacted = data.segment(1)?;
         let victoria: usize = data.series.iter().map(|(_, s)| victoria::encode(&s.values).len()).sum();
         let gorilla = |s: &Series| gorilla_bytes(&s.values);
         let gorilla: usize = data.series.iter().map(|(_, s)| gorilla(s)).sum();
         figure(
             "values, bytes a sample",
             data.per_sample(sizes.values),
+            Some((bar, true)),
+        );
+        figure(
+            "values as compacted, bytes a sample",
+            data.per_sample(compacted.values),
             Some((bar, true)),
         );
         let ratio = sizes.values as f64 / victoria as f64;
@@ -208,13 +214,15 @@ fn inputs<'a>(page: &[(&'a Series, bool)]) -> Vec<ChunkInput<'a>> {
         .collect()
 }
 
-/// Both sides give times and values: garner's times come decoded once for all series that share them.
-fn speeds(data: &Data, bars: bool) -> Result<()> {
-    let pages = data.pages();
+/// What writes a page.
+pub type Encode = fn(&[ChunkInput<'_>], i32) -> garner_storage::error::Result<Vec<u8>>;
+
+/// The pages by `encode`, each value of which has been read back.
+fn encoded(pages: &[Vec<(&Series, bool)>], encode: Encode) -> Result<Vec<Bytes>> {
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let mut encoded = Vec::new();
-    for page in &pages {
-        let bytes = Bytes::from(metric_page::encode(&inputs(page), FLUSH_LEVEL)?);
+    for page in pages {
+        let bytes = Bytes::from(encode(&inputs(page), FLUSH_LEVEL)?);
         let opened = MetricPage::open(&bytes)?;
         let mut decoder = opened.decoder();
         for (i, (series, _)) in page.iter().enumerate() {
@@ -225,6 +233,14 @@ fn speeds(data: &Data, bars: bool) -> Result<()> {
         }
         encoded.push(bytes);
     }
+    Ok(encoded)
+}
+
+/// Both sides give times and values: garner's times come decoded once for all series that share them.
+fn speeds(data: &Data, bars: bool) -> Result<()> {
+    let pages = data.pages();
+    let flushed = encoded(&pages, metric_page::encode)?;
+    let compacted = encoded(&pages, metric_page::encode_smallest)?;
     let all: Vec<&Series> = data.series.iter().map(|(_, s)| s).collect();
     let times_ms: Vec<Vec<i64>> = all
         .iter()
@@ -236,21 +252,25 @@ fn speeds(data: &Data, bars: bool) -> Result<()> {
         .map(|(s, t)| gorilla::encode(t, &s.values))
         .collect();
     let (mut times, mut values) = (Vec::new(), Vec::new());
-    let rates = [
+    let encode_rate = |encode: Encode| {
         rate(data.rows, || {
             for page in &pages {
-                black_box(metric_page::encode(&inputs(page), FLUSH_LEVEL)?);
+                black_box(encode(&inputs(page), FLUSH_LEVEL)?);
             }
             Ok(())
-        })?,
+        })
+    };
+    let encode = encode_rate(metric_page::encode)?;
+    let encode_smallest = encode_rate(metric_page::encode_smallest)?;
+    let gorilla_encode = rate(data.rows, || {
+        for (series, times) in all.iter().zip(&times_ms) {
+            black_box(gorilla::encode(times, &series.values));
+        }
+        Ok(())
+    })?;
+    let mut decode_rate = |encoded: &[Bytes]| {
         rate(data.rows, || {
-            for (series, times) in all.iter().zip(&times_ms) {
-                black_box(gorilla::encode(times, &series.values));
-            }
-            Ok(())
-        })?,
-        rate(data.rows, || {
-            for (page, bytes) in pages.iter().zip(&encoded) {
+            for (page, bytes) in pages.iter().zip(encoded) {
                 times.clear();
                 values.clear();
                 let opened = MetricPage::open(bytes)?;
@@ -262,33 +282,35 @@ fn speeds(data: &Data, bars: bool) -> Result<()> {
                 black_box((&times, &values));
             }
             Ok(())
-        })?,
-        rate(data.rows, || {
-            for page in all.chunks(136).zip(chunks.chunks(136)) {
-                times.clear();
-                values.clear();
-                for (series, bytes) in page.0.iter().zip(page.1) {
-                    gorilla::decode(bytes, series.values.len(), &mut times, &mut values);
-                }
-                black_box((&times, &values));
+        })
+    };
+    let decode = decode_rate(&flushed)?;
+    let decode_compacted = decode_rate(&compacted)?;
+    let gorilla_decode = rate(data.rows, || {
+        for page in all.chunks(136).zip(chunks.chunks(136)) {
+            times.clear();
+            values.clear();
+            for (series, bytes) in page.0.iter().zip(page.1) {
+                gorilla::decode(bytes, series.values.len(), &mut times, &mut values);
             }
-            Ok(())
-        })?,
-    ];
-    let [encode, gorilla_encode, decode, gorilla_decode] = rates;
+            black_box((&times, &values));
+        }
+        Ok(())
+    })?;
     figure("encode, M samples per CPU second", encode / 1e6, None);
+    figure("encode as compacted", encode_smallest / 1e6, None);
     figure("plain Gorilla encode", gorilla_encode / 1e6, None);
     figure("decode, M samples per CPU second", decode / 1e6, None);
+    figure("decode as compacted", decode_compacted / 1e6, None);
     figure("plain Gorilla decode", gorilla_decode / 1e6, None);
+    let encode_bar = bars.then_some((0.5, false));
+    let decode_bar = bars.then_some((1.8, false));
+    figure("encode, of plain Gorilla", encode / gorilla_encode, encode_bar);
+    figure("decode, of plain Gorilla", decode / gorilla_decode, decode_bar);
     figure(
-        "encode, of plain Gorilla",
-        encode / gorilla_encode,
-        bars.then_some((0.5, false)),
-    );
-    figure(
-        "decode, of plain Gorilla",
-        decode / gorilla_decode,
-        bars.then_some((1.8, false)),
+        "decode as compacted, of plain Gorilla",
+        decode_compacted / gorilla_decode,
+        decode_bar,
     );
     Ok(())
 }

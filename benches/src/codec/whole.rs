@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use garner_storage::model::{Labels, SeriesKey, TenantId};
 use garner_storage::segment::{SampleSegmentWriter, SegmentSizes, segment_sizes};
 
+use super::families;
 use super::fleet::Target;
 
 /// Scrapes of two hours, of half an hour (what a flush writes), and of a day.
@@ -11,14 +12,28 @@ const TWO_HOURS: usize = 480;
 const HALF_HOUR: usize = 120;
 const DAY: usize = 5760;
 
-/// Prints the fleet of so many targets over two hours, flushed and compacted, and one of as many samples over a day.
-pub fn run(targets: usize) -> Result<()> {
+/// Levels of segments, see `SegmentMeta::level`.
+const FLUSHED: u8 = 0;
+const COMPACTED_TO_TWO_HOURS: u8 = 1;
+const COMPACTED_TO_A_DAY: u8 = 2;
+
+/// Prints the fleet of so many targets over two hours, flushed and compacted, and one of as many samples over a day; `families`
+/// adds what each metric family takes.
+pub fn run(targets: usize, families: bool, speed: bool) -> Result<()> {
     let fleet = Fleet::new(targets, TWO_HOURS);
-    fleet.print("fleet over 2 h, flushed each half hour", HALF_HOUR)?;
-    fleet.print("fleet over 2 h, one segment", TWO_HOURS)?;
+    fleet.print("fleet over 2 h, flushed each half hour", HALF_HOUR, FLUSHED)?;
+    fleet.print("fleet over 2 h, one segment", TWO_HOURS, COMPACTED_TO_TWO_HOURS)?;
+    if families {
+        fleet.print_families(speed)?;
+    }
     drop(fleet);
     let day = Fleet::new((targets * TWO_HOURS).div_ceil(DAY), DAY);
-    day.print("fleet over 24 h with as many samples, one segment", DAY)
+    let name = "fleet over 24 h with as many samples, one segment";
+    day.print(name, DAY, COMPACTED_TO_A_DAY)?;
+    if families {
+        day.print_families(speed)?;
+    }
+    Ok(())
 }
 
 struct Fleet {
@@ -54,13 +69,18 @@ impl Fleet {
         Fleet { times, series }
     }
 
-    /// Writes segments of `scrapes` scrapes each.
-    fn print(&self, name: &str, scrapes: usize) -> Result<()> {
+    fn print_families(&self, speed: bool) -> Result<()> {
+        let series = self.series.iter();
+        families::print(series.map(|(key, _, values)| (&key.0, values.as_slice())), speed)
+    }
+
+    /// Writes segments of `scrapes` scrapes each, as of this level.
+    fn print(&self, name: &str, scrapes: usize, level: u8) -> Result<()> {
         let all = self.times.first().map_or(0, Vec::len);
         let mut sizes = SegmentSizes::default();
         for from in (0..all).step_by(scrapes) {
             let rows = from..(from + scrapes).min(all);
-            let mut writer = SampleSegmentWriter::new(TenantId::new("bench")?, 0);
+            let mut writer = SampleSegmentWriter::new(TenantId::new("bench")?, level);
             for (key, target, values) in &self.series {
                 writer.push_series(&key.0, &self.times[*target][rows.clone()], &values[rows.clone()])?;
             }

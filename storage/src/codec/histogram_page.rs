@@ -25,7 +25,7 @@ use super::compress::{compress_if_smaller, decompress};
 use super::error::{CodecError, CodecResult};
 use super::floats::{self, FloatDecoder};
 use super::histogram_bytes::{is_whole, put_layout, read_layout, reset_code, reset_of_code, same_layout};
-use super::ints::{self, Form, IntHead, IntScratch};
+use super::ints::{self, Form, IntHead, IntScratch, Packing};
 use super::values::{self, ValueHead, ValueScratch};
 use super::varint::{Reader, put_varint};
 use crate::error::{Error, ErrorKind, Result};
@@ -165,7 +165,7 @@ impl PageBuilder {
 
     fn column(&mut self, values: &[f64], previous: Option<&[f64]>) -> (ValueHead, Vec<u8>) {
         let mut data = Vec::new();
-        let head = values::encode(values, previous, &mut self.scratch, &mut data);
+        let head = values::encode(values, previous, Packing::Blocks, &mut self.scratch, &mut data);
         if head == ValueHead::Float {
             self.floats.extend_from_slice(values);
             self.float_lens.push(values.len());
@@ -221,7 +221,7 @@ impl PageBuilder {
         let mut scratch = IntScratch::default();
         for column in &self.time_columns {
             let start = times.len();
-            let head = ints::encode(column, &mut scratch, &mut times);
+            let head = ints::encode(column, Packing::Blocks, &mut scratch, &mut times);
             put_varint(&mut body, column.len() as u64);
             body.push(head.form as u8);
             head.write(&mut body);

@@ -3,22 +3,41 @@
 //! ```text
 //! const         every number is `first`
 //! linear        number i is first + i * base
-//! plain         q(i) = base + pfor(i)
-//! delta         q(0) = 0, q(i) = q(i-1) + unzigzag(pfor(i-1))
-//! offset        q(0) = 0, q(i) = q(i-1) + base + pfor(i-1)
-//! double delta  q(0) = 0, q(1) = base, q(i) = 2 q(i-1) - q(i-2) + unzigzag(pfor(i-2))
+//! plain         q(i) = base + p(i)
+//! delta         q(0) = 0, q(i) = q(i-1) + unzigzag(p(i-1))
+//! offset        q(0) = 0, q(i) = q(i-1) + base + p(i-1)
+//! double delta  q(0) = 0, q(1) = base, q(i) = 2 q(i-1) - q(i-2) + unzigzag(p(i-2))
 //!
 //! head = zigzag first  [linear: zigzag base]  [others: varint factor, and zigzag base except for delta]
-//! data = pfor of n (plain), n - 1 (delta, offset) or n - 2 (double delta) numbers
+//! data = packed numbers p: n (plain), n - 1 (delta, offset) or n - 2 (double delta), nothing where there are none
+//!        u8 127, entropy(numbers)                                                          see `entropy`
+//!        otherwise pfor(numbers), of which no block starts with 127                        see `pfor`
 //! number i = first + factor * q(i), modulo 2^64
 //! ```
 //!
 //! `factor` is the greatest common divisor of the steps. The form itself is a code (0..=5 in the order above) that the
 //! caller stores, since it fits into a byte of his own.
 
+use super::entropy::{self, EntropyPlan, EntropyScratch};
 use super::error::{CodecError, CodecResult};
 use super::pfor::{self, BlockPlan};
 use super::varint::{Reader, put_varint, put_zigzag, unzigzag, zigzag};
+
+/// In place of the width of a first block: the numbers are entropy coded.
+const BY_ENTROPY: u8 = 127;
+const _: () = assert!(BY_ENTROPY > 64, "no width of a block");
+
+/// An entropy code is kept where it is at least this share smaller, in percent; less is not worth its slower decoding.
+const MIN_ENTROPY_GAIN_PERCENT: usize = 2;
+
+/// What an encoder may use for numbers that none of the forms makes regular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Blocks of bits: quick both ways.
+    Blocks,
+    /// An entropy code too: smaller, slower to decode.
+    Smallest,
+}
 
 /// How a sequence is written, see the module docs. The codes are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +136,16 @@ pub struct IntScratch {
     plans: Vec<BlockPlan>,
     best: Vec<u64>,
     best_plans: Vec<BlockPlan>,
+    entropy: EntropyScratch,
+    /// Numbers that were entropy coded, and their bytes.
+    by_entropy: (usize, usize),
+}
+
+impl IntScratch {
+    /// How many numbers were entropy coded with this scratch, and in how many bytes. Of sequences tried and not kept too.
+    pub fn entropy_coded(&self) -> (usize, usize) {
+        self.by_entropy
+    }
 }
 
 /// Numbers looked at to see which forms are worth a plan.
@@ -125,20 +154,30 @@ const PROBES: usize = 32;
 const PROBE_SLACK_BITS: usize = 1;
 
 /// Appends the data of `numbers` to `out` and returns their head.
-pub fn encode(numbers: &[i64], scratch: &mut IntScratch, out: &mut Vec<u8>) -> IntHead {
-    let head = choose(numbers, scratch);
-    pfor::encode_planned(&scratch.best, &scratch.best_plans, out);
+pub fn encode(numbers: &[i64], packing: Packing, scratch: &mut IntScratch, out: &mut Vec<u8>) -> IntHead {
+    let (head, by_entropy) = choose(numbers, packing, scratch);
+    match by_entropy {
+        Some(plan) => {
+            let start = out.len();
+            out.push(BY_ENTROPY);
+            entropy::encode(&scratch.best, &plan, out);
+            scratch.by_entropy.0 += scratch.best.len();
+            scratch.by_entropy.1 += out.len() - start;
+        }
+        None => pfor::encode_planned(&scratch.best, &scratch.best_plans, out),
+    }
     head
 }
 
-/// Chooses the form and leaves the numbers to pack in `scratch.best`.
-fn choose(numbers: &[i64], scratch: &mut IntScratch) -> IntHead {
+/// Chooses the form and leaves the numbers to pack in `scratch.best`; with the plan of their entropy code where that pays.
+fn choose(numbers: &[i64], packing: Packing, scratch: &mut IntScratch) -> (IntHead, Option<EntropyPlan>) {
     let IntScratch {
         steps,
         packed,
         plans,
         best,
         best_plans,
+        ..
     } = scratch;
     best.clear();
     let mut head = IntHead {
@@ -153,7 +192,7 @@ fn choose(numbers: &[i64], scratch: &mut IntScratch) -> IntHead {
     if steps.iter().all(|s| *s == step) {
         head.base = step;
         head.form = if step == 0 { Form::Const } else { Form::Linear };
-        return head;
+        return (head, None);
     }
     head.factor = common_factor(steps);
     if head.factor > 1 {
@@ -163,22 +202,36 @@ fn choose(numbers: &[i64], scratch: &mut IntScratch) -> IntHead {
 
     let likely = likely_forms(numbers, steps, head.factor);
     let mut best_cost_bytes = usize::MAX;
+    let mut best_block_bytes = usize::MAX;
+    let mut best_entropy = None;
     for candidate in [Form::Plain, Form::Delta, Form::Offset, Form::DoubleDelta] {
         if !likely[candidate as usize] {
             continue;
         }
         packed.clear();
         let base = fill(candidate, steps, packed);
-        let cost_bytes = pfor::plan(packed, plans);
+        let mut cost_bytes = pfor::plan(packed, plans);
+        best_block_bytes = best_block_bytes.min(cost_bytes);
+        let by_entropy = match packing {
+            Packing::Blocks => None,
+            // What is much longer in blocks has more information too.
+            Packing::Smallest if cost_bytes > best_block_bytes + best_block_bytes / 8 => None,
+            Packing::Smallest => entropy::plan(packed)
+                .filter(|plan| plan.cost_bytes < cost_bytes - cost_bytes * MIN_ENTROPY_GAIN_PERCENT / 100),
+        };
+        if let Some(plan) = &by_entropy {
+            cost_bytes = plan.cost_bytes;
+        }
         if cost_bytes < best_cost_bytes {
             best_cost_bytes = cost_bytes;
+            best_entropy = by_entropy;
             head.form = candidate;
             head.base = base;
             std::mem::swap(best, packed);
             std::mem::swap(best_plans, plans);
         }
     }
-    head
+    (head, best_entropy)
 }
 
 /// The forms, by their codes, whose numbers are short enough on a spread of rows to be worth a plan; at least one.
@@ -274,9 +327,14 @@ pub(super) fn gcd(mut a: u64, mut b: u64) -> u64 {
 pub fn decode(head: &IntHead, reader: &mut Reader<'_>, scratch: &mut IntScratch, out: &mut [i64]) -> CodecResult<()> {
     let n = head.form.packed_numbers(out.len());
     let packed = &mut scratch.packed;
-    packed.clear();
+    // All are written below, so what they were before need not be cleared.
     packed.resize(n, 0);
-    pfor::decode(reader, packed)?;
+    if n > 0 && reader.rest().first() == Some(&BY_ENTROPY) {
+        reader.u8("packing")?;
+        entropy::decode(reader, &mut scratch.entropy, packed)?;
+    } else {
+        pfor::decode(reader, packed)?;
+    }
     let (first, base) = (head.first, head.base);
     let Some((out_first, out_rest)) = out.split_first_mut() else {
         return Ok(());
@@ -333,8 +391,12 @@ mod tests {
     use super::*;
 
     fn encoded(numbers: &[i64]) -> (IntHead, Vec<u8>, Vec<u8>) {
+        encoded_by(numbers, Packing::Blocks)
+    }
+
+    fn encoded_by(numbers: &[i64], packing: Packing) -> (IntHead, Vec<u8>, Vec<u8>) {
         let (mut head_bytes, mut data) = (Vec::new(), Vec::new());
-        let head = encode(numbers, &mut IntScratch::default(), &mut data);
+        let head = encode(numbers, packing, &mut IntScratch::default(), &mut data);
         head.write(&mut head_bytes);
         (head, head_bytes, data)
     }
@@ -347,7 +409,7 @@ mod tests {
     }
 
     fn sequences() -> impl Strategy<Value = Vec<i64>> {
-        let noise = proptest::collection::vec(-50i64..50, 0..300);
+        let noise = proptest::collection::vec(-50i64..50, 0..1500);
         (any::<i64>(), -9i64..9, 1i64..5000, 0u8..4, noise).prop_map(|(first, slope, factor, order, noise)| {
             let mut sums = [0i64; 4];
             let walk = noise.into_iter().map(|n| {
@@ -364,14 +426,18 @@ mod tests {
     proptest! {
         #[test]
         fn walks_come_back(numbers in sequences()) {
-            let (head, head_bytes, data) = encoded(&numbers);
-            prop_assert_eq!(decoded(head.form, &head_bytes, &data, numbers.len()), Ok(numbers));
+            for packing in [Packing::Blocks, Packing::Smallest] {
+                let (head, head_bytes, data) = encoded_by(&numbers, packing);
+                prop_assert_eq!(decoded(head.form, &head_bytes, &data, numbers.len()), Ok(numbers.clone()));
+            }
         }
 
         #[test]
         fn any_numbers_come_back(numbers in proptest::collection::vec(any::<i64>(), 0..200)) {
-            let (head, head_bytes, data) = encoded(&numbers);
-            prop_assert_eq!(decoded(head.form, &head_bytes, &data, numbers.len()), Ok(numbers));
+            for packing in [Packing::Blocks, Packing::Smallest] {
+                let (head, head_bytes, data) = encoded_by(&numbers, packing);
+                prop_assert_eq!(decoded(head.form, &head_bytes, &data, numbers.len()), Ok(numbers.clone()));
+            }
         }
 
         #[test]

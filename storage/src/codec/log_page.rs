@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use super::compress::{compress_if_smaller, decompress, decompress_into};
 use super::error::{CodecError, CodecResult};
-use super::ints::{self, Form, IntHead, IntScratch};
+use super::ints::{self, Form, IntHead, IntScratch, Packing};
 use super::pfor;
 use super::varint::{Reader, put_varint};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,7 +128,7 @@ fn encode_columns(input: &LogPageInput<'_>) -> [Vec<u8>; COLUMNS] {
     let mut columns: [Vec<u8>; COLUMNS] = Default::default();
     let mut numbers: Vec<u64> = Vec::with_capacity(input.timestamps.len());
     let mut data = Vec::new();
-    let head = ints::encode(input.timestamps, &mut IntScratch::default(), &mut data);
+    let head = ints::encode(input.timestamps, Packing::Blocks, &mut IntScratch::default(), &mut data);
     columns[TIMES].push(head.form as u8);
     head.write(&mut columns[TIMES]);
     columns[TIMES].extend_from_slice(&data);

@@ -6,21 +6,28 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::compress::FLUSH_LEVEL;
-use super::metric_page::{ChunkInput, MAX_PAGE_ROWS, MetricPage, encode};
+use super::metric_page::{ChunkInput, MAX_PAGE_ROWS, MetricPage, encode, encode_smallest};
+use super::varint::Reader;
 use crate::model::STALE_NAN_BITS;
 
 /// Values, and whether they are the next bucket of the series before.
 type Series = (Vec<f64>, bool);
 
 fn page(series: &[Series]) -> Bytes {
-    let input = |s| {
-        let (values, next_bucket): &Series = s;
-        ChunkInput {
-            values,
-            next_bucket: *next_bucket,
-        }
-    };
-    Bytes::from(encode(&series.iter().map(input).collect::<Vec<_>>(), FLUSH_LEVEL).unwrap())
+    Bytes::from(encode(&inputs(series), FLUSH_LEVEL).unwrap())
+}
+
+/// As compaction writes it.
+fn smallest_page(series: &[Series]) -> Bytes {
+    Bytes::from(encode_smallest(&inputs(series), FLUSH_LEVEL).unwrap())
+}
+
+fn inputs(series: &[Series]) -> Vec<ChunkInput<'_>> {
+    let chunks = series.iter().map(|(values, next_bucket)| ChunkInput {
+        values,
+        next_bucket: *next_bucket,
+    });
+    chunks.collect()
 }
 
 fn bits(values: &[f64]) -> Vec<u64> {
@@ -103,14 +110,16 @@ fn decode_all(bytes: &Bytes) {
 
 fn series() -> impl Strategy<Value = Vec<Series>> {
     // A group has equally many rows, as the buckets of a histogram do.
-    let group = (1usize..300).prop_flat_map(|rows| proptest::collection::vec((values(rows), any::<bool>()), 1..4));
-    proptest::collection::vec(group, 0..8).prop_map(|groups| groups.into_iter().flatten().collect())
+    let rows = prop_oneof![3 => 1usize..300, 1 => 300usize..2000];
+    let group = rows.prop_flat_map(|rows| proptest::collection::vec((values(rows), any::<bool>()), 1..4));
+    proptest::collection::vec(group, 0..6).prop_map(|groups| groups.into_iter().flatten().collect())
 }
 
 proptest! {
     #[test]
-    fn every_value_comes_back_bit_for_bit(series in series(), backwards in any::<bool>()) {
-        let page = MetricPage::open(&page(&series)).unwrap();
+    fn every_value_comes_back_bit_for_bit(series in series(), backwards in any::<bool>(), smallest in any::<bool>()) {
+        let page = if smallest { smallest_page(&series) } else { page(&series) };
+        let page = MetricPage::open(&page).unwrap();
         prop_assert_eq!(page.chunk_count(), series.len());
         let mut decoder = page.decoder();
         let mut order: Vec<usize> = (0..series.len()).collect();
@@ -125,14 +134,15 @@ proptest! {
     #[test]
     fn damaged_pages_fail_or_decode_but_never_panic(
         series in series(),
+        smallest in any::<bool>(),
         plain in any::<bool>(),
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
-        let mut bytes = page(&series).to_vec();
+        let mut bytes = if smallest { smallest_page(&series) } else { page(&series) }.to_vec();
         if plain && bytes[0] == super::metric_page::CODEC_ZSTD {
             // Past zstd's own checks the damage would hardly get to the codecs.
-            let mut reader = super::varint::Reader::new(&bytes[1..]);
+            let mut reader = Reader::new(&bytes[1..]);
             let len = reader.count(MAX_PAGE_ROWS * 32, "length").unwrap();
             let body = super::compress::decompress(reader.rest(), len).unwrap();
             bytes = [&[super::metric_page::CODEC_PLAIN][..], &body].concat();
@@ -309,4 +319,43 @@ fn pages_of_version_1_are_read() {
     for (index, (values, _)) in series.iter().enumerate() {
         assert_eq!(bits(decoder.values(index).unwrap()), bits(values), "{index}");
     }
+}
+
+/// Series of which noise is the most: a counter with a reset, a gauge, and a stale marker in it.
+fn noisy_series() -> Vec<Series> {
+    let mut state = 5;
+    let mut sum = 0;
+    let mut counter: Vec<f64> = (0..2000)
+        .map(|row| {
+            sum = if row == 1000 { 0 } else { sum + noise(&mut state) % 1500 };
+            sum as f64 / 100.0
+        })
+        .collect();
+    counter[1200] = f64::from_bits(STALE_NAN_BITS);
+    let gauge = (0..2000).map(|_| (noise(&mut state) % 110 * 4096) as f64).collect();
+    vec![(counter, false), (gauge, false)]
+}
+
+#[test]
+fn noise_takes_little_more_than_its_information_when_compacted() {
+    let series = noisy_series();
+    let (flushed, compacted) = (page(&series).len(), smallest_page(&series).len());
+    let information = 2000.0 * (1500f64.log2() + 110f64.log2()) / 8.0;
+    assert!((compacted as f64) < information * 1.04, "{compacted} for {information}");
+    assert!(compacted * 100 < flushed * 98, "{compacted} against {flushed}");
+    let opened = MetricPage::open(&smallest_page(&series)).unwrap();
+    let mut decoder = opened.decoder();
+    for (index, (values, _)) in series.iter().enumerate() {
+        assert_eq!(bits(decoder.values(index).unwrap()), bits(values), "{index}");
+    }
+}
+
+/// What compresses better in blocks stays in blocks, though each series alone would be smaller by its entropy code.
+#[test]
+fn what_series_have_in_common_is_found_when_compacted() {
+    let mut state = 3;
+    let period: Vec<f64> = (0..150).map(|_| (noise(&mut state) % 5) as f64).collect();
+    let one: Vec<f64> = (0..1500).map(|row| period[row % period.len()]).collect();
+    let series: Vec<Series> = (0..20).map(|_| (one.clone(), false)).collect();
+    assert!(smallest_page(&series).len() <= page(&series).len());
 }

@@ -6,6 +6,7 @@
 pub mod bitpack;
 pub mod compress;
 pub mod decimal;
+pub mod entropy;
 mod error;
 pub mod floats;
 pub mod histogram_bytes;

@@ -21,7 +21,7 @@
 use super::decimal::{self, MAX_SCALE, Method};
 use super::error::{CodecError, CodecResult};
 use super::floats::{self, FloatDecoder};
-use super::ints::{self, Form, IntHead, IntScratch};
+use super::ints::{self, Form, IntHead, IntScratch, Packing};
 use super::varint::{Reader, put_varint};
 
 const CONST_BITS: u8 = 0;
@@ -209,10 +209,23 @@ pub struct ValueScratch {
     ints: IntScratch,
 }
 
+impl ValueScratch {
+    /// See [`IntScratch::entropy_coded`].
+    pub fn entropy_coded(&self) -> (usize, usize) {
+        self.ints.entropy_coded()
+    }
+}
+
 /// Appends the data of `values` to `data` and returns the head. `previous` holds the values of the bucket before, where
 /// there is one with as many rows. [`ValueHead::Float`] means that nothing was appended and the caller is to compress the
 /// values by `floats` with those of the page's other float chunks.
-pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScratch, data: &mut Vec<u8>) -> ValueHead {
+pub fn encode(
+    values: &[f64],
+    previous: Option<&[f64]>,
+    packing: Packing,
+    scratch: &mut ValueScratch,
+    data: &mut Vec<u8>,
+) -> ValueHead {
     let ValueScratch {
         numbers,
         differences,
@@ -230,7 +243,7 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
     let Some(scale) = decimal::to_integers(tested, numbers, exceptions) else {
         return match values.first() {
             Some(first) if constant => ValueHead::ConstBits(first.to_bits()),
-            _ => encode_near(values, scratch, data).unwrap_or(ValueHead::Float),
+            _ => encode_near(values, packing, scratch, data).unwrap_or(ValueHead::Float),
         };
     };
     write_exceptions(values, exceptions, data);
@@ -239,7 +252,7 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
         scale,
         bucket: false,
         exceptions: exceptions.len(),
-        ints: ints::encode(numbers, ints, data),
+        ints: ints::encode(numbers, packing, ints, data),
     };
     if let Some(previous) =
         previous.filter(|p| !constant && scale == 0 && p.len() == values.len() && !head.has_no_data())
@@ -261,7 +274,7 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
             };
         }
         let plain_end = data.len();
-        let difference_head = ints::encode(differences, ints, data);
+        let difference_head = ints::encode(differences, packing, ints, data);
         if data.len() - plain_end < plain_end - numbers_start {
             data.drain(numbers_start..plain_end);
             head = ValueHead::Decimals {
@@ -283,7 +296,7 @@ pub fn encode(values: &[f64], previous: Option<&[f64]>, scratch: &mut ValueScrat
 }
 
 /// As [`encode`] for values that are not quotients; `None`, and nothing appended, where they are no other decimals either.
-fn encode_near(values: &[f64], scratch: &mut ValueScratch, data: &mut Vec<u8>) -> Option<ValueHead> {
+fn encode_near(values: &[f64], packing: Packing, scratch: &mut ValueScratch, data: &mut Vec<u8>) -> Option<ValueHead> {
     let ValueScratch {
         numbers,
         differences,
@@ -297,7 +310,7 @@ fn encode_near(values: &[f64], scratch: &mut ValueScratch, data: &mut Vec<u8>) -
                 scale,
                 method,
                 exceptions: exceptions.len(),
-                ints: ints::encode(numbers, ints, data),
+                ints: ints::encode(numbers, packing, ints, data),
                 distances: None,
             });
         }
@@ -308,8 +321,8 @@ fn encode_near(values: &[f64], scratch: &mut ValueScratch, data: &mut Vec<u8>) -
         scale,
         method: Method::Divide,
         exceptions: exceptions.len(),
-        ints: ints::encode(numbers, ints, data),
-        distances: Some(ints::encode(differences, ints, data)),
+        ints: ints::encode(numbers, packing, ints, data),
+        distances: Some(ints::encode(differences, packing, ints, data)),
     })
 }
 
@@ -366,7 +379,6 @@ pub fn decode(
         } => {
             let (mut reader, exceptions) = split_exceptions(data, *exceptions)?;
             let numbers = &mut scratch.numbers;
-            numbers.clear();
             numbers.resize(rows, 0);
             ints::decode(ints, &mut reader, &mut scratch.ints, numbers)?;
             if *bucket {
@@ -389,7 +401,6 @@ pub fn decode(
         } => {
             let (mut reader, exceptions) = split_exceptions(data, *exceptions)?;
             let numbers = &mut scratch.numbers;
-            numbers.clear();
             numbers.resize(rows, 0);
             ints::decode(ints, &mut reader, &mut scratch.ints, numbers)?;
             out.extend(numbers.iter().map(|m| method.value(*m, *scale)));

@@ -242,6 +242,11 @@ impl SegmentBuilder {
         bytes
     }
 
+    /// As given to [`SegmentBuilder::new`].
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+
     /// Heap bytes held, about. What was written and not drained is most of it; the rest grows with series, not with rows.
     pub fn size_bytes(&self) -> usize {
         let lists: usize = self.lists.iter().map(Vec::len).sum();

@@ -15,9 +15,11 @@ use crate::scan::SampleSlice;
 
 /// Rows at which a page is full: 20 to 90 KB encoded, a tenth of a millisecond to decode.
 const MAX_PAGE_SAMPLES: usize = metric_page::TARGET_PAGE_ROWS;
+/// Rows at which a page is full inside a histogram: a bucket without the one before it in its page is no difference.
+const MAX_HISTOGRAM_PAGE_SAMPLES: usize = 2 * MAX_PAGE_SAMPLES;
 /// Rows from which a page ends with its metric, so that reading one metric reads little of others.
 const MIN_PAGE_SAMPLES: usize = 16 << 10;
-const _: () = assert!(MIN_PAGE_SAMPLES <= MAX_PAGE_SAMPLES);
+const _: () = assert!(MIN_PAGE_SAMPLES <= MAX_PAGE_SAMPLES && MAX_HISTOGRAM_PAGE_SAMPLES <= metric_page::MAX_PAGE_ROWS);
 
 /// Bytes of a sample before encoding.
 const SAMPLE_BYTES: u64 = 16;
@@ -157,14 +159,19 @@ impl SampleSegmentWriter {
         let histogram = labels.get("le").map(|_| labels.filtered(|name| name != "le"));
         let next_bucket = !continued && histogram.is_some() && self.histogram == histogram;
         self.histogram = histogram;
-        if self.values.len() + timestamps.len() > MAX_PAGE_SAMPLES {
+        let full = if next_bucket {
+            MAX_HISTOGRAM_PAGE_SAMPLES
+        } else {
+            MAX_PAGE_SAMPLES
+        };
+        if self.values.len() + timestamps.len() > full {
             self.seal_page()?;
         }
         let mut at = 0;
         while at < timestamps.len() {
             let most = (at + MAX_PAGE_SAMPLES).min(timestamps.len());
             let (times, rows) = self.builder.place_times(&timestamps[at..most])?;
-            if self.values.len() + rows > MAX_PAGE_SAMPLES {
+            if self.values.len() + rows > full {
                 self.seal_page()?;
             }
             self.chunks.push(NewChunk {
@@ -219,7 +226,11 @@ impl SampleSegmentWriter {
                 next_bucket: *next_bucket,
             });
         }
-        let page = metric_page::encode(&inputs, FLUSH_LEVEL)?;
+        // What a flush writes is soon read to be compacted; what compaction writes stays.
+        let page = match self.builder.level() {
+            0 => metric_page::encode(&inputs, FLUSH_LEVEL)?,
+            _ => metric_page::encode_smallest(&inputs, FLUSH_LEVEL)?,
+        };
         let columns = vec![(ColumnId::Samples, CODEC_METRIC_PAGE, page)];
         let raw_bytes = self.values.len() as u64 * SAMPLE_BYTES;
         self.builder

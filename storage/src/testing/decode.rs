@@ -63,13 +63,17 @@ fn metric_page(bytes: &Bytes) {
             next_bucket: true,
         })
         .collect();
-    let again = metric_page::encode(&chunks, FLUSH_LEVEL).map(Bytes::from);
-    let again = again.expect("values that were read can be written");
-    let page = MetricPage::open(&again).expect("a page just written can be read");
-    let mut decoder = page.decoder();
-    for (index, values) in read.iter().enumerate() {
-        let found = decoder.values(index).expect("a chunk just written can be read");
-        assert!(found.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits())));
+    for again in [
+        metric_page::encode(&chunks, FLUSH_LEVEL),
+        metric_page::encode_smallest(&chunks, FLUSH_LEVEL),
+    ] {
+        let again = again.map(Bytes::from).expect("values that were read can be written");
+        let page = MetricPage::open(&again).expect("a page just written can be read");
+        let mut decoder = page.decoder();
+        for (index, values) in read.iter().enumerate() {
+            let found = decoder.values(index).expect("a chunk just written can be read");
+            assert!(found.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits())));
+        }
     }
 }
 

@@ -71,7 +71,38 @@ fn golden_logs() -> Logs {
     streams.into()
 }
 
+/// Long and noisy enough for compaction to use entropy codes.
+fn golden_noise() -> Samples {
+    let mut state = 1u64;
+    let mut noise = |range: u64| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) % range
+    };
+    let mut sum = 0;
+    let mut series = Samples::new();
+    for (name, range) in [("seconds_total", 1500), ("bytes", 110)] {
+        let rows = (0..1500).map(|row| {
+            let step = noise(range);
+            sum = if row == 700 { 0 } else { sum + step };
+            let value = if range == 1500 {
+                sum as f64 / 100.0
+            } else {
+                (step * 4096) as f64
+            };
+            (1_763_000_000_000_000_000 + row * 15_000_000_000, value)
+        });
+        series.insert(key(&[("__name__", name)]), rows.collect());
+    }
+    series
+}
+
 const GOLDEN_METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-metrics.seg");
+const GOLDEN_COMPACTED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/testdata/segments/v1-metrics-compacted.seg"
+);
 const GOLDEN_LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segments/v1-logs.seg");
 
 /// Run by hand when a format version is released, never to make the test below pass.
@@ -79,6 +110,7 @@ const GOLDEN_LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/segment
 #[ignore = "writes the golden files"]
 fn write_golden_files() {
     keep_file(GOLDEN_METRICS, &write_samples(&golden_samples()).unwrap());
+    keep_file(GOLDEN_COMPACTED, &write_samples_as(&golden_noise(), 2).unwrap());
     keep_file(GOLDEN_LOGS, &write_logs(&golden_logs()).unwrap());
 }
 
@@ -90,6 +122,10 @@ fn golden_files_are_read() {
     assert_eq!(
         read_all_samples(&fixture, &fixture.open_file(GOLDEN_METRICS), TimeRange::ALL),
         samples
+    );
+    assert_eq!(
+        read_all_samples(&fixture, &fixture.open_file(GOLDEN_COMPACTED), TimeRange::ALL),
+        inside(&golden_noise(), TimeRange::ALL)
     );
     assert_eq!(
         read_all_logs(&fixture, &fixture.open_file(GOLDEN_LOGS), TimeRange::ALL, ALL_COLUMNS),

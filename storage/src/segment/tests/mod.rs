@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use self::logs::{Entry, Logs, read_all_logs, write_logs};
-use self::samples::{Samples, inside, key, labels_strategy, read_all_samples, write_samples};
+use self::samples::{Samples, inside, key, labels_strategy, read_all_samples, write_samples, write_samples_as};
 use super::footer::{Footer, SectionId};
 use super::{LogSegmentWriter, SampleSegmentWriter, SegmentBytes, SegmentReader, TailCache, UnplacedMeta};
 use crate::memory::{MemoryAccountant, MemoryUse};

@@ -6,7 +6,11 @@ pub(super) type Samples = BTreeMap<SeriesOrd, Vec<(i64, f64)>>;
 pub(super) type SeriesOrd = SeriesKey;
 
 pub(super) fn write_samples(series: &Samples) -> Option<SegmentBytes> {
-    let mut writer = SampleSegmentWriter::new(tenant(), 0);
+    write_samples_as(series, 0)
+}
+
+pub(super) fn write_samples_as(series: &Samples, level: u8) -> Option<SegmentBytes> {
+    let mut writer = SampleSegmentWriter::new(tenant(), level);
     for (key, rows) in series {
         let (times, values): (Vec<i64>, Vec<f64>) = rows.iter().copied().unzip();
         writer.push_series(&key.0, &times, &values).unwrap();
@@ -145,4 +149,39 @@ proptest! {
             });
         }
     }
+}
+
+/// A day of a histogram is more than a page, but its buckets need those before them.
+#[test]
+fn a_page_does_not_end_inside_a_histogram() {
+    const ROWS: usize = 5760;
+    let bounds = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "+Inf"];
+    let mut state = 1u64;
+    let mut columns = vec![Vec::with_capacity(ROWS); bounds.len()];
+    let mut counts = [0u32; 12];
+    for _ in 0..ROWS {
+        let mut below = 0;
+        for (column, count) in columns.iter_mut().zip(&mut counts) {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            below += (state >> 33) as u32 % 12;
+            *count += below;
+            column.push(f64::from(*count));
+        }
+    }
+    let mut series = Samples::new();
+    for (le, column) in bounds.into_iter().zip(columns) {
+        let rows = (0i64..).map(|row| row * 15_000_000_000).zip(column);
+        series.insert(key(&[("__name__", "seconds_bucket"), ("le", le)]), rows.collect());
+    }
+    let segment = write_samples_as(&series, 2).unwrap();
+    let information = 12f64.log2() / 8.0 * (ROWS * bounds.len()) as f64;
+    let values = crate::segment::segment_sizes(&segment.bytes).unwrap().values;
+    assert!((values as f64) < information * 1.04, "{values} for {information}");
+    let fixture = Fixture::new();
+    assert_eq!(
+        read_all_samples(&fixture, &fixture.place("day", &segment), TimeRange::ALL),
+        inside(&series, TimeRange::ALL)
+    );
 }
