@@ -15,7 +15,7 @@ use garner_storage::model::{Signal, TenantId};
 use garner_storage::scan::{LogOrder, SeriesRequest};
 
 use super::exec::{Operator, Plan};
-use super::log_input::{LogFilter, log_schema};
+use super::log_input::{LogFilter, LogRows, log_schema};
 use super::log_pick::Picker;
 use super::stream::{MemoryGuard, boxed_with};
 use super::wire::Parts;
@@ -130,8 +130,10 @@ async fn select(plan: LogSelect, partition: usize, query: Arc<QueryContext>) -> 
     let mut slabs = selection.scan(partition, plan.partitions, plan.order, plan.filter.read());
     let mut worker = plan.filter.start();
     let mut picker = Picker::new(plan.order, plan.limit);
-    while plan.limit > 0 {
-        let Some(slab) = slabs.next().await else { break };
+    if plan.limit == 0 {
+        return Ok(LogRows::default().finish()?);
+    }
+    while let Some(slab) = slabs.next().await {
         let slab = slab.map_err(QueryError::from)?;
         query.check()?;
         tokio::task::coop::consume_budget().await;

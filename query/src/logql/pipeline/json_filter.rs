@@ -214,9 +214,9 @@ impl Known {
         if text.len() > KNOWN_BYTES {
             return None;
         }
-        let word = text.iter().fold(0u128, |word, byte| word << 8 | u128::from(*byte));
-        let kind = text.len() << 1 | usize::from(kind == Kind::String);
-        Some(Known(word << 8 | kind as u128))
+        let word = text.iter().fold(0u128, |word, byte| (word << 8) | u128::from(*byte));
+        let kind = (text.len() << 1) | usize::from(kind == Kind::String);
+        Some(Known((word << 8) | kind as u128))
     }
 
     fn slot(self) -> usize {

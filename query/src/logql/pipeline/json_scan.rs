@@ -38,7 +38,7 @@ pub(super) fn string_end(data: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     for word in data.chunks_exact(8).take(SHORT_WORDS) {
         let word = word.try_into().map_or(0, u64::from_le_bytes);
-        let found = zero_bytes(word ^ EVERY_BYTE * b'"' as u64) | zero_bytes(word ^ EVERY_BYTE * b'\\' as u64);
+        let found = zero_bytes(word ^ every(b'"')) | zero_bytes(word ^ every(b'\\'));
         if found == 0 {
             at += 8;
             continue;
@@ -53,6 +53,12 @@ pub(super) fn string_end(data: &[u8]) -> Option<(usize, bool)> {
 }
 
 const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
+
+/// A word of this byte.
+#[inline]
+fn every(byte: u8) -> u64 {
+    EVERY_BYTE * u64::from(byte)
+}
 
 /// Marks the zero bytes of a word by their high bits; bytes above the lowest zero may be marked wrongly.
 #[inline]
