@@ -107,7 +107,7 @@ mod tests {
     fn rows_of(data: &[u8]) -> usize {
         let mut rows = Rows::default();
         let push = OtlpPush {
-            content_type: if data[0] % 5 == 0 { PROTOBUF } else { JSON },
+            content_type: if data[0].is_multiple_of(5) { PROTOBUF } else { JSON },
             content_encoding: "",
             body: &data[4..],
         };

@@ -345,7 +345,7 @@ impl<'r, 'a, R: SampleRows> Translator<'_, 'r, 'a, R> {
         if !allowed {
             return Err(format!(
                 "invalid temporality and type combination for metric {}",
-                go_quote(&name())
+                go_quote(name())
             ));
         }
         let unit = String::from_utf8_lossy(&metric.unit);
