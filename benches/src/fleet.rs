@@ -26,6 +26,8 @@ enum Kind {
     CpuSeconds,
     /// An integer counter with about this many events a scrape.
     Counter(f64),
+    /// A cumulative bucket of a histogram: about this many events a scrape, and those of the bucket before.
+    Bucket(f64),
     /// A gauge in bytes, in multiples of a page.
     Bytes,
     /// A gauge with two decimals.
@@ -86,12 +88,11 @@ impl Target {
                 let rate = if code == "200" { 150.0 } else { 3.0 };
                 add(labels("http_requests_total", target, &more), Kind::Counter(rate), 0.0);
             }
-            for (i, le) in BUCKETS.iter().enumerate() {
+            for le in BUCKETS {
                 let more = [("path", path.to_string()), ("le", le.to_string())];
-                let rate = 12.0 * (i + 1) as f64;
                 add(
                     labels("http_request_duration_seconds_bucket", target, &more),
-                    Kind::Counter(rate),
+                    Kind::Bucket(12.0),
                     0.0,
                 );
             }
@@ -155,14 +156,23 @@ impl Target {
     /// Moves on to scrape number `scrape`; the scrape's time and each series' value, in the order of `series`.
     pub fn scrape(&mut self, scrape: usize, values: &mut Vec<f64>) -> i64 {
         values.clear();
+        // What came into the bucket before. Buckets of one histogram are neighbours, those of two never are.
+        let mut below = 0.0;
         for series in &mut self.series {
             let rng = &mut self.rng;
+            if !matches!(series.kind, Kind::Bucket(_)) {
+                below = 0.0;
+            }
             match series.kind {
                 Kind::Constant => {}
                 Kind::CpuSeconds => {
                     series.value = ((series.value + rng.random_range(0.0..15.0)) * 100.0).round() / 100.0
                 }
-                Kind::Counter(rate) => series.value += (rng.random_range(0.5..1.5) * rate).floor(),
+                Kind::Counter(rate) => series.value += events(rng, rate),
+                Kind::Bucket(rate) => {
+                    below += events(rng, rate);
+                    series.value += below;
+                }
                 Kind::Bytes => series.value = (series.value + 4096.0 * f64::from(rng.random_range(-50..60))).max(0.0),
                 Kind::Decimal => series.value = ((series.value + rng.random_range(-0.5..0.5)) * 100.0).round() / 100.0,
             }
@@ -170,4 +180,9 @@ impl Target {
         }
         BASE_MS + self.offset_ms + scrape as i64 * INTERVAL_MS + self.rng.random_range(0..3)
     }
+}
+
+/// Events of one scrape, `rate` on average.
+fn events(rng: &mut StdRng, rate: f64) -> f64 {
+    (rng.random_range(0.5..1.5) * rate).floor()
 }
