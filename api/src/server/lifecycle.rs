@@ -28,6 +28,12 @@ use crate::config::{ConfigError, RawSettings, Settings};
 
 /// Threads of flush and other background work.
 const BACKGROUND_THREADS: usize = 2;
+/// Threads for blocking file work of a runtime: so many for each of its own threads ...
+const BLOCKING_PER_THREAD: usize = 4;
+/// ... but at least these. They wait for the disk rather than compute, so a few more than cores are of use; each keeps
+/// buffers of its own that other threads freed, so many are memory. A flush holds one of them while its object is sent, which
+/// takes others: they must never be few.
+const MIN_BLOCKING_THREADS: usize = 16;
 /// Part of the shutdown timeout that requests under way get before the store is closed.
 const DRAIN_SHARE: u32 = 4;
 
@@ -100,8 +106,10 @@ pub fn serve(args: ServeArgs, give_back_memory: fn()) -> Result<(), ServeError> 
 }
 
 fn runtime(name: &'static str, threads: usize) -> Result<Runtime, ServeError> {
+    let blocking_threads = (threads * BLOCKING_PER_THREAD).max(MIN_BLOCKING_THREADS);
     Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(blocking_threads)
         .thread_name(name)
         .on_thread_park(allocator::give_back_when_idle)
         .enable_all()
