@@ -1,5 +1,7 @@
 //! The PromQL questions of the benchmark and how they are asked.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use garner_compat_tests::http::Client;
 use garner_compat_tests::write::{Series, accepted, remote_write};
@@ -47,6 +49,8 @@ pub const QUESTIONS: &[Question] = &[
 /// Values of `uid`, see [`write_uids`].
 const UIDS: usize = 100_000;
 const UIDS_PER_REQUEST: usize = 5_000;
+/// How long a server may take until it answers what it has accepted.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Question {
     /// Its name in tables.
@@ -102,7 +106,7 @@ impl Question {
     }
 }
 
-/// One sample each of series whose label `uid` has 100k values, at the end of the fleet's time.
+/// One sample each of series whose label `uid` has 100k values, at the end of the fleet's time. Returns once they are shown.
 pub fn write_uids(client: &Client, size: Size) -> Result<()> {
     let time = BASE_MS + size.scrapes as i64 * INTERVAL_MS - 1;
     let uids: Vec<String> = (0..UIDS).map(|i| format!("uid-{i:08x}")).collect();
@@ -116,5 +120,14 @@ pub fn write_uids(client: &Client, size: Size) -> Result<()> {
             .collect();
         accepted(remote_write(client, &body)?)?;
     }
-    Ok(())
+    // A server may take its time until it shows what it has accepted.
+    let last = format!("pod_uid_info{{uid=\"uid-{:08x}\"}}", UIDS - 1);
+    let params = [("query", last.as_str()), ("time", &((time + 1) / 1000).to_string())];
+    let asked = Instant::now();
+    loop {
+        match check_answer(&last, &client.get("/api/v1/query", &params)?) {
+            Err(_) if asked.elapsed() < SHOWN_WITHIN => std::thread::sleep(Duration::from_millis(100)),
+            shown => return shown,
+        }
+    }
 }
