@@ -565,7 +565,14 @@ fn tabs_of_logs_drilldown() -> Result<()> {
     );
 
     // Its requirements: volumes, patterns, levels, and what it shows where a limit is reached.
-    let limits = body(&drill("/loki/api/v1/drilldown-limits", &[])?)?;
+    // Loki names no charset here (loki pkg/loki/config_handler.go).
+    let answer = drill("/loki/api/v1/drilldown-limits", &[])?;
+    ensure!(
+        answer.header("content-type") == "application/json",
+        "{:?}",
+        answer.headers
+    );
+    let limits = answer.json()?;
     ensure!(
         limits["pattern_ingester_enabled"] == true && limits["version"].is_string(),
         "{limits}"
