@@ -2,9 +2,10 @@
 //! binary, since it counts everything.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counted;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use garner_storage::catalog::CatalogSettings;
 use garner_storage::compaction::Depth;
@@ -12,62 +13,18 @@ use garner_storage::deletes::NoEntryFilters;
 use garner_storage::engine::{Components, Storage, StorageConfig};
 use garner_storage::file::{OsFiles, SharedFiles};
 use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::{Labels, TenantId};
+use garner_storage::model::TenantId;
 use garner_storage::object::{Bucket, DurableLocalStore, RetryPolicy};
 use garner_storage::testing::ManualClock;
 
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: each call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counted::{MOST, NOW, SERIES_PER_TARGET, labels};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_735_689_600 * SECOND + 600 * SECOND;
-/// Series of each target, as in the benchmark's fleet.
-const SERIES_PER_TARGET: usize = 270;
 /// Segments that are merged.
 const SEGMENTS: i64 = 3;
 /// Scrapes of each: few, since rows are not what is looked at here.
 const SCRAPES: i64 = 4;
-
-fn labels(target: usize, series: usize) -> Labels {
-    let (metric, cpu) = (
-        format!("node_metric_{:03}_total", series % 90),
-        (series / 90).to_string(),
-    );
-    let (instance, mode) = (
-        format!("10.0.{}.{}:9100", target / 250, target % 250),
-        ["idle", "user"][series % 2],
-    );
-    Labels::from_pairs([
-        ("__name__", metric.as_str()),
-        ("cluster", "eu-1"),
-        ("cpu", cpu.as_str()),
-        ("instance", instance.as_str()),
-        ("job", "node"),
-        ("mode", mode),
-        ("namespace", "monitoring"),
-    ])
-}
 
 async fn scrape(storage: &Storage, targets: usize, scrape: i64) {
     let tenant = TenantId::new("a").unwrap();
