@@ -27,7 +27,7 @@ program="fuzz/target/$host/release/$target"
   -rss_limit_mb=2048 -timeout=10 "-max_total_time=$seconds"
 if [ "${3:-}" = minimise ]; then
   fewest="$(mktemp -d)"
-  "$program" -merge=1 "${options[@]}" "$fewest" "fuzz/corpus/$target" "$found"
+  "$program" -set_cover_merge=1 -use_counters=0 "${options[@]}" "$fewest" "fuzz/corpus/$target" "$found"
   rm -rf "fuzz/corpus/$target"
   mv "$fewest" "fuzz/corpus/$target"
 fi
