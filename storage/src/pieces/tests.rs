@@ -340,10 +340,16 @@ async fn the_disk_stays_within_its_budget() {
         cache.close(std::time::Duration::MAX).await;
         assert!(size(folder.path()) <= max_bytes);
         assert_eq!(cache.counts().disk_bytes, max_bytes);
-        // The latest are there, as far as a busy disk took them before the stop: a cache waits for nobody.
+        // Some are there; which, a busy disk decides, since a cache waits for nobody.
         let cache = PieceCache::open(&settings, fixture.account.clone(), &os_files(), &Handle::current()).await;
-        let last = fixture.read(&Arc::new(cache.unwrap()), 390..400).await;
-        assert!(last.cache_disk_hits.load(Relaxed) > 0, "{max_bytes}");
+        let cache = Arc::new(cache.unwrap());
+        let mut hits = 0;
+        for start in (0..40).rev() {
+            let read = fixture.read(&cache, start * 10..(start + 1) * 10).await;
+            hits += read.cache_disk_hits.load(Relaxed);
+        }
+        assert!(hits > 0, "{max_bytes}");
+        cache.close(std::time::Duration::MAX).await;
     }
 }
 
