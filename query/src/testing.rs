@@ -289,16 +289,7 @@ impl LogSelection for Logs {
         }
         let mut slabs = Vec::new();
         for range in ranges {
-            let mut batch = LogBatch {
-                streams: Vec::new(),
-                offsets: vec![0],
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            };
+            let mut batch = LogBatch::default();
             if columns.metadata {
                 batch.metadata_sets.push(Labels::empty());
             }

@@ -4,22 +4,10 @@
 
 mod counted;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use garner_storage::catalog::CatalogSettings;
-use garner_storage::deletes::NoEntryFilters;
-use garner_storage::engine::{Components, Storage, StorageConfig};
-use garner_storage::file::{OsFiles, SharedFiles};
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::TenantId;
-use garner_storage::object::{Bucket, DurableLocalStore, RetryPolicy};
-use garner_storage::testing::ManualClock;
+use counted::{MOST, NOW, SERIES_PER_TARGET, open, scrape};
 
-use counted::{MOST, NOW, SERIES_PER_TARGET, labels};
-
-const SECOND: i64 = 1_000_000_000;
-const START: i64 = 1_735_689_600 * SECOND + 600 * SECOND;
 /// Scrape targets.
 const TARGETS: usize = 12;
 /// Half an hour of scrapes every 15 s: what a head holds when it is flushed.
@@ -35,50 +23,9 @@ fn value(target: usize, series: usize, scrape: i64) -> f64 {
     }
 }
 
-async fn scrape(storage: &Storage, scrape: i64) {
-    let tenant = TenantId::new("a").unwrap();
-    for target in 0..TARGETS {
-        let mut append = storage.begin_samples(&tenant).await.unwrap();
-        let time =
-            START + scrape * 15 * SECOND + target as i64 * 40_000_000 + (scrape * 7 + target as i64) % 3 * 1_000_000;
-        for series in 0..SERIES_PER_TARGET {
-            let alias = (target * SERIES_PER_TARGET + series) as u128;
-            let id = match append.lookup(alias) {
-                Some(id) => id,
-                None => append.register(alias, labels(target, series)).unwrap(),
-            };
-            append.push(id, time, value(target, series, scrape));
-        }
-        append.commit().await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_and_its_flush_stay_small() {
-    let folder = tempfile::tempdir().unwrap();
-    let files: SharedFiles = Arc::new(OsFiles);
-    let handle = tokio::runtime::Handle::current();
-    let store = DurableLocalStore::open(files.clone(), &folder.path().join("objects")).unwrap();
-    let bucket = Bucket::new(Arc::new(store), "", handle.clone(), RetryPolicy::default(), 1);
-    let clock = ManualClock::new(START);
-    let components = Components {
-        clock: Arc::new(clock.clone()),
-        files,
-        bucket,
-        accountant: MemoryAccountant::new(1 << 30),
-        seed: 1,
-        background: handle,
-        entry_filters: Arc::new(NoEntryFilters),
-        give_back_memory: || (),
-        fail_points: Default::default(),
-    };
-    let config = StorageConfig {
-        background_upkeep: false,
-        catalog: CatalogSettings::default(),
-        ..StorageConfig::new(folder.path().join("data"))
-    };
-    let storage = Storage::open(config, components).await.unwrap();
-    storage.wait_ready().await.unwrap();
+    let (storage, _folder) = open().await;
     let empty = NOW.load(Ordering::Relaxed);
     let series = (TARGETS * SERIES_PER_TARGET) as f64;
     let per_series = |bytes: usize| bytes.saturating_sub(empty) as f64 / series;
@@ -86,7 +33,7 @@ async fn a_head_and_its_flush_stay_small() {
     for half_hour in 0..2 {
         let mut sum = 0.0;
         for at in 0..SCRAPES {
-            scrape(&storage, half_hour * SCRAPES + at).await;
+            scrape(&storage, TARGETS, half_hour * SCRAPES + at, value).await;
             sum += per_series(NOW.load(Ordering::Relaxed));
         }
         let (mean, before) = (sum / SCRAPES as f64, NOW.load(Ordering::Relaxed));

@@ -4,74 +4,28 @@
 
 mod counted;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use garner_storage::catalog::CatalogSettings;
 use garner_storage::compaction::Depth;
-use garner_storage::deletes::NoEntryFilters;
-use garner_storage::engine::{Components, Storage, StorageConfig};
-use garner_storage::file::{OsFiles, SharedFiles};
-use garner_storage::memory::MemoryAccountant;
-use garner_storage::model::TenantId;
-use garner_storage::object::{Bucket, DurableLocalStore, RetryPolicy};
-use garner_storage::testing::ManualClock;
 
-use counted::{MOST, NOW, SERIES_PER_TARGET, labels};
+use counted::{MOST, NOW, SERIES_PER_TARGET, open, scrape};
 
-const SECOND: i64 = 1_000_000_000;
-const START: i64 = 1_735_689_600 * SECOND + 600 * SECOND;
 /// Segments that are merged.
 const SEGMENTS: i64 = 3;
 /// Scrapes of each: few, since rows are not what is looked at here.
 const SCRAPES: i64 = 4;
 
-async fn scrape(storage: &Storage, targets: usize, scrape: i64) {
-    let tenant = TenantId::new("a").unwrap();
-    for target in 0..targets {
-        let mut append = storage.begin_samples(&tenant).await.unwrap();
-        let time = START + scrape * 15 * SECOND + target as i64 * 40_000_000;
-        for series in 0..SERIES_PER_TARGET {
-            let alias = (target * SERIES_PER_TARGET + series) as u128;
-            let id = match append.lookup(alias) {
-                Some(id) => id,
-                None => append.register(alias, labels(target, series)).unwrap(),
-            };
-            append.push(id, time, ((target * 31 + series * 7) as i64 + scrape) as f64);
-        }
-        append.commit().await.unwrap();
-    }
+/// All count.
+fn value(target: usize, series: usize, scrape: i64) -> f64 {
+    ((target * 31 + series * 7) as i64 + scrape) as f64
 }
 
 /// Bytes of the heap that merging segments of so many targets takes at most.
 async fn merged(targets: usize) -> usize {
-    let folder = tempfile::tempdir().unwrap();
-    let files: SharedFiles = Arc::new(OsFiles);
-    let handle = tokio::runtime::Handle::current();
-    let store = DurableLocalStore::open(files.clone(), &folder.path().join("objects")).unwrap();
-    let bucket = Bucket::new(Arc::new(store), "", handle.clone(), RetryPolicy::default(), 1);
-    let clock = ManualClock::new(START);
-    let components = Components {
-        clock: Arc::new(clock.clone()),
-        files,
-        bucket,
-        accountant: MemoryAccountant::new(1 << 30),
-        seed: 1,
-        background: handle,
-        entry_filters: Arc::new(NoEntryFilters),
-        give_back_memory: || (),
-        fail_points: Default::default(),
-    };
-    let config = StorageConfig {
-        background_upkeep: false,
-        catalog: CatalogSettings::default(),
-        ..StorageConfig::new(folder.path().join("data"))
-    };
-    let storage = Storage::open(config, components).await.unwrap();
-    storage.wait_ready().await.unwrap();
+    let (storage, _folder) = open().await;
     for segment in 0..SEGMENTS {
         for at in 0..SCRAPES {
-            scrape(&storage, targets, segment * SCRAPES + at).await;
+            scrape(&storage, targets, segment * SCRAPES + at, value).await;
         }
         storage.flush().await.unwrap();
     }

@@ -3,6 +3,8 @@
 //! Behaviour after Go's `time.ParseDuration` and `strconv.ParseFloat`, `prometheus/common/model.ParseDuration` and
 //! `dustin/go-humanize`; the error texts are theirs, because they reach users in `__error_details__`.
 
+pub use garner_storage::model::go_text::go_quote as quote;
+
 const MILLI: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MILLI;
 const MINUTE: i64 = 60 * SECOND;
@@ -319,44 +321,6 @@ pub fn format_float(value: f64) -> String {
         return format!("{digits}e{sign}{exponent:0>2}");
     }
     format!("{value}")
-}
-
-/// A string as Go's `strconv.Quote` writes it.
-pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\x07' => out.push_str("\\a"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x0b' => out.push_str("\\v"),
-            c if is_print(c) => out.push(c),
-            c if (c as u32) < 0x80 => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if (c as u32) < 0x10000 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push_str(&format!("\\U{:08x}", c as u32)),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Close to Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
-fn is_print(c: char) -> bool {
-    if c == ' ' {
-        return true;
-    }
-    if c.is_control() || c.is_whitespace() {
-        return false;
-    }
-    !matches!(c as u32,
-        0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f
-        | 0xe000..=0xf8ff | 0xfeff | 0xfff0..=0xfffb | 0xfffe..=0xffff | 0xe0000..=0x10ffff)
 }
 
 #[cfg(test)]

@@ -216,16 +216,7 @@ mod tests {
     }
 
     fn slab(page: &Page, number: usize, rest: TimeRange) -> LogSlab {
-        let mut batch = LogBatch {
-            streams: Vec::new(),
-            offsets: vec![0],
-            timestamps: Vec::new(),
-            lines: None,
-            line_lengths: Vec::new(),
-            metadata_sets: Vec::new(),
-            metadata: Vec::new(),
-            derived: Vec::new(),
-        };
+        let mut batch = LogBatch::default();
         let mut lines = Vec::new();
         for (stream_number, rows) in page.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             batch.streams.push(stream(stream_number));

@@ -95,21 +95,31 @@ pub struct LogBatch {
     pub derived: Vec<u32>,
 }
 
-impl LogBatch {
-    /// No rows, in the columns that `read` asks for.
-    pub fn empty(read: &LogRead) -> Self {
+impl Default for LogBatch {
+    /// No rows, and times alone.
+    fn default() -> Self {
         LogBatch {
             streams: Vec::new(),
             offsets: vec![0],
             timestamps: Vec::new(),
-            lines: read
-                .columns
-                .lines
-                .then(|| BinaryArray::from_iter_values(std::iter::empty::<&[u8]>())),
+            lines: None,
             line_lengths: Vec::new(),
             metadata_sets: Vec::new(),
             metadata: Vec::new(),
             derived: Vec::new(),
+        }
+    }
+}
+
+impl LogBatch {
+    /// No rows, in the columns that `read` asks for.
+    pub fn empty(read: &LogRead) -> Self {
+        LogBatch {
+            lines: read
+                .columns
+                .lines
+                .then(|| BinaryArray::from_iter_values(std::iter::empty::<&[u8]>())),
+            ..LogBatch::default()
         }
     }
 

@@ -22,15 +22,7 @@ impl LogSink {
     pub fn new(columns: LogColumns) -> Self {
         LogSink {
             columns,
-            rows: LogRows {
-                offsets: vec![0],
-                timestamps: Vec::new(),
-                lines: None,
-                line_lengths: Vec::new(),
-                metadata_sets: Vec::new(),
-                metadata: Vec::new(),
-                derived: Vec::new(),
-            },
+            rows: LogRows::default(),
             lines: LineGather::default(),
         }
     }

@@ -157,6 +157,21 @@ pub struct LogRows {
     pub derived: Vec<u32>,
 }
 
+impl Default for LogRows {
+    /// No rows, of no ordinal, and times alone.
+    fn default() -> Self {
+        LogRows {
+            offsets: vec![0],
+            timestamps: Vec::new(),
+            lines: None,
+            line_lengths: Vec::new(),
+            metadata_sets: Vec::new(),
+            metadata: Vec::new(),
+            derived: Vec::new(),
+        }
+    }
+}
+
 impl LogRows {
     /// Number of rows.
     pub fn len(&self) -> usize {

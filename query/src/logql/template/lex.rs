@@ -77,7 +77,7 @@ impl Item<'_> {
                 let start: String = self.text.chars().take(10).collect();
                 format!("{}...", quote(&start))
             }
-            _ => quote(&self.text),
+            _ => quote(self.text.as_bytes()),
         }
     }
 }

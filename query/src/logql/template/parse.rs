@@ -483,7 +483,7 @@ impl<'a> Parser<'a> {
         let kind = match token.kind {
             Kind::Identifier => {
                 if !functions::exists(&token.text) {
-                    return Err(format!("function {} not defined", quote(&token.text)));
+                    return Err(format!("function {} not defined", quote(token.text.as_bytes())));
                 }
                 WordKind::Function(token.text.into_owned())
             }
@@ -491,7 +491,7 @@ impl<'a> Parser<'a> {
             Kind::Nil => WordKind::Nil,
             Kind::Variable => {
                 if !self.variables.iter().any(|name| *name == token.text) {
-                    return Err(format!("undefined variable {}", quote(&token.text)));
+                    return Err(format!("undefined variable {}", quote(token.text.as_bytes())));
                 }
                 WordKind::Variable(token.text.into_owned(), Vec::new())
             }

@@ -13,15 +13,7 @@ pub(super) struct Entry {
 pub(super) type Logs = BTreeMap<SeriesKey, Vec<Entry>>;
 
 fn log_rows(streams: &Logs) -> LogRows {
-    let mut rows = LogRows {
-        offsets: vec![0],
-        timestamps: Vec::new(),
-        lines: None,
-        line_lengths: Vec::new(),
-        metadata_sets: Vec::new(),
-        metadata: Vec::new(),
-        derived: Vec::new(),
-    };
+    let mut rows = LogRows::default();
     let mut lines: Vec<&[u8]> = Vec::new();
     for entry in streams.values().flatten() {
         rows.timestamps.push(entry.time);
