@@ -471,7 +471,7 @@ impl<'a> Parser<'a> {
                 WordKind::Variable(name, list)
             }
             WordKind::Bool(_) | WordKind::Text(..) | WordKind::Number(_) | WordKind::Nil | WordKind::Dot => {
-                return Err(format!("unexpected . after term {}", quote(&word.text())));
+                return Err(format!("unexpected . after term {}", quote(word.text())));
             }
             _ => WordKind::Chain(Box::new(word), fields),
         };

@@ -414,7 +414,7 @@ fn quoted_character(c: char) -> String {
         '\'' => "'\\''".to_string(),
         '"' => "'\"'".to_string(),
         c => {
-            let text = quote(&c.to_string());
+            let text = quote(c.to_string());
             format!("'{}'", text.trim_start_matches('"').trim_end_matches('"'))
         }
     }
